@@ -1,0 +1,1 @@
+"""Stores on SQLite: one database file per writing process, read by any other."""

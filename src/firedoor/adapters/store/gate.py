@@ -1,0 +1,268 @@
+"""gate.db: places, cuts and signs of life. Written by the gate alone; the judge reads it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from firedoor.adapters.store.sqlite import (
+    Schema,
+    open_reader,
+    open_writer,
+    storage_errors,
+    transaction,
+)
+from firedoor.ports import Instant
+from firedoor.services.places import Census, Cut, Installed, Place, Standing
+from firedoor.services.records import Bucket, Heard, StoredCut, StoredPlace
+from firedoor.services.roster import Habit
+
+NAME = "gate.db"
+
+SCHEMA = Schema(
+    version=1,
+    statements=(
+        """CREATE TABLE place (
+            id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
+            ring TEXT NOT NULL, deck INTEGER NOT NULL, card INTEGER NOT NULL,
+            machine INTEGER NOT NULL, treated INTEGER NOT NULL, cls INTEGER NOT NULL,
+            beating INTEGER NOT NULL, boot TEXT NOT NULL, mono_ms INTEGER NOT NULL,
+            wall_ms INTEGER NOT NULL)""",
+        "CREATE INDEX place_of_boarding ON place (channel, number)",
+        "CREATE INDEX place_of_machine ON place (machine)",
+        """CREATE TABLE cut (
+            id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
+            ring TEXT NOT NULL, deck INTEGER NOT NULL, drawn INTEGER NOT NULL,
+            treated INTEGER NOT NULL, boot TEXT NOT NULL, mono_ms INTEGER NOT NULL,
+            wall_ms INTEGER NOT NULL, UNIQUE (channel, number, ring, deck))""",
+        """CREATE TABLE heard (
+            seq INTEGER PRIMARY KEY, run TEXT NOT NULL, final INTEGER NOT NULL,
+            boot TEXT NOT NULL, mono_ms INTEGER NOT NULL, wall_ms INTEGER NOT NULL,
+            machines BLOB NOT NULL)""",
+        """CREATE TABLE installed (
+            id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
+            machine INTEGER NOT NULL, UNIQUE (channel, number, machine))""",
+        """CREATE TABLE standing (
+            channel TEXT NOT NULL, machine INTEGER NOT NULL, number INTEGER NOT NULL,
+            since_s INTEGER NOT NULL, PRIMARY KEY (channel, machine)) WITHOUT ROWID""",
+        """CREATE TABLE habit (
+            machine INTEGER PRIMARY KEY, first_wall INTEGER NOT NULL, last_wall INTEGER NOT NULL,
+            sessions INTEGER NOT NULL, gaps BLOB NOT NULL)""",
+        """CREATE TABLE census (
+            channel TEXT NOT NULL, ring TEXT NOT NULL, active INTEGER NOT NULL,
+            free INTEGER NOT NULL, polls INTEGER NOT NULL, untreated INTEGER NOT NULL,
+            PRIMARY KEY (channel, ring)) WITHOUT ROWID""",
+        "CREATE TABLE obeyed (one INTEGER PRIMARY KEY CHECK (one = 1), board INTEGER NOT NULL)",
+    ),
+)
+
+
+class GateWriter:
+    """The gate's side. Use from one thread at a time."""
+
+    def __init__(self, data: Path) -> None:
+        """Open or create ``gate.db`` in the data directory."""
+        self._db = open_writer(data / NAME, SCHEMA)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def commit(self, places: Sequence[Place], cuts: Sequence[Cut], at: Instant) -> None:
+        """Make places and cuts durable, all or none. Repeating a cut is harmless.
+
+        Raises:
+            Unavailable: Nothing was written.
+        """
+        with transaction(self._db, NAME):
+            self._db.executemany(
+                "INSERT INTO place VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?)",
+                [
+                    (p.channel, p.number, p.ring, p.deck, p.card, p.machine, p.treated, p.cls)
+                    + (p.beating, at.boot, p.mono_ms, at.wall_ms)
+                    for p in places
+                ],
+            )
+            self._db.executemany(
+                "INSERT OR IGNORE INTO cut VALUES (NULL,?,?,?,?,?,?,?,?,?)",
+                [
+                    (c.channel, c.number, c.ring, c.deck, c.drawn, c.treated)
+                    + (at.boot, c.mono_ms, at.wall_ms)
+                    for c in cuts
+                ],
+            )
+
+    def flush(self, bucket: Bucket, at: Instant) -> None:
+        """Write one bucket, all or nothing.
+
+        Raises:
+            Unavailable: Nothing was written.
+        """
+        with transaction(self._db, NAME):
+            self._db.execute(
+                "INSERT INTO heard VALUES (NULL,?,?,?,?,?,?)",
+                (
+                    bucket.run,
+                    bucket.final,
+                    at.boot,
+                    at.mono_ms,
+                    at.wall_ms,
+                    np.asarray(bucket.heard, "<u4").tobytes(),
+                ),
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO habit VALUES (?,?,?,?,?)",
+                [(h.machine, h.first_wall, h.last_wall, h.sessions, h.gaps) for h in bucket.habits],
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO standing VALUES (?,?,?,?)",
+                [(s.channel, s.machine, s.number, s.since_s) for s in bucket.standings],
+            )
+            self._db.executemany(
+                "INSERT OR IGNORE INTO installed VALUES (NULL,?,?,?)",
+                [(i.channel, i.number, i.machine) for i in bucket.installed],
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO census VALUES (?,?,?,?,?,?)",
+                [
+                    (c.channel, c.ring, c.active, c.free, c.polls, c.untreated)
+                    for c in bucket.census
+                ],
+            )
+            self._db.execute("INSERT OR REPLACE INTO obeyed VALUES (1, ?)", (bucket.board,))
+
+    def prune(self, before_wall_ms: int) -> None:
+        """Drop signs of life older than this."""
+        with transaction(self._db, NAME):
+            self._db.execute("DELETE FROM heard WHERE wall_ms < ?", (before_wall_ms,))
+
+
+class GateReader:
+    """Everybody else's side, read-only."""
+
+    def __init__(self, data: Path) -> None:
+        """Open ``gate.db``. Raises Unavailable while the gate has never run."""
+        self._db = open_reader(data / NAME, SCHEMA)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def places_after(self, row: int) -> list[StoredPlace]:
+        """Places with row numbers above ``row``, oldest first."""
+        return [_place(r) for r in self._rows("SELECT * FROM place WHERE id > ? ORDER BY id", row)]
+
+    def places_of(
+        self, channel: str, number: int, *, after: int = 0, limit: int = -1
+    ) -> list[StoredPlace]:
+        """Places of one boarding, oldest first."""
+        return [
+            _place(r)
+            for r in self._rows(
+                "SELECT * FROM place WHERE channel = ? AND number = ? AND id > ? "
+                "ORDER BY id LIMIT ?",
+                channel,
+                number,
+                after,
+                limit,
+            )
+        ]
+
+    def places_of_machine(self, machine: int) -> list[StoredPlace]:
+        """Places of one machine, oldest first."""
+        sql = "SELECT * FROM place WHERE machine = ? ORDER BY id"
+        return [_place(r) for r in self._rows(sql, machine)]
+
+    def exposures(self) -> Iterator[Place]:
+        """The highest boarding each machine was exposed to, a place per channel and machine."""
+        sql = "SELECT max(number), * FROM place WHERE treated = 1 GROUP BY channel, machine"
+        for row in self._db.execute(sql):
+            yield _place(row[1:]).place
+
+    def count(self, channel: str, number: int) -> tuple[int, int]:
+        """Machines (treated, control) ever enrolled in one boarding, each machine once an arm."""
+        sql = (
+            "SELECT treated, count(DISTINCT machine) FROM place "
+            "WHERE channel = ? AND number = ? GROUP BY treated"
+        )
+        counts = dict(self._rows(sql, channel, number))
+        return counts.get(1, 0), counts.get(0, 0)
+
+    def cuts_after(self, row: int) -> list[StoredCut]:
+        """Cuts with row numbers above ``row``, oldest first."""
+        return [_cut(r) for r in self._rows("SELECT * FROM cut WHERE id > ? ORDER BY id", row)]
+
+    def heard_after(self, seq: int, limit: int = 10_000) -> list[Heard]:
+        """Buckets after ``seq``, oldest first."""
+        sql = "SELECT * FROM heard WHERE seq > ? ORDER BY seq LIMIT ?"
+        return [
+            Heard(r[0], r[1], bool(r[2]), Instant(r[3], r[4], r[5]), np.frombuffer(r[6], "<u4"))
+            for r in self._rows(sql, seq, limit)
+        ]
+
+    def last_place(self) -> int:
+        """Row number of the newest place, 0 for none."""
+        return int(self._rows("SELECT coalesce(max(id), 0) FROM place")[0][0])
+
+    def installed_after(self, row: int) -> list[tuple[int, Installed]]:
+        """Installs with row numbers above ``row``, oldest first."""
+        sql = "SELECT * FROM installed WHERE id > ? ORDER BY id"
+        return [(r[0], Installed(r[1], r[2], r[3])) for r in self._rows(sql, row)]
+
+    def standings(self) -> Iterator[Standing]:
+        """What every machine was last served."""
+        for row in self._db.execute("SELECT * FROM standing"):
+            yield Standing(*row)
+
+    def standing_of(self, machine: int) -> list[Standing]:
+        """What one machine was last served, per channel."""
+        return [Standing(*r) for r in self._rows("SELECT * FROM standing WHERE machine=?", machine)]
+
+    def served(self, channel: str) -> dict[int, int]:
+        """Machines per boarding number of what they were last served."""
+        sql = "SELECT number, count(*) FROM standing WHERE channel = ? GROUP BY number"
+        return dict(self._rows(sql, channel))
+
+    def habits(self) -> Iterator[Habit]:
+        """Habits of every machine."""
+        for row in self._db.execute("SELECT * FROM habit"):
+            yield Habit(*row)
+
+    def census(self) -> list[Census]:
+        """The newest count of every ring."""
+        return [Census(*row) for row in self._rows("SELECT * FROM census")]
+
+    def obeyed(self) -> int:
+        """Version of the board the gate acts on, 0 for none."""
+        rows = self._rows("SELECT board FROM obeyed")
+        return int(rows[0][0]) if rows else 0
+
+    def version(self) -> int:
+        """A number that changes whenever the gate has written something."""
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    def _rows(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
+        with storage_errors(NAME):
+            return self._db.execute(sql, arguments).fetchall()
+
+
+def _place(row: tuple[Any, ...]) -> StoredPlace:
+    place = Place(
+        channel=row[1],
+        number=row[2],
+        ring=row[3],
+        deck=row[4],
+        card=row[5],
+        machine=row[6],
+        treated=bool(row[7]),
+        cls=row[8],
+        beating=bool(row[9]),
+        mono_ms=row[11],
+    )
+    return StoredPlace(row[0], place, row[10], row[12])
+
+
+def _cut(row: tuple[Any, ...]) -> StoredCut:
+    no, channel, number, ring, deck, drawn, treated, boot, mono_ms, wall_ms = row
+    return StoredCut(no, Cut(channel, number, ring, deck, drawn, treated, mono_ms), boot, wall_ms)

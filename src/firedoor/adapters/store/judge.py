@@ -1,0 +1,415 @@
+"""judge.db: releases, boardings, doors, cells, the ledger and the board.
+
+Written by the judge alone, each step in one transaction: a decision, the cells it rests on, the
+door it moves and the board that carries it out are durable together or not at all.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from firedoor.adapters.store.sqlite import (
+    Schema,
+    open_reader,
+    open_writer,
+    storage_errors,
+    transaction,
+)
+from firedoor.core.board import Board
+from firedoor.core.cell import Cell, Test
+from firedoor.core.door import Door
+from firedoor.core.ledger.entry import Signed, leaf_bytes, parse_leaf
+from firedoor.core.release import FileEntry
+from firedoor.services.boarding import Boarding
+from firedoor.services.records import (
+    ChannelState,
+    Harmed,
+    Seen,
+    StoredDeck,
+    StoredRelease,
+    TrackPoint,
+)
+
+NAME = "judge.db"
+
+SCHEMA = Schema(
+    version=1,
+    statements=(
+        "CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+        """CREATE TABLE channel (
+            name TEXT PRIMARY KEY, snapshot TEXT NOT NULL, synced_ms INTEGER NOT NULL,
+            error TEXT NOT NULL, failures INTEGER NOT NULL, blocked INTEGER NOT NULL)""",
+        """CREATE TABLE release (
+            id TEXT PRIMARY KEY, channel TEXT NOT NULL, created_ms INTEGER NOT NULL,
+            manifest BLOB NOT NULL, listing TEXT NOT NULL, size INTEGER NOT NULL,
+            files INTEGER NOT NULL) WITHOUT ROWID""",
+        """CREATE TABLE snapshot (
+            seq INTEGER PRIMARY KEY, channel TEXT NOT NULL, release TEXT NOT NULL,
+            seen_ms INTEGER NOT NULL, state TEXT NOT NULL)""",
+        """CREATE TABLE boarding (
+            channel TEXT NOT NULL, number INTEGER NOT NULL, release TEXT NOT NULL,
+            body TEXT NOT NULL, seed TEXT NOT NULL, verdict TEXT NOT NULL,
+            PRIMARY KEY (channel, number)) WITHOUT ROWID""",
+        "CREATE INDEX boarding_of_release ON boarding (release)",
+        """CREATE TABLE door (
+            channel TEXT NOT NULL, number INTEGER NOT NULL, ring TEXT NOT NULL,
+            body TEXT NOT NULL, PRIMARY KEY (channel, number, ring)) WITHOUT ROWID""",
+        """CREATE TABLE deck (
+            channel TEXT NOT NULL, number INTEGER NOT NULL, ring TEXT NOT NULL,
+            deck INTEGER NOT NULL, body TEXT NOT NULL, opened_ms INTEGER NOT NULL,
+            heard INTEGER NOT NULL, batch INTEGER NOT NULL, event INTEGER NOT NULL,
+            closed INTEGER NOT NULL, PRIMARY KEY (channel, number, ring, deck)) WITHOUT ROWID""",
+        """CREATE TABLE cell (
+            channel TEXT NOT NULL, number INTEGER NOT NULL, seq INTEGER NOT NULL,
+            ring TEXT NOT NULL, deck INTEGER NOT NULL, epoch INTEGER NOT NULL,
+            test TEXT NOT NULL, signal TEXT NOT NULL, stratum TEXT NOT NULL,
+            treated INTEGER NOT NULL, control INTEGER NOT NULL,
+            treated_harmed INTEGER NOT NULL, control_harmed INTEGER NOT NULL,
+            installed INTEGER NOT NULL, PRIMARY KEY (channel, number, seq)) WITHOUT ROWID""",
+        """CREATE TABLE harmed (
+            place INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
+            machine INTEGER NOT NULL, treated INTEGER NOT NULL, signal TEXT NOT NULL,
+            at_ms INTEGER NOT NULL, recovered_ms INTEGER NOT NULL DEFAULT 0)""",
+        "CREATE INDEX harmed_of_boarding ON harmed (channel, number)",
+        """CREATE TABLE track (
+            seq INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
+            time_ms INTEGER NOT NULL, body TEXT NOT NULL)""",
+        "CREATE INDEX track_of_boarding ON track (channel, number)",
+        "CREATE TABLE entry (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, signature BLOB NOT NULL)",
+        "CREATE TABLE pin (channel TEXT, ring TEXT, number INTEGER, PRIMARY KEY (channel, ring))",
+        "CREATE TABLE board (one INTEGER PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL)",
+        "CREATE TABLE tick (one INTEGER PRIMARY KEY, boot TEXT, mono_ms INTEGER, wall_ms INTEGER)",
+        "CREATE TABLE answer (request INTEGER PRIMARY KEY, status TEXT, body TEXT)",
+    ),
+)
+
+_BOARDING = msgspec.json.Decoder(Boarding)
+_DOOR = msgspec.json.Decoder(Door)
+_BOARD = msgspec.json.Decoder(Board)
+_MANIFEST = msgspec.json.Decoder(dict[str, FileEntry])
+
+
+class JudgeReader:
+    """Reading judge.db, from any process."""
+
+    def __init__(self, data: Path) -> None:
+        """Open ``judge.db``. Raises Unavailable while the judge has never run."""
+        self._db = open_reader(data / NAME, SCHEMA)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def version(self) -> int:
+        """A number that changes whenever the judge has written something."""
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    def board(self) -> Board:
+        """The newest board; an empty one before the first."""
+        rows = self._rows("SELECT body FROM board")
+        return _BOARD.decode(rows[0][0]) if rows else Board()
+
+    def last_tick(self) -> tuple[str, int, int] | None:
+        """(boot, monotonic ms, wall ms) of the judge's last tick."""
+        rows = self._rows("SELECT boot, mono_ms, wall_ms FROM tick")
+        return tuple(rows[0]) if rows else None
+
+    def cursor(self, name: str) -> int:
+        """Where reading of another database goes on, 0 from the beginning."""
+        rows = self._rows("SELECT value FROM cursor WHERE name = ?", name)
+        return int(rows[0][0]) if rows else 0
+
+    def channel(self, name: str) -> ChannelState:
+        """State of a channel's upstream; an empty one before the first synchronisation."""
+        rows = self._rows("SELECT * FROM channel WHERE name = ?", name)
+        if not rows:
+            return ChannelState(name)
+        return ChannelState(*rows[0])
+
+    def release(self, release: str) -> StoredRelease | None:
+        """A release by its id, or None."""
+        rows = self._rows(f"SELECT {_RELEASE} FROM release WHERE id = ?", release)
+        return StoredRelease(*rows[0]) if rows else None
+
+    def releases(self, channel: str) -> list[StoredRelease]:
+        """Releases of a channel, oldest first."""
+        sql = f"SELECT {_RELEASE} FROM release WHERE channel = ? ORDER BY created_ms, id"
+        return [StoredRelease(*row) for row in self._rows(sql, channel)]
+
+    def matching(self, prefix: str) -> list[StoredRelease]:
+        """Releases whose id begins with ``prefix``."""
+        sql = f"SELECT {_RELEASE} FROM release WHERE substr(id, 1, ?) = ? LIMIT 2"
+        return [StoredRelease(*row) for row in self._rows(sql, len(prefix), prefix)]
+
+    def manifest(self, release: str) -> dict[str, FileEntry]:
+        """Manifest of a release; empty for an unknown one."""
+        rows = self._rows("SELECT manifest FROM release WHERE id = ?", release)
+        return _MANIFEST.decode(zlib.decompress(rows[0][0])) if rows else {}
+
+    def snapshots(self, channel: str) -> list[Seen]:
+        """Snapshots of a channel in the order they were seen."""
+        sql = "SELECT * FROM snapshot WHERE channel = ? ORDER BY seq"
+        return [Seen(*row) for row in self._rows(sql, channel)]
+
+    def boardings(self, channel: str) -> list[Boarding]:
+        """All boardings of a channel, oldest first."""
+        sql = "SELECT body FROM boarding WHERE channel = ? ORDER BY number"
+        return [_BOARDING.decode(row[0]) for row in self._rows(sql, channel)]
+
+    def boarding(self, channel: str, number: int) -> Boarding | None:
+        """One boarding, or None."""
+        sql = "SELECT body FROM boarding WHERE channel = ? AND number = ?"
+        rows = self._rows(sql, channel, number)
+        return _BOARDING.decode(rows[0][0]) if rows else None
+
+    def last_verdict(self, channel: str, number: int) -> str:
+        """The newest verdict of a boarding as JSON, "" before the first."""
+        sql = "SELECT verdict FROM boarding WHERE channel = ? AND number = ?"
+        rows = self._rows(sql, channel, number)
+        return str(rows[0][0]) if rows else ""
+
+    def seed(self, channel: str, number: int) -> str:
+        """The revealed seed of a boarding in hexadecimal, "" while it is secret."""
+        sql = "SELECT seed FROM boarding WHERE channel = ? AND number = ?"
+        rows = self._rows(sql, channel, number)
+        return str(rows[0][0]) if rows else ""
+
+    def doors(self, channel: str, number: int) -> list[Door]:
+        """Doors of one boarding."""
+        sql = "SELECT body FROM door WHERE channel = ? AND number = ?"
+        return [_DOOR.decode(row[0]) for row in self._rows(sql, channel, number)]
+
+    def decks(self, channel: str, number: int) -> list[StoredDeck]:
+        """Decks of one boarding, in order."""
+        sql = (
+            "SELECT ring, deck, body, opened_ms, heard, batch, event, closed FROM deck "
+            "WHERE channel = ? AND number = ? ORDER BY ring, deck"
+        )
+        return [StoredDeck(*row) for row in self._rows(sql, channel, number)]
+
+    def cells(self, channel: str, number: int, upto: int = -1) -> list[Cell]:
+        """Cells of one boarding in order, all or up to ``upto``."""
+        sql = "SELECT * FROM cell WHERE channel = ? AND number = ? ORDER BY seq LIMIT ?"
+        return [_cell(row) for row in self._rows(sql, channel, number, upto)]
+
+    def harmed(self, channel: str, number: int) -> list[Harmed]:
+        """Members of one boarding counted as harmed."""
+        sql = (
+            "SELECT place, machine, treated, signal, at_ms, recovered_ms FROM harmed "
+            "WHERE channel = ? AND number = ? ORDER BY at_ms, place"
+        )
+        rows = self._rows(sql, channel, number)
+        return [Harmed(r[0], r[1], bool(r[2]), *r[3:]) for r in rows]
+
+    def track(self, channel: str, number: int) -> list[TrackPoint]:
+        """The curve of one boarding."""
+        sql = "SELECT seq, time_ms, body FROM track WHERE channel=? AND number=? ORDER BY seq"
+        return [TrackPoint(*row) for row in self._rows(sql, channel, number)]
+
+    def pins(self, channel: str) -> dict[str, int]:
+        """Ring -> pinned boarding number."""
+        rows = self._rows("SELECT ring, number FROM pin WHERE channel = ?", channel)
+        return dict(rows)
+
+    def entries(self, after: int = -1, limit: int = -1) -> list[Signed]:
+        """Ledger entries with an index above ``after``, in order."""
+        sql = "SELECT leaf, signature FROM entry WHERE idx > ? ORDER BY idx LIMIT ?"
+        return [Signed(parse_leaf(leaf), sig) for leaf, sig in self._rows(sql, after, limit)]
+
+    def last_index(self) -> int:
+        """Index of the newest ledger entry, -1 for none."""
+        return int(self._rows("SELECT coalesce(max(idx), -1) FROM entry")[0][0])
+
+    def answer(self, request: int) -> tuple[str, str] | None:
+        """(status, body) of a request that was carried out, or None."""
+        rows = self._rows("SELECT status, body FROM answer WHERE request = ?", request)
+        return tuple(rows[0]) if rows else None
+
+    def _rows(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
+        with storage_errors(NAME):
+            return self._db.execute(sql, arguments).fetchall()
+
+
+class JudgeStore(JudgeReader):
+    """The judge's own side. Everything but ``steps`` must be called within a step."""
+
+    def __init__(self, data: Path) -> None:  # the reader's would refuse a missing file
+        """Open or create ``judge.db`` in the data directory."""
+        self._db = open_writer(data / NAME, SCHEMA)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Write all or nothing; durable when the block is left. Raises Unavailable."""
+        with transaction(self._db, NAME):
+            yield
+
+    def put_cursor(self, name: str, value: int) -> None:
+        """Remember how far another database has been read."""
+        self._do("INSERT OR REPLACE INTO cursor VALUES (?,?)", name, value)
+
+    def put_channel(self, state: ChannelState) -> None:
+        """Store a channel's state."""
+        self._do(
+            "INSERT OR REPLACE INTO channel VALUES (?,?,?,?,?,?)",
+            state.name,
+            state.snapshot,
+            state.synced_ms,
+            state.error,
+            state.failures,
+            state.blocked,
+        )
+
+    def add_release(self, release: StoredRelease, manifest: dict[str, FileEntry]) -> None:
+        """Store a release; storing it again changes nothing."""
+        packed = zlib.compress(msgspec.json.encode(manifest, order="sorted"))
+        self._do(
+            "INSERT OR IGNORE INTO release VALUES (?,?,?,?,?,?,?)",
+            release.id,
+            release.channel,
+            release.created_ms,
+            packed,
+            release.listing,
+            release.size,
+            release.files,
+        )
+
+    def add_snapshot(self, channel: str, release: str, seen_ms: int, state: str) -> None:
+        """Note a snapshot that was seen upstream."""
+        sql = "INSERT INTO snapshot VALUES (NULL,?,?,?,?)"
+        self._do(sql, channel, release, seen_ms, state)
+
+    def set_snapshot(self, seq: int, state: str) -> None:
+        """Note what became of a snapshot."""
+        self._do("UPDATE snapshot SET state = ? WHERE seq = ?", state, seq)
+
+    def add_boarding(self, boarding: Boarding) -> None:
+        """Store what a boarding is judged by."""
+        self._do(
+            "INSERT INTO boarding VALUES (?,?,?,?,'','')",
+            boarding.channel,
+            boarding.number,
+            boarding.release,
+            msgspec.json.encode(boarding).decode(),
+        )
+
+    def put_verdict(self, channel: str, number: int, body: str) -> None:
+        """Store the newest verdict."""
+        sql = "UPDATE boarding SET verdict = ? WHERE channel = ? AND number = ?"
+        self._do(sql, body, channel, number)
+
+    def reveal(self, channel: str, number: int, seed: str) -> None:
+        """Store the seed in the clear: the door has ended."""
+        sql = "UPDATE boarding SET seed = ? WHERE channel = ? AND number = ?"
+        self._do(sql, seed, channel, number)
+
+    def put_door(self, door: Door) -> None:
+        """Store a door."""
+        body = msgspec.json.encode(door).decode()
+        sql = "INSERT OR REPLACE INTO door VALUES (?,?,?,?)"
+        self._do(sql, door.channel, door.number, door.ring, body)
+
+    def put_deck(self, channel: str, number: int, deck: StoredDeck) -> None:
+        """Store a deck."""
+        self._do(
+            "INSERT OR REPLACE INTO deck VALUES (?,?,?,?,?,?,?,?,?,?)",
+            channel,
+            number,
+            deck.ring,
+            deck.deck,
+            deck.grant,
+            deck.opened_ms,
+            deck.heard,
+            deck.batch,
+            deck.event,
+            deck.closed,
+        )
+
+    def close_deck(self, channel: str, number: int, ring: str, deck: int, closed: int) -> None:
+        """Note which classes of a deck have closed; -1 for all."""
+        sql = (
+            "UPDATE deck SET closed = ? WHERE channel = ? AND number = ? AND ring = ? AND deck = ?"
+        )
+        self._do(sql, closed, channel, number, ring, deck)
+
+    def add_cell(self, channel: str, number: int, cell: Cell) -> None:
+        """Append a cell."""
+        self._do(
+            "INSERT INTO cell VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            channel,
+            number,
+            cell.seq,
+            cell.ring,
+            cell.deck,
+            cell.epoch,
+            cell.test.value,
+            cell.signal,
+            cell.stratum,
+            cell.treated,
+            cell.control,
+            cell.treated_harmed,
+            cell.control_harmed,
+            cell.installed,
+        )
+
+    def add_harmed(self, channel: str, number: int, harmed: Harmed) -> None:
+        """Note a member counted as harmed."""
+        self._do(
+            "INSERT INTO harmed VALUES (?,?,?,?,?,?,?,?)",
+            harmed.place,
+            channel,
+            number,
+            harmed.machine,
+            harmed.treated,
+            harmed.signal,
+            harmed.at_ms,
+            harmed.recovered_ms,
+        )
+
+    def recover(self, place: int, at_ms: int) -> None:
+        """Note that a machine counted as silent has spoken again."""
+        self._do("UPDATE harmed SET recovered_ms = ? WHERE place = ?", at_ms, place)
+
+    def add_track(self, channel: str, number: int, time_ms: int, body: str) -> None:
+        """Append a point to a boarding's curve."""
+        self._do("INSERT INTO track VALUES (NULL,?,?,?,?)", channel, number, time_ms, body)
+
+    def put_pin(self, channel: str, ring: str, number: int) -> None:
+        """Pin a ring to a boarding; 0 takes the pin away."""
+        if number:
+            self._do("INSERT OR REPLACE INTO pin VALUES (?,?,?)", channel, ring, number)
+        else:
+            self._do("DELETE FROM pin WHERE channel = ? AND ring = ?", channel, ring)
+
+    def add_entry(self, signed: Signed) -> None:
+        """Append a signed entry to the ledger."""
+        leaf = leaf_bytes(signed.entry)
+        self._do("INSERT INTO entry VALUES (?,?,?)", signed.entry.index, leaf, signed.signature)
+
+    def put_board(self, board: Board) -> None:
+        """Publish a board."""
+        body = msgspec.json.encode(board).decode()
+        self._do("INSERT OR REPLACE INTO board VALUES (1,?,?)", board.version, body)
+
+    def put_tick(self, boot: str, mono_ms: int, wall_ms: int) -> None:
+        """Renew the lease of all decks."""
+        self._do("INSERT OR REPLACE INTO tick VALUES (1,?,?,?)", boot, mono_ms, wall_ms)
+
+    def put_answer(self, request: int, status: str, body: str) -> None:
+        """Answer a request."""
+        self._do("INSERT OR REPLACE INTO answer VALUES (?,?,?)", request, status, body)
+
+    def _do(self, sql: str, *arguments: object) -> None:
+        self._db.execute(sql, arguments)
+
+
+_RELEASE = "id, channel, created_ms, listing, size, files"
+
+
+def _cell(row: Sequence[object]) -> Cell:
+    ring, deck, epoch, test, signal, stratum, *counts = row[3:]
+    seq = row[2]
+    return Cell(seq, ring, deck, epoch, Test(test), signal, stratum, *counts)  # type: ignore[arg-type]  # a row of our own table

@@ -1,0 +1,461 @@
+"""The register: known machines and collectors, and the digests of their tokens.
+
+Written by the command line and the console, read by gate and intake. A number, once given to
+a name, is never given to another: a machine enrolled again after its revocation is the same
+machine with new tokens. What is read often is remembered, and forgotten whenever anybody
+changes the register, so a revocation holds from the next request on.
+"""
+
+import json
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+from firedoor.adapters.store.sqlite import (
+    Schema,
+    open_reader,
+    open_writer,
+    storage_errors,
+    transaction,
+)
+from firedoor.core.errors import NotFound, Rejected
+from firedoor.core.machine import (
+    TOKEN_ENTROPY_BYTES,
+    Machine,
+    Purpose,
+    checked_name,
+    spell_tokens,
+    token_digest,
+)
+from firedoor.core.units import MachineNo, UnixMs
+from firedoor.ports import Clock, Identity
+
+_INDEX_BY_MACHINE: Final = "CREATE INDEX token_machine ON token (machine)"
+
+SCHEMA: Final = Schema(
+    version=1,
+    statements=(
+        """CREATE TABLE machine (
+            no INTEGER PRIMARY KEY AUTOINCREMENT,
+            name TEXT NOT NULL UNIQUE,
+            attributes TEXT NOT NULL,
+            enrolled INTEGER NOT NULL,
+            revoked INTEGER
+        ) STRICT""",
+        """CREATE TABLE token (
+            digest BLOB PRIMARY KEY,
+            machine INTEGER,
+            purpose TEXT NOT NULL,
+            binds TEXT,
+            created INTEGER NOT NULL,
+            expires INTEGER
+        ) STRICT, WITHOUT ROWID""",
+        _INDEX_BY_MACHINE,
+    ),
+)
+
+ROTATION_MS: Final = 24 * 3_600_000
+"""How long the old tokens of a machine still work after new ones were made."""
+
+_REMEMBERED: Final = 65_536
+_BULK: Final = 100_000
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+class Enrolment(NamedTuple):
+    """What enrolling prints once, and nobody can read again.
+
+    Attributes:
+        no: The machine's number.
+        name: Its name.
+        read: Token for the gate, in clear.
+        signal: Token for the intake, in clear.
+    """
+
+    no: MachineNo
+    name: str
+    read: str
+    signal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A machine as the register lists it.
+
+    Attributes:
+        machine: Number, name and attributes.
+        enrolled: When it was (last) enrolled.
+        revoked: Since when its tokens are refused, or None.
+    """
+
+    machine: Machine
+    enrolled: UnixMs
+    revoked: UnixMs | None
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Something that posts the signals of several machines.
+
+    Attributes:
+        name: What it is called; the user name in Basic authentication.
+        patterns: Shell-style patterns of the machine names it may speak for.
+        created: When its token was made.
+    """
+
+    name: str
+    patterns: tuple[str, ...]
+    created: UnixMs
+
+
+class MachineRegister:
+    """``machines.db``. One thread at a time."""
+
+    def __init__(self, path: Path, clock: Clock, *, read_only: bool = False) -> None:
+        """Open the register; create an empty one if it is missing and may be written.
+
+        Args:
+            path: The database file.
+            clock: Tells when tokens expire.
+            read_only: For gate and intake: nothing can be written through this object.
+
+        Raises:
+            BadConfig: The file has another schema version.
+            Unavailable: The file cannot be opened, or is missing and ``read_only``.
+        """
+        self._file = path.name
+        self._clock = clock
+        self._connection = open_reader(path, SCHEMA) if read_only else open_writer(path, SCHEMA)
+        self._seen = self.version()
+        self._identities: dict[tuple[bytes, str], tuple[Identity, UnixMs | None]] = {}
+        self._numbers: dict[str, MachineNo] = {}
+
+    def close(self) -> None:
+        """Close the database file; the object is of no use afterwards."""
+        self._connection.close()
+
+    def identify(self, token: str, purpose: str) -> Identity | None:
+        """Whom this token speaks for; None if unknown, expired, revoked or for another purpose."""
+        self._refresh()
+        key = (token_digest(token), purpose)
+        known = self._identities.get(key)
+        if known is None:
+            known = self._look_up(*key)
+            if known is None:
+                return None
+            # Strangers are never remembered: they could push out everybody else.
+            _remember(self._identities, key, known)
+        identity, expires = known
+        if expires is not None and self._clock.now().wall_ms >= expires:
+            return None
+        return identity
+
+    def number(self, name: str) -> MachineNo | None:
+        """Register number of an enrolled, not revoked machine, or None."""
+        self._refresh()
+        known = self._numbers.get(name)
+        if known is None:
+            known = self.numbers((name,)).get(name)
+            if known is not None:
+                _remember(self._numbers, name, known)
+        return known
+
+    def numbers(self, names: Collection[str]) -> Mapping[str, MachineNo]:
+        """Register numbers of those of ``names`` that are enrolled and not revoked."""
+        with storage_errors(self._file):
+            rows = self._connection.execute(
+                "SELECT name, no FROM json_each(?) JOIN machine ON name = value"
+                " WHERE revoked IS NULL",
+                (json.dumps(list(names)),),
+            )
+            return dict(rows)
+
+    def attributes(self, machine: MachineNo) -> Mapping[str, str]:
+        """Attributes set at enrolment or later; empty when there are none."""
+        with storage_errors(self._file):
+            row = self._connection.execute(
+                "SELECT attributes FROM machine WHERE no = ?", (machine,)
+            ).fetchone()
+        return {} if row is None else json.loads(row[0])
+
+    def version(self) -> int:
+        """A number that changes whenever another connection changed the register; 5 us."""
+        with storage_errors(self._file):
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def count(self) -> int:
+        """How many machines are enrolled and not revoked."""
+        with storage_errors(self._file):
+            row = self._connection.execute("SELECT count(*) FROM machine WHERE revoked IS NULL")
+            return int(row.fetchone()[0])
+
+    def entries(self, after: int = 0, limit: int = 1_000) -> Sequence[Entry]:
+        """List machines, revoked ones too, by number.
+
+        Args:
+            after: List only numbers above this one.
+            limit: List at most so many.
+        """
+        with storage_errors(self._file):
+            rows = self._connection.execute(
+                "SELECT no, name, attributes, enrolled, revoked FROM machine"
+                " WHERE no > ? ORDER BY no LIMIT ?",
+                (after, limit),
+            ).fetchall()
+        return [_entry(*row) for row in rows]
+
+    def entry(self, name: str) -> Entry:
+        """Look one machine up, revoked or not.
+
+        Raises:
+            NotFound: No machine was ever enrolled by this name.
+        """
+        with storage_errors(self._file):
+            row = self._connection.execute(
+                "SELECT no, name, attributes, enrolled, revoked FROM machine WHERE name = ?",
+                (name,),
+            ).fetchone()
+        if row is None:
+            raise NotFound(f"no machine is called {name[:140]!r}")
+        return _entry(*row)
+
+    def collectors(self) -> Sequence[Collector]:
+        """List the collectors by name."""
+        with storage_errors(self._file):
+            rows = self._connection.execute(
+                "SELECT binds, created FROM token WHERE machine IS NULL"
+            ).fetchall()
+        bound = [(json.loads(binds), created) for binds, created in rows]
+        return sorted(
+            (Collector(b["name"], tuple(b["patterns"]), created) for b, created in bound),
+            key=lambda collector: collector.name,
+        )
+
+    def enroll(self, name: str, attributes: Mapping[str, str], now: UnixMs) -> Enrolment:
+        """Enrol one machine; see ``enroll_many``."""
+        return self.enroll_many([(name, attributes)], now)[0]
+
+    def enroll_many(
+        self, machines: Iterable[tuple[str, Mapping[str, str]]], now: UnixMs
+    ) -> Sequence[Enrolment]:
+        """Enrol machines, all or none; durable on return.
+
+        A revoked machine comes back under its old number, with new tokens.
+
+        Args:
+            machines: Names and attributes.
+            now: Time of the enrolment.
+
+        Returns:
+            Numbers and tokens in the same order. The tokens are stored nowhere in clear.
+
+        Raises:
+            BadInput: A name that cannot be.
+            Rejected: A machine of this name is enrolled.
+            Unavailable: The register cannot be written.
+        """
+        wanted = [(checked_name(name), _canonical(attributes)) for name, attributes in machines]
+        with self._change():
+            names = [name for name, _ in wanted]
+            if len(set(names)) < len(names):
+                raise Rejected("a machine is listed twice")
+            for name in self.numbers(names):
+                raise Rejected(
+                    f"{name} is enrolled already", hint="machine enroll --rotate makes new tokens"
+                )
+            self._connection.executemany(
+                "INSERT INTO machine (name, attributes, enrolled) VALUES (?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET"
+                " attributes = excluded.attributes, enrolled = excluded.enrolled, revoked = NULL",
+                ((name, attributes, now) for name, attributes in wanted),
+            )
+            numbers = self.numbers(names)
+            enrolments = [
+                Enrolment(numbers[name], name, read, signal)
+                for (name, _), read, signal in zip(
+                    wanted,
+                    _fresh_tokens(Purpose.READ, len(wanted)),
+                    _fresh_tokens(Purpose.SIGNAL, len(wanted)),
+                    strict=True,
+                )
+            ]
+            self._add_tokens(enrolments, now)
+        return enrolments
+
+    def rotate(self, name: str, now: UnixMs) -> Enrolment:
+        """Give a machine new tokens; the present ones work for another 24 hours.
+
+        Raises:
+            NotFound: No machine of this name is enrolled.
+            Unavailable: The register cannot be written.
+        """
+        with self._change():
+            no = self._enrolled_no(name)
+            self._connection.execute(
+                "UPDATE token SET expires = ?"
+                " WHERE machine = ? AND (expires IS NULL OR expires > ?)",
+                (now + ROTATION_MS, no, now + ROTATION_MS),
+            )
+            self._connection.execute(
+                "DELETE FROM token WHERE machine = ? AND expires <= ?", (no, now)
+            )
+            read = _fresh_tokens(Purpose.READ, 1)[0]
+            signal = _fresh_tokens(Purpose.SIGNAL, 1)[0]
+            enrolment = Enrolment(no, name, read, signal)
+            self._add_tokens([enrolment], now)
+        return enrolment
+
+    def revoke(self, name: str, now: UnixMs) -> None:
+        """Refuse a machine from now on; its tokens are destroyed, its number is kept.
+
+        Raises:
+            NotFound: No machine of this name is enrolled.
+            Unavailable: The register cannot be written.
+        """
+        with self._change():
+            no = self._enrolled_no(name)
+            self._connection.execute("UPDATE machine SET revoked = ? WHERE no = ?", (now, no))
+            self._connection.execute("DELETE FROM token WHERE machine = ?", (no,))
+
+    def set_attributes(self, name: str, attributes: Mapping[str, str]) -> None:
+        """Replace a machine's attributes.
+
+        Raises:
+            NotFound: No machine of this name is enrolled.
+            Unavailable: The register cannot be written.
+        """
+        with self._change():
+            self._connection.execute(
+                "UPDATE machine SET attributes = ? WHERE no = ?",
+                (_canonical(attributes), self._enrolled_no(name)),
+            )
+
+    def enroll_collector(self, name: str, patterns: Sequence[str], now: UnixMs) -> str:
+        """Make a signal token that speaks for all machines whose names match a pattern.
+
+        Args:
+            name: What the collector is called; not the name of another collector.
+            patterns: Shell-style, at least one. They also bind machines enrolled later.
+            now: Time of the enrolment.
+
+        Returns:
+            The token in clear; it is stored nowhere.
+
+        Raises:
+            BadInput: A name that cannot be.
+            Rejected: No pattern, or a collector of this name exists.
+            Unavailable: The register cannot be written.
+        """
+        if not patterns:
+            raise Rejected(f"collector {checked_name(name)} is bound to no machine")
+        token = _fresh_tokens(Purpose.SIGNAL, 1)[0]
+        with self._change():
+            if any(collector.name == checked_name(name) for collector in self.collectors()):
+                raise Rejected(f"a collector called {name} exists", hint="revoke it first")
+            binds = json.dumps({"name": name, "patterns": list(patterns)})
+            self._connection.execute(
+                "INSERT INTO token (digest, purpose, binds, created) VALUES (?, ?, ?, ?)",
+                (token_digest(token), Purpose.SIGNAL, binds, now),
+            )
+        return token
+
+    def revoke_collector(self, name: str) -> None:
+        """Refuse a collector from now on.
+
+        Raises:
+            NotFound: No collector of this name.
+            Unavailable: The register cannot be written.
+        """
+        with self._change():
+            gone = self._connection.execute(
+                "DELETE FROM token WHERE machine IS NULL AND binds ->> 'name' = ?", (name,)
+            )
+            if gone.rowcount == 0:
+                raise NotFound(f"no collector is called {name[:140]!r}")
+
+    def _refresh(self) -> None:
+        version = self.version()
+        if version != self._seen:
+            self._forget()
+            self._seen = version
+
+    def _forget(self) -> None:
+        self._identities.clear()
+        self._numbers.clear()
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        try:
+            with transaction(self._connection, self._file):
+                yield
+        finally:
+            # ``data_version`` stands still for a connection's own writes.
+            self._forget()
+
+    def _look_up(self, digest: bytes, purpose: str) -> tuple[Identity, UnixMs | None] | None:
+        with storage_errors(self._file):
+            row = self._connection.execute(
+                "SELECT no, name, binds, expires"
+                " FROM token LEFT JOIN machine ON no = machine"
+                " WHERE digest = ? AND purpose = ? AND revoked IS NULL",
+                (digest, purpose),
+            ).fetchone()
+        if row is None:
+            return None
+        no, name, binds, expires = row
+        if binds is not None:
+            bound = json.loads(binds)
+            return Identity(None, bound["name"], tuple(bound["patterns"])), expires
+        return Identity(MachineNo(no), name), expires
+
+    def _enrolled_no(self, name: str) -> MachineNo:
+        no = self.numbers((name,)).get(name)
+        if no is None:
+            raise NotFound(f"no machine called {name[:140]!r} is enrolled")
+        return no
+
+    def _add_tokens(self, enrolments: Sequence[Enrolment], now: UnixMs) -> None:
+        rows = [(token_digest(e.read), e.no, Purpose.READ.value, now) for e in enrolments]
+        rows += [(token_digest(e.signal), e.no, Purpose.SIGNAL.value, now) for e in enrolments]
+        # In order of the key a million digests fill the tree page by page; in that order the
+        # index by machine would be filled at random, so it is made afresh instead.
+        rows.sort()
+        bulk = len(rows) >= _BULK
+        if bulk:
+            self._connection.execute("DROP INDEX token_machine")
+        self._connection.executemany(
+            "INSERT INTO token (digest, machine, purpose, created) VALUES (?, ?, ?, ?)", rows
+        )
+        if bulk:
+            self._connection.execute(_INDEX_BY_MACHINE)
+
+
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def _entry(no: int, name: str, attributes: str, enrolled: int, revoked: int | None) -> Entry:
+    return Entry(
+        machine=Machine(MachineNo(no), name, json.loads(attributes)),
+        enrolled=UnixMs(enrolled),
+        revoked=None if revoked is None else UnixMs(revoked),
+    )
+
+
+def _canonical(attributes: Mapping[str, str]) -> str:
+    return _JSON.encode(dict(attributes))
+
+
+def _fresh_tokens(purpose: Purpose, count: int) -> Sequence[str]:
+    # One request for all the entropy: a million small ones would take most of the time.
+    return spell_tokens(purpose, secrets.token_bytes(TOKEN_ENTROPY_BYTES * count))
+
+
+def _remember(cache: dict[_K, _V], key: _K, value: _V) -> None:
+    if len(cache) >= _REMEMBERED:
+        cache.clear()
+    cache[key] = value

@@ -1,0 +1,309 @@
+"""Signals on SQLite: ``intake.db``, written by the intake alone, read by judge and gate.
+
+A commit is one row of ``batch`` with all machines that sent a heartbeat, 4 bytes each, and one
+row of ``event`` for every other signal. Regular heartbeats are nearly all of the traffic, and
+nobody ever asks for a single one, so they get no row of their own.
+"""
+
+import json
+import sys
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final, cast
+
+from firedoor.adapters.store.sqlite import (
+    Schema,
+    open_reader,
+    open_writer,
+    storage_errors,
+    transaction,
+)
+from firedoor.core.units import MachineNo, UnixMs
+from firedoor.ports import (
+    Delivery,
+    Instant,
+    Pulse,
+    SignalEvent,
+    StoredBatch,
+    StoredBeat,
+    StoredEvent,
+)
+
+SCHEMA: Final = Schema(
+    version=1,
+    statements=(
+        """CREATE TABLE batch (
+            seq INTEGER PRIMARY KEY,
+            boot TEXT NOT NULL,
+            mono_ms INTEGER NOT NULL,
+            wall_ms INTEGER NOT NULL,
+            heartbeats BLOB NOT NULL
+        ) STRICT""",
+        # No foreign key to batch: batches are pruned, events stay to recognise duplicates.
+        """CREATE TABLE event (
+            seq INTEGER PRIMARY KEY,
+            batch INTEGER NOT NULL,
+            machine INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            time INTEGER NOT NULL,
+            key TEXT NOT NULL,
+            detail TEXT,
+            UNIQUE (machine, kind, key)
+        ) STRICT""",
+        """CREATE TABLE beat (
+            seq INTEGER PRIMARY KEY,
+            boot TEXT NOT NULL,
+            mono_ms INTEGER NOT NULL,
+            wall_ms INTEGER NOT NULL
+        ) STRICT""",
+        """CREATE TABLE pulse (
+            machine INTEGER PRIMARY KEY,
+            beating INTEGER NOT NULL,
+            changed INTEGER NOT NULL
+        ) STRICT""",
+        "CREATE INDEX pulse_changed ON pulse (changed)",
+    ),
+)
+
+# Each step of a statement gives up the interpreter lock and has to win it back from the busy
+# event loop, so a step must be worth it: many rows each. 512 rows are 3,584 of at most 32,766
+# parameters.
+_ROWS_PER_STEP: Final = (512, 64, 8, 1)
+_COLUMNS: Final = 7
+_INSERT: Final = (
+    "INSERT OR IGNORE INTO event (seq, batch, machine, kind, time, key, detail) VALUES "
+)
+_INSERT_ROWS: Final = {
+    rows: _INSERT + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * rows) for rows in _ROWS_PER_STEP
+}
+
+# The newest row always stays: numbering goes on from it after a restart.
+_FIRST_KEPT: Final = {
+    "batch": "SELECT coalesce((SELECT seq FROM batch WHERE wall_ms >= ? ORDER BY seq LIMIT 1),"
+    " (SELECT max(seq) FROM batch), 0)",
+    "beat": "SELECT coalesce((SELECT seq FROM beat WHERE wall_ms >= ? ORDER BY seq LIMIT 1),"
+    " (SELECT max(seq) FROM beat), 0)",
+}
+_PRUNE: Final = {
+    "batch": "DELETE FROM batch WHERE seq IN"
+    " (SELECT seq FROM batch WHERE seq < ? ORDER BY seq LIMIT ?)",
+    "beat": "DELETE FROM beat WHERE seq IN"
+    " (SELECT seq FROM beat WHERE seq < ? ORDER BY seq LIMIT ?)",
+}
+_PRUNED_PER_COMMIT: Final = 1_000
+
+
+class SignalDatabase:
+    """The writer's side. There must be one per file; one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the database; create it if it is missing.
+
+        Raises:
+            BadConfig: The file has another schema version.
+            Unavailable: The file cannot be opened or the disk is full.
+        """
+        self._file = path.name
+        self._connection = open_writer(path, SCHEMA)
+        # Numbered here rather than by SQLite, to tell afterwards which rows were duplicates.
+        with storage_errors(self._file):
+            self._last_event, self._last_batch, self._last_change = self._connection.execute(
+                "SELECT coalesce((SELECT max(seq) FROM event), 0),"
+                " coalesce((SELECT max(seq) FROM batch), 0),"
+                " coalesce((SELECT max(changed) FROM pulse), 0)"
+            ).fetchone()
+
+    def close(self) -> None:
+        """Close the database file; the object is of no use afterwards."""
+        self._connection.close()
+
+    def append(self, received: Instant, deliveries: Sequence[Delivery]) -> Sequence[int]:
+        """Store deliveries as one batch, atomically; see the port."""
+        batch = self._last_batch + 1
+        first = self._last_event + 1
+        heartbeats = set(chain.from_iterable(d.heartbeats for d in deliveries))
+        events = list(chain.from_iterable(d.events for d in deliveries))
+        with transaction(self._connection, self._file):
+            self._connection.execute(
+                "INSERT INTO batch (seq, boot, mono_ms, wall_ms, heartbeats)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (batch, received.boot, received.mono_ms, received.wall_ms, _packed(heartbeats)),
+            )
+            new = self._insert(events, first, batch)
+            counts = (
+                [len(d.events) for d in deliveries]
+                if new == len(events)
+                else self._count_new(deliveries, first)
+            )
+        self._last_batch = batch
+        self._last_event += len(events)
+        return counts
+
+    def beat(self, at: Instant) -> None:
+        """Record that the intake was listening until ``at``; see the port."""
+        with transaction(self._connection, self._file):
+            self._connection.execute(
+                "INSERT INTO beat (boot, mono_ms, wall_ms) VALUES (?, ?, ?)",
+                (at.boot, at.mono_ms, at.wall_ms),
+            )
+
+    def mark_beating(self, machines: Sequence[MachineNo], *, beating: bool) -> None:
+        """Record that these machines began or ceased to beat regularly; see the port."""
+        if not machines:
+            return
+        change = self._last_change + 1
+        with transaction(self._connection, self._file):
+            self._connection.execute(
+                "INSERT INTO pulse (machine, beating, changed)"
+                " SELECT value, ?, ? + key FROM json_each(?) WHERE true"
+                " ON CONFLICT (machine) DO UPDATE SET"
+                " beating = excluded.beating, changed = excluded.changed",
+                (beating, change, json.dumps([int(machine) for machine in machines])),
+            )
+        self._last_change += len(machines)
+
+    def beating(self) -> Sequence[MachineNo]:
+        """Machines that beat regularly, as last marked, by number."""
+        with storage_errors(self._file):
+            rows = self._connection.execute(
+                "SELECT machine FROM pulse WHERE beating ORDER BY machine"
+            ).fetchall()
+        return [MachineNo(machine) for (machine,) in rows]
+
+    def prune(self, before_wall_ms: UnixMs) -> int:
+        """Forget batches and beats before a wall time; see the port.
+
+        Commits every thousand rows, so that signals need not wait for the end.
+        """
+        batches = self._prune("batch", before_wall_ms)
+        self._prune("beat", before_wall_ms)
+        return batches
+
+    def _insert(self, events: Sequence[SignalEvent], first: int, batch: int) -> int:
+        new, at = 0, 0
+        values: list[int | str | None] = []
+        for seq, event in enumerate(events, first):
+            values += (
+                seq,
+                batch,
+                event.machine,
+                event.kind,
+                event.time_ms,
+                event.key,
+                event.detail,
+            )
+        for rows in _ROWS_PER_STEP:
+            while len(values) - at >= rows * _COLUMNS:
+                step = values[at : at + rows * _COLUMNS]
+                new += self._connection.execute(_INSERT_ROWS[rows], step).rowcount
+                at += rows * _COLUMNS
+        return new
+
+    def _count_new(self, deliveries: Sequence[Delivery], first: int) -> Sequence[int]:
+        row = self._connection.execute(
+            "SELECT json_group_array(seq) FROM (SELECT seq FROM event WHERE seq >= ? ORDER BY seq)",
+            (first,),
+        ).fetchone()
+        stored = json.loads(row[0])
+        counts, start = [], first
+        for delivery in deliveries:
+            end = start + len(delivery.events)
+            counts.append(bisect_left(stored, end) - bisect_left(stored, start))
+            start = end
+        return counts
+
+    def _prune(self, table: str, before_wall_ms: UnixMs) -> int:
+        with storage_errors(self._file):
+            (kept,) = self._connection.execute(_FIRST_KEPT[table], (before_wall_ms,)).fetchone()
+        total = 0
+        while True:
+            with transaction(self._connection, self._file):
+                gone = self._connection.execute(_PRUNE[table], (kept, _PRUNED_PER_COMMIT)).rowcount
+            total += gone
+            if gone < _PRUNED_PER_COMMIT:
+                return total
+
+
+class SignalReader:
+    """The reader's side, for judge and gate. One thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the database of a running or stopped intake.
+
+        Raises:
+            BadConfig: The file has another schema version.
+            Unavailable: The file is missing or cannot be opened.
+        """
+        self._file = path.name
+        self._connection = open_reader(path, SCHEMA)
+
+    def close(self) -> None:
+        """Close the database file; the object is of no use afterwards."""
+        self._connection.close()
+
+    def batches_after(self, seq: int, limit: int) -> Sequence[StoredBatch]:
+        """The next batches by position, at most ``limit``."""
+        rows = self._rows(
+            "SELECT seq, boot, mono_ms, wall_ms, heartbeats FROM batch"
+            " WHERE seq > ? ORDER BY seq LIMIT ?",
+            (seq, limit),
+        )
+        return [
+            StoredBatch(no, Instant(boot, mono, wall), _unpacked(heartbeats))
+            for no, boot, mono, wall, heartbeats in rows
+        ]
+
+    def events_after(self, seq: int, limit: int) -> Sequence[StoredEvent]:
+        """The next events by position, at most ``limit``."""
+        rows = self._rows(
+            "SELECT event.seq, batch, machine, kind, time, key, detail, boot, mono_ms, wall_ms"
+            " FROM event LEFT JOIN batch ON batch.seq = batch"
+            " WHERE event.seq > ? ORDER BY event.seq LIMIT ?",
+            (seq, limit),
+        )
+        return [
+            StoredEvent(
+                seq=no,
+                batch=batch,
+                received=None if boot is None else Instant(boot, mono, wall),
+                event=SignalEvent(machine, kind, time, key, detail),
+            )
+            for no, batch, machine, kind, time, key, detail, boot, mono, wall in rows
+        ]
+
+    def beats_after(self, seq: int) -> Sequence[StoredBeat]:
+        """All later beats by position."""
+        rows = self._rows(
+            "SELECT seq, boot, mono_ms, wall_ms FROM beat WHERE seq > ? ORDER BY seq", (seq,)
+        )
+        return [StoredBeat(no, Instant(boot, mono, wall)) for no, boot, mono, wall in rows]
+
+    def pulses_after(self, changed: int) -> Sequence[Pulse]:
+        """The present pulse of every machine whose pulse changed later, by change."""
+        rows = self._rows(
+            "SELECT changed, machine, beating FROM pulse WHERE changed > ? ORDER BY changed",
+            (changed,),
+        )
+        return [Pulse(change, machine, bool(beating)) for change, machine, beating in rows]
+
+    def _rows(self, statement: str, values: tuple[int, ...]) -> list[tuple[Any, ...]]:
+        with storage_errors(self._file):
+            return self._connection.execute(statement, values).fetchall()
+
+
+def _packed(machines: Iterable[MachineNo]) -> bytes:
+    numbers = array("I", sorted(machines))
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def _unpacked(blob: bytes) -> Sequence[MachineNo]:
+    numbers = array("I", blob)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    # An array of integers; MachineNo exists for the type checker alone.
+    return cast("Sequence[MachineNo]", numbers)

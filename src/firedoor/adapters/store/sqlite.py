@@ -1,0 +1,171 @@
+"""Opening a SQLite database the way every store of Firedoor needs it.
+
+One process writes a database, any other may read it: WAL lets readers go on while the writer
+commits. A durable writer syncs the log at each commit (``synchronous=FULL``), so what was
+acknowledged survives ``kill -9`` and a power cut. ``user_version`` holds the schema's version:
+a file of another version is refused rather than misread.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from firedoor.core.errors import BadConfig, Unavailable
+
+BUSY_TIMEOUT_MS = 5_000
+"""How long a statement waits for another process's write before it gives up."""
+
+_CACHE_KIB = 65_536
+# Pages that many commits touch are copied into the database once per checkpoint, so a larger
+# log saves writes. 4,000 pages are 16 MiB of log to read back after a crash.
+_WAL_PAGES = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a database file holds.
+
+    Attributes:
+        version: Rises with every change of the statements, from 1.
+        statements: Create everything in an empty database, in order.
+    """
+
+    version: int
+    statements: tuple[str, ...]
+
+
+def open_writer(path: Path, schema: Schema, *, durable: bool = True) -> sqlite3.Connection:
+    """Open a database for writing; create it, readable by its owner alone, if it is missing.
+
+    The connection is in autocommit mode (use ``transaction``) and may be used from any thread,
+    by one at a time.
+
+    Args:
+        path: The file. Its folder has to exist.
+        schema: What the file holds or, if empty, will hold.
+        durable: Sync at every commit. False only for what can be made again from elsewhere.
+
+    Raises:
+        BadConfig: The file has another schema version.
+        Unavailable: The file cannot be opened, is no database, or the disk is full.
+    """
+    try:
+        # SQLite would create it by the umask; token digests and signals are nobody else's.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise Unavailable(f"cannot open {path.name}: {error.strerror}") from error
+    connection = _connect(path, "rwc")
+    try:
+        with storage_errors(path.name):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+            if _version(connection) == 0:
+                _create(connection, schema)
+            _require(connection, schema, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_reader(path: Path, schema: Schema) -> sqlite3.Connection:
+    """Open a database that another process writes; nothing can be written through it.
+
+    Raises:
+        BadConfig: The file has another schema version.
+        Unavailable: The file is missing, not made yet, cannot be opened or is no database.
+    """
+    connection = _connect(path, "ro")
+    try:
+        with storage_errors(path.name):
+            connection.execute("PRAGMA query_only = ON")
+            _require(connection, schema, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, name: str) -> Iterator[None]:
+    """Write all or nothing: durable (if the connection is) when the block is left, else undone.
+
+    Args:
+        connection: A writer's.
+        name: What the database is called in an error.
+
+    Raises:
+        Unavailable: The disk is full, the file damaged, or another writer holds it too long.
+    """
+    with storage_errors(name):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            # A full disk makes SQLite roll back by itself; a second ROLLBACK would be an error.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def storage_errors(name: str) -> Iterator[None]:
+    """Turn what the disk or another process did into Unavailable; mistakes of ours pass through.
+
+    Args:
+        name: What the database is called in the error; never a full path.
+    """
+    try:
+        yield
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.NotSupportedError):
+        raise
+    except sqlite3.DatabaseError as error:
+        raise Unavailable(f"{name}: {error}") from error
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    with storage_errors(path.name):
+        return sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=BUSY_TIMEOUT_MS / 1000,
+        )
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _create(connection: sqlite3.Connection, schema: Schema) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Two processes may start at once: whoever came second finds it done.
+        if _version(connection) == 0:
+            for statement in schema.statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {schema.version}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _require(connection: sqlite3.Connection, schema: Schema, path: Path) -> None:
+    version = _version(connection)
+    if version == 0:
+        raise Unavailable(f"{path.name} is empty", hint="its writer has not started yet")
+    if version != schema.version:
+        raise BadConfig(
+            f"{path.name} has schema version {version}, this Firedoor knows {schema.version}",
+            hint="run the Firedoor that wrote it, or restore the backup made before the upgrade",
+        )

@@ -1,0 +1,1 @@
+"""Where a vendor's content comes from."""

@@ -1,0 +1,269 @@
+"""One request, done politely: timeouts, few retries with growing pauses, Retry-After honoured.
+
+Every fault of the conversation ends as one of the project's errors, and a body that arrives is
+known to be whole: its length was announced, or its end was marked, or the caller has a digest.
+"""
+
+import random
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from types import MappingProxyType
+from typing import Final, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError, SSLError
+
+from firedoor.core.errors import Unavailable, Untrusted
+from firedoor.ports import Clock
+
+_T = TypeVar("_T")
+
+_CHUNK_BYTES: Final = 1 << 16
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_NOT_MODIFIED: Final = 304
+_TOO_MANY_REQUESTS: Final = 429
+_SERVER_FAULTS: Final = 500
+# A buggy header must not silence a channel for good.
+_QUIET_MAX_S: Final = 6 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How long and how often an upstream is asked.
+
+    Attributes:
+        attempts: Requests made for one file before giving up, >= 1.
+        pause_s: Pause after the first failure, doubled after each further one, seconds.
+        pause_max_s: Longest pause, and longest ``Retry-After`` that is waited for; a longer one
+            ends the request at once, and nothing is asked until it is over.
+        connect_s: Limit for a connection to be made, seconds.
+        silence_s: Limit for the next byte to arrive, seconds.
+        reply_s: Limit for a whole reply, seconds: a body that trickles must end too.
+        redirects: Redirects followed for one request.
+        redirect_hosts: Hosts, besides upstream's own, that a redirect may lead to.
+    """
+
+    attempts: int = 4
+    pause_s: float = 0.5
+    pause_max_s: float = 30.0
+    connect_s: float = 10.0
+    silence_s: float = 30.0
+    reply_s: float = 3600.0
+    redirects: int = 5
+    redirect_hosts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply below 500 that is no redirect and not 429.
+
+    Attributes:
+        url: What was asked for, before any redirect.
+        status: HTTP status.
+        headers: Header fields, read without regard to case.
+        chunks: The body, to be read at most once and only inside ``take``. It raises what makes
+            ``Getter.get`` try again if the body breaks off.
+    """
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    chunks: Iterator[bytes]
+
+    @property
+    def length(self) -> int | None:
+        """The length in bytes that was announced, or None."""
+        text = self.headers.get("Content-Length", "")
+        return int(text) if text.isascii() and text.isdigit() else None
+
+    @property
+    def marks_its_end(self) -> bool:
+        """Whether a body that broke off would be noticed."""
+        coding = self.headers.get("Transfer-Encoding", "")
+        return self.length is not None or coding.lower() == "chunked"
+
+
+class _AskAgainError(Exception):
+    """This attempt failed in a way that a later one may not."""
+
+    def __init__(self, message: str, after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class Getter:
+    """Asks one upstream.
+
+    Args:
+        rng: Spreads the pauses, so that many Firedoors do not come back in step.
+        clock: Measures how long a reply takes and how long to leave upstream alone.
+        manners: How long and how often to ask.
+        ca_file: Certificates to trust instead of the system's, PEM; empty: the system's.
+        proxy: URL of an HTTP proxy; empty: none.
+        sleep: Waits for some seconds.
+    """
+
+    def __init__(
+        self,
+        rng: random.Random,
+        clock: Clock,
+        manners: Manners,
+        *,
+        ca_file: str = "",
+        proxy: str = "",
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._rng = rng
+        self._manners = manners
+        self._sleep = sleep
+        self._clock = clock
+        self._quiet_until = float("-inf")
+        timeout = urllib3.Timeout(connect=manners.connect_s, read=manners.silence_s)
+        self._headers = {
+            "User-Agent": f"firedoor/{version('firedoor')}",
+            "Accept": "*/*",
+            # The bytes of the file, not a packed form of them: they are what is hashed.
+            "Accept-Encoding": "identity",
+            # A cache on the way must ask upstream: an index and its files have to be of one time.
+            "Cache-Control": "no-cache",
+        }
+        ca_certs = ca_file or None
+        self._pool: urllib3.PoolManager = (
+            urllib3.ProxyManager(proxy, timeout=timeout, ca_certs=ca_certs)
+            if proxy
+            else urllib3.PoolManager(timeout=timeout, ca_certs=ca_certs)
+        )
+
+    def get(
+        self,
+        url: str,
+        take: Callable[[Reply], _T],
+        *,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        method: str = "GET",
+    ) -> _T:
+        """Ask for ``url`` and hand the reply to ``take``; return what it returns.
+
+        ``take`` may be called several times: when a body breaks off, everything is done again.
+
+        Raises:
+            Unavailable: Nobody answered, or not now; after all attempts.
+            Untrusted: The certificate is not valid, or a redirect leads where it may not.
+        """
+        wait = self._quiet_until - self._monotonic_s()
+        if wait > 0:
+            raise Unavailable(f"{url} asked to be left alone for {wait:.0f} more seconds")
+        for attempt in range(1, self._manners.attempts):
+            try:
+                return self._once(method, url, headers, take)
+            except _AskAgainError as fault:
+                self._pause(url, attempt, fault)
+        try:
+            return self._once(method, url, headers, take)
+        except _AskAgainError as fault:
+            raise Unavailable(
+                f"{url} failed {self._manners.attempts} times, last: {fault}",
+                hint="it is asked again at the next poll",
+            ) from fault
+
+    def _monotonic_s(self) -> float:
+        return self._clock.now().mono_ms / 1000
+
+    def _pause(self, url: str, attempt: int, fault: _AskAgainError) -> None:
+        longest = self._manners.pause_max_s
+        pause = min(self._manners.pause_s * 2 ** (attempt - 1), longest) * self._rng.uniform(
+            0.5, 1.5
+        )
+        asked = fault.after_s or 0.0
+        if asked > longest:
+            self._quiet_until = self._monotonic_s() + min(asked, _QUIET_MAX_S)
+            raise Unavailable(
+                f"{url}: {fault}, and asks to come back in {asked:.0f} seconds",
+                hint="upstream is busy, or allows fewer requests: make poll longer",
+            )
+        self._sleep(max(pause, asked))
+
+    def _once(
+        self, method: str, url: str, headers: Mapping[str, str], take: Callable[[Reply], _T]
+    ) -> _T:
+        response = None
+        try:
+            response = self._follow(method, url, {**self._headers, **headers})
+            if response.status == _TOO_MANY_REQUESTS or response.status >= _SERVER_FAULTS:
+                raise _AskAgainError(
+                    f"answered {response.status}", _retry_after_s(response.headers)
+                )
+            if response.status == _NOT_MODIFIED or method == "HEAD":
+                response.drain_conn()
+            chunks = self._body(response, self._monotonic_s() + self._manners.reply_s)
+            return take(Reply(url, response.status, response.headers, chunks))
+        except SSLError as error:
+            if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in error.args):
+                raise Untrusted(
+                    f"{url}: the certificate is not valid: {error}",
+                    hint="check the address and this host's clock and certificates",
+                ) from error
+            raise _AskAgainError(str(error)) from error
+        except HTTPError as error:
+            raise _AskAgainError(str(error)) from error
+        finally:
+            # A body that was read to its end has given its connection back already.
+            if response is not None:
+                response.close()
+
+    def _follow(
+        self, method: str, url: str, headers: Mapping[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        at = url
+        for _ in range(self._manners.redirects + 1):
+            response = self._pool.request(
+                method, at, headers=headers, redirect=False, retries=False, preload_content=False
+            )
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or location is None:
+                return response
+            response.close()
+            at = self._allowed(at, urljoin(at, location))
+        raise Untrusted(
+            f"{url} redirects more than {self._manners.redirects} times",
+            hint="point the channel at the address it ends at",
+        )
+
+    def _allowed(self, origin: str, target: str) -> str:
+        """The target of a redirect, if it stays with the vendor."""
+        old, new = urlsplit(origin), urlsplit(target)
+        hosts = {old.hostname, *self._manners.redirect_hosts}
+        safe = new.scheme == "https" or (new.scheme == "http" and old.scheme == "http")
+        if safe and new.hostname in hosts and not new.username:
+            return target
+        raise Untrusted(
+            f"{origin} redirects to {new.scheme}://{new.hostname}, which is not allowed",
+            hint="if the vendor really serves from there, point the channel there",
+        )
+
+    def _body(self, response: urllib3.BaseHTTPResponse, deadline: float) -> Iterator[bytes]:
+        # read1 returns whatever has come: read would wait for a full chunk past any deadline.
+        while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
+            if self._monotonic_s() > deadline:
+                raise _AskAgainError(f"the reply took longer than {self._manners.reply_s:.0f} s")
+            yield chunk
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a ``Retry-After``, which has two forms; None if there is none that makes sense.
+
+    A date is measured against the same reply's ``Date``: both are the server's clock.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text)
+        return (until - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,209 @@
+"""What only the whole can tell: keys that are missing, and keys that contradict each other."""
+
+from collections.abc import Iterator
+
+from firedoor.config import keys
+from firedoor.config.keys import AnyKey
+from firedoor.config.problem import Problem, nearest
+from firedoor.config.settings import DEFAULT, Settings, Where, policy_layers, shown_path
+from firedoor.config.values import Listen, describe, show_duration
+from firedoor.core.channel import traits
+from firedoor.core.ring import EVERYONE, Ring, find_cycle
+from firedoor.core.terms import LARGEST_AUTO_ALPHA_HARM
+
+
+def missing(settings: Settings) -> Iterator[Problem]:
+    """Keys that have to be written and are not, in any file."""
+    for table, known in keys.LISTS.items():
+        for name in settings.names(table):
+            where = (table, name)
+            for key in known:
+                if key.needed and settings.setting(where, key) is None:
+                    hint = f'add {key.name} = "..." under [[{table}]]'
+                    yield _problem(settings, where, known[0], f'"{key.name}" is missing', hint)
+
+
+def contradictions(settings: Settings) -> Iterator[Problem]:
+    """Values that are fine alone and not together. Assumes that none is missing."""
+    yield from _listening(settings)
+    yield from _times(settings)
+    yield from _alert(settings)
+    for name in settings.names("channel"):
+        yield from _session(settings, ("channel", name))
+    for name in ("", *settings.names("channel")):
+        yield from _alphas(settings, policy_layers(name))
+    yield from _rings(settings)
+
+
+def rings_written(settings: Settings) -> tuple[Ring, ...]:
+    """The rings as the files name them, in file order, "everyone" only if it was named."""
+    return tuple(
+        Ring(
+            name=name,
+            match=settings.get(("ring", name), keys.MACHINES),
+            after=settings.get(("ring", name), keys.AFTER),
+            budget=settings.get(("ring", name), keys.BUDGET),
+        )
+        for name in settings.names("ring")
+    )
+
+
+def _listening(settings: Settings) -> Iterator[Problem]:
+    console = settings.get(("console",), keys.CONSOLE_LISTEN)
+    if not console.loopback:
+        yield _problem(
+            settings,
+            ("console",),
+            keys.CONSOLE_LISTEN,
+            f"the console has no sign-in yet and listens on loopback only, found {console}",
+            f'write "127.0.0.1:{console.port}" and reach it through an SSH tunnel',
+        )
+    doors: tuple[tuple[Where, keys.Key[Listen]], ...] = (
+        (("gate",), keys.GATE_LISTEN),
+        (("intake",), keys.INTAKE_LISTEN),
+        (("console",), keys.CONSOLE_LISTEN),
+    )
+    for position, (where, key) in enumerate(doors):
+        mine = settings.get(where, key)
+        for other_where, other_key in doors[:position]:
+            if mine.clashes(settings.get(other_where, other_key)):
+                other = shown_path(other_where, other_key.name)
+                what = f"{mine} is taken already by {other}"
+                # Blame what somebody wrote, not the default it collides with.
+                if settings.setting(where, key) is None:
+                    what = f"taken already by the default of {shown_path(where, key.name)}, {mine}"
+                    yield _problem(settings, other_where, other_key, what, "choose another port")
+                else:
+                    yield _problem(settings, where, key, what, "choose another port")
+
+
+def _times(settings: Settings) -> Iterator[Problem]:
+    where = ("time",)
+    bucket = settings.get(where, keys.BUCKET)
+    silence = settings.get(where, keys.SILENCE_MIN)
+    settle = settings.get(where, keys.SETTLE)
+    if silence < bucket:
+        yield _problem(
+            settings,
+            where,
+            keys.SILENCE_MIN,
+            f"a deadline of {_bare(silence)} passes within one time.bucket of {_bare(bucket)}",
+            f"use at least {show_duration(bucket)}, or a shorter bucket",
+            otherwise=keys.BUCKET,
+        )
+    if settle >= silence:
+        yield _problem(
+            settings,
+            where,
+            keys.SETTLE,
+            f"signs of life would not count for {_bare(settle)}, "
+            f"but time.silence_min gives a machine {_bare(silence)} to speak",
+            "make settle shorter than silence_min",
+            otherwise=keys.SILENCE_MIN,
+        )
+
+
+def _alert(settings: Settings) -> Iterator[Problem]:
+    where = ("alert",)
+    if settings.setting(where, keys.WEBHOOK) and settings.setting(where, keys.COMMAND):
+        yield _problem(
+            settings,
+            where,
+            keys.COMMAND,
+            "there is one alert hook, and alert.webhook is set too",
+            "keep one of the two; a command can call several",
+        )
+
+
+def _session(settings: Settings, where: Where) -> Iterator[Problem]:
+    usual = traits(settings.get(where, keys.KIND))
+    idle = settings.get(where, keys.SESSION_IDLE) or usual.session_idle_ms
+    longest = settings.get(where, keys.SESSION_MAX) or usual.session_max_ms
+    if longest < idle:
+        yield _problem(
+            settings,
+            where,
+            keys.SESSION_MAX,
+            f"a session of at most {_bare(longest)} cannot be idle for {_bare(idle)}",
+            "make session_max at least session_idle",
+            otherwise=keys.SESSION_IDLE,
+        )
+
+
+def _alphas(settings: Settings, layers: tuple[Where, ...]) -> Iterator[Problem]:
+    written = [
+        s for key in (keys.ALPHA_WARN, keys.ALPHA_HARM) if (s := settings.setting(layers[0], key))
+    ]
+    policy = settings.policy(layers)
+    harm = LARGEST_AUTO_ALPHA_HARM if policy.alpha_harm is None else policy.alpha_harm
+    # Only where this layer wrote one of the two: otherwise the layer below was told already.
+    if written and policy.alpha_warn < harm:
+        yield _problem(
+            settings,
+            layers[0],
+            written[0].key,
+            f"alpha_warn {policy.alpha_warn:g} is below alpha_harm {harm:g}: "
+            "a release would be shut before anybody is warned",
+            'make alpha_warn at least alpha_harm ("auto" is at most 0.01)',
+        )
+
+
+def _rings(settings: Settings) -> Iterator[Problem]:
+    rings = rings_written(settings)
+    names = [ring.name for ring in rings]
+    for ring in rings:
+        where = ("ring", ring.name)
+        if ring.name == EVERYONE:
+            for key in (keys.MACHINES, keys.AFTER):
+                if settings.setting(where, key):
+                    what = (
+                        'the ring "everyone" takes all that no other ring claims, after all others'
+                    )
+                    yield _problem(settings, where, key, what, f'leave out "{key.name}"')
+        elif not ring.match:
+            yield _problem(
+                settings,
+                where,
+                keys.RING_NAME,
+                '"machines" is missing: no machine could ever be in this ring',
+                'add machines = { ATTRIBUTE = ["VALUE"] }',
+            )
+        if ring.after == EVERYONE and ring.name != EVERYONE:
+            what = 'no ring can wait for "everyone", which waits for all others'
+            yield _problem(settings, where, keys.AFTER, what, f"rings: {', '.join(names)}")
+        elif ring.after is not None and ring.after not in names and ring.name != EVERYONE:
+            meant = nearest(ring.after, names)
+            hint = f'did you mean "{meant}"?' if meant else f"rings: {', '.join(names)}"
+            what = f"there is no ring {describe(ring.after)}"
+            yield _problem(settings, where, keys.AFTER, what, hint)
+    if cycle := find_cycle(rings):
+        if len(cycle) == 1:
+            what = "this ring waits for itself"
+        else:
+            what = f"these rings wait for each other: {' after '.join((*cycle, cycle[0]))}"
+        yield _problem(settings, ("ring", cycle[0]), keys.AFTER, what, "one of them must begin")
+
+
+def _problem(
+    settings: Settings,
+    where: Where,
+    key: AnyKey,
+    what: str,
+    hint: str,
+    *,
+    otherwise: AnyKey | None = None,
+) -> Problem:
+    """A problem of this key; placed at ``otherwise`` where this key was left to its default."""
+    written = settings.setting(where, key)
+    if written is None and otherwise is not None:
+        written = settings.setting(where, otherwise)
+    shown = shown_path(where, key.name)
+    if key.name == "name" and where[0] in keys.LISTS:
+        shown = shown_path(where[:1], where[1])
+    if written is None:
+        return Problem(DEFAULT, (), shown, what, hint)
+    return Problem(written.origin, written.spot, shown, what, hint)
+
+
+def _bare(milliseconds: int) -> str:
+    return show_duration(milliseconds).strip('"')

@@ -1,0 +1,87 @@
+"""What holds, and why: every effective value with its origin, and what deserves a remark."""
+
+from firedoor.config import keys
+from firedoor.config.keys import AnyKey
+from firedoor.config.model import Config
+from firedoor.config.settings import DEFAULT, Settings, Where, policy_layers, shown_path
+from firedoor.config.values import show_duration
+from firedoor.core.channel import traits
+from firedoor.core.ring import EVERYONE
+
+Row = tuple[str, str, str]
+"""Key path, value as TOML would write it, origin: a file's name or "default"."""
+
+
+def explain(config: Config) -> list[Row]:
+    """Every effective value and where it came from.
+
+    Policy keys stand under a channel or ring only where that channel or ring sets them;
+    ``explain_policy`` tells what results. A webhook is shown without its path.
+    """
+    settings = config.settings
+    rows = [_row(settings, (), keys.DATA)]
+    for table, known in keys.TABLES.items():
+        rows += [_row(settings, (table,), key) for key in known]
+    for channel in config.channels:
+        where = ("channel", channel.name)
+        usual = traits(channel.kind)
+        kinds = {
+            keys.SESSION_IDLE.name: usual.session_idle_ms,
+            keys.SESSION_MAX.name: usual.session_max_ms,
+        }
+        for key in keys.LISTS["channel"]:
+            if key.name in kinds and settings.setting(where, key) is None:
+                shown = show_duration(kinds[key.name])
+                rows.append(
+                    (shown_path(where, key.name), shown, f"{DEFAULT} of kind {channel.kind}")
+                )
+            elif key not in keys.POLICY or settings.setting(where, key):
+                rows.append(_row(settings, where, key))
+    for name in settings.names("ring"):
+        where = ("ring", name)
+        written = [key for key in keys.LISTS["ring"] if settings.setting(where, key)]
+        rows += [_row(settings, where, key) for key in written]
+    return [row for row in rows if row[1]]
+
+
+def explain_policy(config: Config, channel: str, ring: str = EVERYONE) -> list[Row]:
+    """The policy of a channel in a ring; each row's path is that of the key that decided.
+
+    Raises:
+        NotFound: There is no such channel or ring.
+    """
+    config.policy_for(channel, ring)
+    layers = policy_layers(channel, ring)
+    rows = []
+    for key in keys.POLICY:
+        decided = config.settings.deciding(key, layers)
+        rows.append(_row(config.settings, decided.where if decided else ("policy",), key))
+    return rows
+
+
+def notices(config: Config) -> list[str]:
+    """What is allowed and deserves a remark of ``firedoor config check``."""
+    found = []
+    if not config.channels:
+        found.append("there is no [[channel]]: the gate has nothing to serve")
+    if "certificate" in config.gate.identify:
+        found.append(
+            'gate.identify: "certificate" needs TLS, which the gate of this version does not '
+            "terminate yet; it is skipped"
+        )
+    if "address" in config.gate.identify:
+        found.append(
+            'gate.identify: machines known by "address" only share one identity and take no part '
+            "in the evidence"
+        )
+    if config.gate.identify == ("certificate",):
+        found.append("gate.identify: no way to identify a machine is left, so none will be served")
+    if config.alert.webhook is None and config.alert.command is None:
+        found.append("there is no [alert]: a hold would be seen on the console alone")
+    return found
+
+
+def _row(settings: Settings, where: Where, key: AnyKey) -> Row:
+    setting = settings.setting(where, key)
+    value = key.show(settings.get(where, key))
+    return shown_path(where, key.name), value, setting.origin if setting else DEFAULT

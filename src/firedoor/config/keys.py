@@ -1,0 +1,193 @@
+"""Every key a configuration may hold: its name, what it takes and what it is when left out.
+
+This table is the only place that knows. The reader checks files against it, the printout walks
+it, and tests hold the template of ``firedoor init`` and the reference page to it.
+"""
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from firedoor.config import values
+from firedoor.core.channel import Kind, built_kinds, check_channel_name
+from firedoor.core.errors import BadConfig
+from firedoor.core.terms import Mode
+
+T = TypeVar("T")
+
+Pairs = tuple[tuple[str, tuple[str, ...]], ...]
+"""Attributes and the values that will do."""
+
+IDENTITIES: Final = ("certificate", "basic", "path", "address")
+"""The ways a machine may say who it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key(Generic[T]):
+    """One key.
+
+    Attributes:
+        name: As written in a file.
+        read: Takes what TOML gave; returns the value or raises ``values.Unfit``.
+        default: The value when the key is left out. Meaningless when ``needed``.
+        written: The default as a file would say it, or "" where no word stands for it.
+        show: Prints a value as a file would say it.
+        needed: Whether it has to be written.
+    """
+
+    name: str
+    read: Callable[[object], T]
+    default: T
+    written: str = ""
+    show: Callable[[T], str] = values.show
+    needed: bool = False
+
+
+def _key(
+    name: str,
+    read: Callable[[object], T],
+    written: str,
+    show: Callable[[T], str] = values.show,
+) -> Key[T]:
+    """A key whose default is what a file saying ``written`` would give."""
+    default = read(tomllib.loads(f"default = {written}")["default"])
+    return Key(name, read, default, written, show)
+
+
+def _optional(
+    name: str, read: Callable[[object], T], show: Callable[[T], str] = values.show
+) -> Key[T | None]:
+    """A key that stands for nothing when it is left out."""
+    return Key(name, read, None, "", lambda value: "" if value is None else show(value))
+
+
+def _needed(name: str, read: Callable[[object], T], absent: T) -> Key[T]:
+    """A key that has to be written; ``absent`` only fills the place until that is checked."""
+    return Key(name, read, absent, needed=True)
+
+
+def _auto_duration(name: str) -> Key[int | None]:
+    return _key(
+        name,
+        values.auto_or(values.some_duration),
+        '"auto"',
+        lambda ms: '"auto"' if ms is None else values.show_duration(ms),
+    )
+
+
+def _channel_name(value: object) -> str:
+    try:
+        return check_channel_name(values.text(value))
+    except BadConfig as error:
+        raise values.Unfit("the name of a channel", hint=error.hint) from None
+
+
+def _ring_name(value: object) -> str:
+    try:
+        return check_channel_name(values.text(value))
+    except BadConfig as error:
+        raise values.Unfit("the name of a ring", hint=error.hint) from None
+
+
+def _kind(value: object) -> Kind:
+    served = " or ".join(f'"{kind}"' for kind in built_kinds())
+    if value not in list(Kind):
+        raise values.Unfit(f"a kind of updater: {served}")
+    kind = Kind(str(value))
+    if kind not in built_kinds():
+        raise values.Unfit(
+            f"{served}, the only kind this version serves",
+            hint='content that clients fetch as plain files can be served as kind "files"',
+        )
+    return kind
+
+
+def _mode(value: object) -> Mode:
+    if value == Mode.SHADOW:
+        raise values.Unfit(
+            '"enforce": shadow mode, which judges and holds nothing, is not built yet',
+            hint="to hold nothing meanwhile, let the machines poll upstream directly",
+        )
+    return Mode(values.one_of(Mode.ENFORCE)(value))
+
+
+def _identities(value: object) -> tuple[str, ...]:
+    ways = values.words(value)
+    for way in ways:
+        if way not in IDENTITIES:
+            raise values.Unfit(f"a list from {', '.join(IDENTITIES)}", found=values.describe(way))
+    return ways
+
+
+DATA: Final = _key("data", values.text, '"/var/lib/firedoor"')
+
+BUCKET: Final = _key("bucket", values.some_duration, '"60s"', values.show_duration)
+HEARTBEAT: Final = _key("heartbeat", values.some_duration, '"60s"', values.show_duration)
+SILENCE_MIN: Final = _key("silence_min", values.some_duration, '"5m"', values.show_duration)
+SETTLE: Final = _key("settle", values.duration, '"60s"', values.show_duration)
+
+GATE_LISTEN: Final = _key("listen", values.listen, '"0.0.0.0:8080"')
+IDENTIFY: Final = _key("identify", _identities, '["certificate", "basic", "path"]')
+
+INTAKE_LISTEN: Final = _key("listen", values.listen, '"0.0.0.0:8081"')
+MAX_BODY: Final = _key("max_body", values.size, '"8MiB"', values.show_size)
+
+CONSOLE_LISTEN: Final = _key("listen", values.listen, '"127.0.0.1:8082"')
+
+BUDGET: Final = _key("budget", values.auto_or(values.machines), '"auto"')
+ALPHA_HARM: Final = _key("alpha_harm", values.auto_or(values.share), '"auto"')
+ALPHA_WARN: Final = _key("alpha_warn", values.share, "0.05")
+ALPHA_CLEAR: Final = _key("alpha_clear", values.share, "0.05")
+DELTA: Final = _key("delta", values.auto_or(values.share), '"auto"')
+CONTROL: Final = _key("control", values.share, "0.10")
+SOAK: Final = _key("soak", values.duration, '"1h"', values.show_duration)
+PATIENCE: Final = _key("patience", values.some_duration, '"7d"', values.show_duration)
+INSTALL_WAIT: Final = _auto_duration("install_wait")
+MODE: Final = _key("mode", _mode, '"enforce"')
+EXPEDITE_NEEDS_TWO: Final = _key("expedite_needs_two", values.yes_no, "false")
+
+WEBHOOK: Final = _optional("webhook", values.hook_address, values.show_hook_address)
+COMMAND: Final = _optional("command", values.command)
+
+CHANNEL_NAME: Final = _needed("name", _channel_name, "")
+KIND: Final = _needed("kind", _kind, Kind.FILES)
+UPSTREAM: Final = _needed("upstream", values.source, "")
+POLL: Final = _key("poll", values.some_duration, '"10m"', values.show_duration)
+FIRST: Final = _key("first", values.one_of("adopt"), '"adopt"')
+UNKNOWN: Final = _key("unknown", values.one_of("refuse", "hold"), '"refuse"')
+SESSION_IDLE: Final = _optional("session_idle", values.some_duration, values.show_duration)
+SESSION_MAX: Final = _optional("session_max", values.some_duration, values.show_duration)
+
+RING_NAME: Final = _needed("name", _ring_name, "")
+MACHINES: Final[Key[Pairs]] = Key("machines", values.attributes, (), "", values.show_attributes)
+AFTER: Final = _optional("after", _ring_name)
+
+# A table of keys of different types: what each key holds is checked where it is used.
+AnyKey = Key[Any]
+
+POLICY: Final[tuple[AnyKey, ...]] = (
+    BUDGET, ALPHA_HARM, ALPHA_WARN, ALPHA_CLEAR, DELTA, CONTROL,
+    SOAK, PATIENCE, INSTALL_WAIT, MODE, EXPEDITE_NEEDS_TWO,
+)  # fmt: skip
+
+RING_POLICY: Final[tuple[AnyKey, ...]] = (BUDGET, ALPHA_CLEAR, DELTA, CONTROL, SOAK, INSTALL_WAIT)
+"""What a ring may override. The rest belongs to a release as a whole, over all its rings."""
+
+TABLES: Final[dict[str, tuple[AnyKey, ...]]] = {
+    "time": (BUCKET, HEARTBEAT, SILENCE_MIN, SETTLE),
+    "gate": (GATE_LISTEN, IDENTIFY),
+    "intake": (INTAKE_LISTEN, MAX_BODY),
+    "console": (CONSOLE_LISTEN,),
+    "policy": POLICY,
+    "alert": (WEBHOOK, COMMAND),
+}
+"""Tables that stand once, in the order they are printed."""
+
+LISTS: Final[dict[str, tuple[AnyKey, ...]]] = {
+    "channel": (
+        CHANNEL_NAME, KIND, UPSTREAM, POLL, FIRST, UNKNOWN, SESSION_IDLE, SESSION_MAX, *POLICY,
+    ),
+    "ring": (RING_NAME, MACHINES, AFTER, *RING_POLICY),
+}  # fmt: skip
+"""Tables that stand once for each name, ``[[channel]]`` and ``[[ring]]``."""

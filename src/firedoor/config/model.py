@@ -1,0 +1,208 @@
+"""The validated stage: a configuration that says only what it may, frozen.
+
+Times are integer milliseconds and sizes bytes, as everywhere in the code; how they are written
+in a file is the business of ``values``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from firedoor.config.problem import nearest
+from firedoor.config.settings import Settings
+from firedoor.config.values import Listen
+from firedoor.core.channel import Kind
+from firedoor.core.errors import NotFound
+from firedoor.core.ring import EVERYONE, Ring, largest_in_flight
+from firedoor.core.terms import LARGEST_AUTO_BUDGET, Policy, auto_budget
+
+
+@dataclass(frozen=True, slots=True)
+class TimeConfig:
+    """The clockwork.
+
+    Attributes:
+        bucket_ms: Tick of the judge, > 0.
+        heartbeat_ms: How often agents are expected to send a heartbeat, > 0.
+        silence_min_ms: No silence deadline is shorter, >= bucket.
+        settle_ms: After an admission, time in which signs of life do not count yet: a machine
+            that is still installing may speak once more before it dies. >= 0, < silence_min.
+    """
+
+    bucket_ms: int
+    heartbeat_ms: int
+    silence_min_ms: int
+    settle_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class GateConfig:
+    """Where machines read content, and how they may say who they are.
+
+    Attributes:
+        listen: Address and port.
+        identify: Ways to identify a machine, in the order they are tried.
+    """
+
+    listen: Listen
+    identify: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeConfig:
+    """Where agents post signals.
+
+    Attributes:
+        listen: Address and port.
+        max_body_bytes: Largest body of one request, > 0.
+    """
+
+    listen: Listen
+    max_body_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleConfig:
+    """Where people and scripts look and act.
+
+    Attributes:
+        listen: Loopback address and port.
+    """
+
+    listen: Listen
+
+
+@dataclass(frozen=True, slots=True)
+class AlertConfig:
+    """The one hook that tells people. At most one of the two is set.
+
+    Attributes:
+        webhook: URL an alert is posted to. Not shown: its path is often a secret.
+        command: Program and arguments, run with the alert on its standard input.
+    """
+
+    webhook: str | None = field(default=None, repr=False)
+    command: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelConfig:
+    """One upstream source.
+
+    Attributes:
+        name: First path segment of its URLs.
+        kind: The kind of updater that reads it.
+        upstream: An http or https URL, or the absolute path of a local directory.
+        poll_ms: How often upstream is asked, > 0.
+        first: What happens to the first snapshot: ``adopt``.
+        unknown: What an unknown machine gets: ``refuse``, or ``hold``, the last open release.
+        session_idle_ms: A session ends when a machine asked nothing for this long, > 0.
+        session_max_ms: A session ends after this long in any case, >= idle.
+    """
+
+    name: str
+    kind: Kind
+    upstream: str = field(repr=False)
+    poll_ms: int
+    first: str
+    unknown: str
+    session_idle_ms: int
+    session_max_ms: int
+
+    @property
+    def directory(self) -> str | None:
+        """The local directory that is the upstream, or None where it is a URL."""
+        return self.upstream if self.upstream.startswith("/") else None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything a configuration says. Make one with ``load``, ``compose`` or ``defaults``.
+
+    Attributes:
+        data: Absolute path of the directory that holds all state.
+        time: The clockwork.
+        gate: The gate.
+        intake: The intake.
+        console: The console.
+        policy: The policy that channels and rings start from.
+        alert: The alert hook.
+        channels: In file order.
+        rings: In file order, the order in which they claim machines; "everyone" is last.
+        policies: The policy of each (channel, ring); see ``policy_for``.
+        settings: What was written, and where. Two configurations that say the same are equal,
+            wherever it was written.
+    """
+
+    data: Path
+    time: TimeConfig
+    gate: GateConfig
+    intake: IntakeConfig
+    console: ConsoleConfig
+    policy: Policy
+    alert: AlertConfig
+    channels: tuple[ChannelConfig, ...]
+    rings: tuple[Ring, ...]
+    policies: Mapping[tuple[str, str], Policy] = field(repr=False)
+    settings: Settings = field(repr=False, compare=False)
+
+    def channel(self, name: str) -> ChannelConfig:
+        """The channel of this name.
+
+        Raises:
+            NotFound: There is none.
+        """
+        for channel in self.channels:
+            if channel.name == name:
+                return channel
+        raise _not_found("channel", name, [channel.name for channel in self.channels])
+
+    def ring(self, name: str) -> Ring:
+        """The ring of this name.
+
+        Raises:
+            NotFound: There is none.
+        """
+        for ring in self.rings:
+            if ring.name == name:
+                return ring
+        raise _not_found("ring", name, [ring.name for ring in self.rings])
+
+    def policy_for(self, channel: str, ring: str = EVERYONE) -> Policy:
+        """The policy of a channel in a ring: the ring overrides the channel, the channel the rest.
+
+        Raises:
+            NotFound: There is no such channel or ring.
+        """
+        self.channel(channel)
+        self.ring(ring)
+        return self.policies[channel, ring]
+
+    def largest_in_flight(
+        self, channel: str, active_machines: Mapping[str, int] | None = None
+    ) -> int:
+        """The most machines that one release of a channel may put at risk at the same time.
+
+        Args:
+            channel: Name of the channel.
+            active_machines: Active machines of each ring. Where a ring is not named, "auto"
+                counts as the most it can mean.
+
+        Raises:
+            NotFound: There is no such channel.
+        """
+
+        def budget(ring: Ring) -> int:
+            said = self.policy_for(channel, ring.name).budget
+            if said is not None:
+                return said
+            active = (active_machines or {}).get(ring.name)
+            return LARGEST_AUTO_BUDGET if active is None else auto_budget(active)
+
+        return largest_in_flight(self.rings, budget)
+
+
+def _not_found(noun: str, name: str, known: list[str]) -> NotFound:
+    meant = nearest(name, known)
+    hint = f'did you mean "{meant}"?' if meant else f"known: {', '.join(known) or 'none'}"
+    return NotFound(f'no {noun} "{name}"', hint=hint)

@@ -1,0 +1,345 @@
+"""The JSON API: one function per operation, one table of all of them.
+
+The table is the only place where a path is written: the routes and the OpenAPI document are
+both made from it. JSON names are the field names of ``model``. Release ids may be shortened to
+any unique beginning of eight or more hexadecimal digits.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from firedoor.console import metrics, openapi
+from firedoor.console.live import Live
+from firedoor.console.model import (
+    ChannelView,
+    Condition,
+    DecisionView,
+    ExposureView,
+    MachineView,
+    Outcome,
+    ReadModel,
+    ReleaseView,
+    Requests,
+    Verb,
+    VerdictView,
+)
+from firedoor.console.openapi import Operation, Parameter
+from firedoor.core.errors import BadInput, NotFound
+
+DEFAULT_LIMIT: Final = 100
+LARGEST_LIMIT: Final = 1000
+
+_SHORTEST_PREFIX = 8
+_ID_DIGITS = 64
+_HEX = frozenset("0123456789abcdef")
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Text = Annotated[str, msgspec.Meta(max_length=2000)]
+
+
+class ReleaseReply(ReleaseView, frozen=True, kw_only=True):
+    """A release with its time also as RFC 3339."""
+
+    created: str
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who asks for what, and why. Everything in it goes on the record.
+
+    Attributes:
+        by: Who asks.
+        reason: Why; only ``sync`` does without.
+        ring: The ring concerned; all of them when it is missing.
+        budget: ``expedite``: machines to add to the harm budget.
+        all: ``expedite``: let everybody through.
+        approved_by: ``expedite``: the second person, where the policy wants one.
+    """
+
+    by: Name
+    reason: Text = ""
+    ring: Name | None = None
+    budget: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    all: bool = False
+    approved_by: Name | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The operations, over what they read and ask.
+
+    Attributes:
+        read: Where the answers come from.
+        requests: Where the wishes go.
+        live: The event streams.
+    """
+
+    read: ReadModel
+    requests: Requests
+    live: Live
+
+    def operations(self) -> tuple[Operation, ...]:
+        """Every operation of the console's port, in the order of the documentation."""
+        release = Parameter("release", "path", "string", "release id, or a unique beginning of it")
+        channel = Parameter("channel", "path", "string", "name of the channel")
+        after = Parameter("after", "query", "integer", "ledger index seen last")
+        limit = Parameter("limit", "query", "integer", f"at most so many, 1 to {LARGEST_LIMIT}")
+        get = Operation.get
+        return (
+            get("/api/channels", self.channels, "all channels", list[ChannelView]),
+            get(
+                "/api/channels/{channel}/releases",
+                self.releases,
+                "releases of a channel, newest first",
+                list[ReleaseReply],
+                channel,
+            ),
+            get("/api/releases/{release}", self.release, "one release", ReleaseReply, release),
+            get(
+                "/api/releases/{release}/verdict",
+                self.verdict,
+                "the verdict with every stream and cell it was computed from",
+                VerdictView,
+                release,
+            ),
+            get(
+                "/api/releases/{release}/machines",
+                self.machines,
+                "machines enrolled for a release, by name",
+                list[ExposureView],
+                release,
+                limit,
+                Parameter(
+                    "after", "query", "string", "name of the last machine of the page before"
+                ),
+                Parameter("state", "query", "string", "only machines in this condition"),
+            ),
+            get(
+                "/api/machines/{machine}",
+                self.machine,
+                "one machine",
+                MachineView,
+                Parameter("machine", "path", "string", "name of the machine"),
+            ),
+            get(
+                "/api/decisions",
+                self.decisions,
+                "entries of the ledger, oldest first",
+                list[DecisionView],
+                after,
+                limit,
+            ),
+            *(
+                Operation.post(
+                    f"/api/releases/{{release}}/{verb.value}",
+                    self._acting(verb),
+                    says,
+                    Action,
+                    Outcome,
+                    release,
+                )
+                for verb, says in _RELEASE_VERBS
+            ),
+            Operation.post(
+                "/api/channels/{channel}/sync",
+                self._acting(Verb.SYNC),
+                "look at the upstream now",
+                Action,
+                Outcome,
+                channel,
+            ),
+            Operation.post(
+                "/api/channels/{channel}/resume",
+                self._acting(Verb.RESUME_CHANNEL),
+                "let the next release board after two that ended held or shut",
+                Action,
+                Outcome,
+                channel,
+            ),
+            get(
+                "/events",
+                self.events,
+                "server-sent events: decisions (id = ledger index) and changes",
+                "text/event-stream",
+                after,
+            ),
+            get("/metrics", self.metrics, "OpenMetrics", metrics.MEDIA_TYPE),
+            get("/healthz", self.healthz, "whether the console can read", "text/plain"),
+            get("/openapi.json", self.openapi, "this document", "application/json"),
+        )
+
+    def routes(self) -> list[Route]:
+        """The operations as routes."""
+        return [Route(each.path, each.handler, methods=[each.method]) for each in self.operations()]
+
+    async def channels(self, _request: Request) -> Response:
+        """All channels."""
+        return _json(self.read.channels())
+
+    async def releases(self, request: Request) -> Response:
+        """Releases of a channel, newest first."""
+        channel = self._channel(request)
+        return _json([_reply(view) for view in self.read.releases(channel)])
+
+    async def release(self, request: Request) -> Response:
+        """One release."""
+        return _json(_reply(self._release(request)))
+
+    async def verdict(self, request: Request) -> Response:
+        """The verdict on a release."""
+        release = self._release(request).id
+        view = self.read.verdict(release)
+        if view is None:
+            raise NotFound(f"no verdict on release {release[:12]} yet")
+        return _json(view)
+
+    async def machines(self, request: Request) -> Response:
+        """Machines enrolled for a release."""
+        release = self._release(request).id
+        state = request.query_params.get("state")
+        if state is not None and state not in set(Condition):
+            raise BadInput(f"state has to be one of: {', '.join(Condition)}")
+        return _json(
+            self.read.machines(
+                release,
+                _limit(request),
+                request.query_params.get("after", ""),
+                None if state is None else Condition(state),
+            )
+        )
+
+    async def machine(self, request: Request) -> Response:
+        """One machine."""
+        name = request.path_params["machine"]
+        view = self.read.machine(name)
+        if view is None:
+            raise NotFound(f"no machine {name!r}")
+        return _json(view)
+
+    async def decisions(self, request: Request) -> Response:
+        """Entries of the ledger."""
+        return _json(self.read.decisions(_integer(request, "after", -1), _limit(request)))
+
+    async def events(self, request: Request) -> Response:
+        """A stream of events. ``Last-Event-ID`` wins over ``after``: it is the newer of the two."""
+        resumed = request.headers.get("last-event-id", "")
+        if resumed.isdecimal():
+            after: int | None = int(resumed)
+        else:
+            after = _integer(request, "after", -1) if "after" in request.query_params else None
+        return StreamingResponse(
+            self.live.open(after),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    async def metrics(self, _request: Request) -> Response:
+        """The doors as OpenMetrics."""
+        body = metrics.exposition(self.read, viewers=self.live.viewers)
+        return Response(body, media_type=metrics.MEDIA_TYPE)
+
+    async def healthz(self, _request: Request) -> Response:
+        """Answer 200 if the read model answers; it raises Unavailable if it does not."""
+        self.read.version()
+        return Response("ok\n", media_type="text/plain")
+
+    async def openapi(self, _request: Request) -> Response:
+        """The OpenAPI document."""
+        return _json(openapi.document(self.operations()))
+
+    def _acting(self, verb: Verb) -> Callable[[Request], Awaitable[Response]]:
+        async def act(request: Request) -> Response:
+            action = _action(verb, await request.body())
+            if verb in (Verb.SYNC, Verb.RESUME_CHANNEL):
+                target = self._channel(request)
+            else:
+                target = self._release(request).id
+            given = msgspec.structs.asdict(action)
+            by = given.pop("by")
+            arguments = {name: value for name, value in given.items() if value not in (None, False)}
+            return _json(await self.requests.submit(verb, target, arguments, by))
+
+        return act
+
+    def _channel(self, request: Request) -> str:
+        name: str = request.path_params["channel"]
+        if all(view.name != name for view in self.read.channels()):
+            raise NotFound(f"no channel {name!r}")
+        return name
+
+    def _release(self, request: Request) -> ReleaseView:
+        prefix: str = request.path_params["release"].lower()
+        if not _HEX.issuperset(prefix) or not _SHORTEST_PREFIX <= len(prefix) <= _ID_DIGITS:
+            raise BadInput(
+                f"{prefix!r} is no release id",
+                hint=f"give {_SHORTEST_PREFIX} to {_ID_DIGITS} hexadecimal digits of it",
+            )
+        found = self.read.match(prefix)
+        if len(found) > 1:
+            raise BadInput(f"more than one release begins with {prefix}", hint="give more digits")
+        view = self.read.release(found[0]) if found else None
+        if view is None:
+            raise NotFound(f"no release {prefix}")
+        return view
+
+
+_RELEASE_VERBS: Final = (
+    (Verb.HOLD, "admit nobody new until a person resumes"),
+    (Verb.RESUME, "let a held door go on"),
+    (Verb.SHUT, "contain the release"),
+    (Verb.EXPEDITE, "widen the harm budget, or let everybody through"),
+    (Verb.PIN, "give a ring exactly this release, evidence or not"),
+    (Verb.UNPIN, "end a pin"),
+)
+
+
+def _action(verb: Verb, body: bytes) -> Action:
+    try:
+        action = msgspec.json.decode(body, type=Action)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise BadInput(str(error)) from error
+    if verb is not Verb.SYNC and not action.reason.strip():
+        raise BadInput(f"{verb.value} wants a reason: it goes on the record")
+    if verb is Verb.EXPEDITE:
+        if (action.budget is None) == (not action.all):
+            raise BadInput("expedite wants either a budget or all")
+    elif action.budget is not None or action.all or action.approved_by is not None:
+        raise BadInput(f"budget, all and approved_by do not belong to {verb.value}")
+    if verb in (Verb.SYNC, Verb.RESUME_CHANNEL) and action.ring is not None:
+        raise BadInput("a channel verb concerns all rings")
+    return action
+
+
+def _reply(view: ReleaseView) -> ReleaseReply:
+    created = datetime.fromtimestamp(view.created_ms / 1000, UTC)
+    return ReleaseReply(
+        created=created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        **{name: getattr(view, name) for name in ReleaseView.__struct_fields__},
+    )
+
+
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def _limit(request: Request) -> int:
+    limit = _integer(request, "limit", DEFAULT_LIMIT)
+    if not 1 <= limit <= LARGEST_LIMIT:
+        raise BadInput(f"limit has to be 1 to {LARGEST_LIMIT}")
+    return limit
+
+
+def _integer(request: Request, name: str, default: int) -> int:
+    given = request.query_params.get(name)
+    if given is None:
+        return default
+    try:
+        return int(given)
+    except ValueError:
+        raise BadInput(f"{name} has to be a whole number, not {given!r}") from None

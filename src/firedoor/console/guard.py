@@ -1,0 +1,169 @@
+"""Who may read and who may act: the outermost layer of the console.
+
+A console on loopback is reached by every page the operator's browser has open. So:
+
+* ``Host`` must be a name we know, or a rebound DNS name would make a foreign page same-origin;
+* a POST needs the console token, a same-origin ``Origin`` if there is one, and a JSON body:
+  each of the three alone stops a foreign page, and a script on this host without the token;
+* reading is open to loopback; from anywhere else it needs the token as well;
+* pages run only scripts and styles of our own, and nobody may frame them.
+
+Source: decisions.md 10.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from firedoor.console.problem import problem
+from firedoor.core.errors import TooLarge
+
+BODY_LIMIT_BYTES: Final = 64 * 1024
+"""Largest body of a POST. A request to act is a few hundred bytes."""
+
+LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+CSP: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+HEADERS: Final = {
+    "Content-Security-Policy": CSP,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+_OPEN: Final = frozenset({"/healthz"})
+
+
+class Guard:
+    """An ASGI app around another one that lets through only what may pass.
+
+    Args:
+        app: The app to protect.
+        token: The console token; an empty one lets nobody act.
+        hosts: Names beside loopback under which the console may be asked, without port.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str, hosts: tuple[str, ...]) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._hosts = LOOPBACK_NAMES | {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse the request, or pass it on."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        guarded = _with_headers(send)
+        refusal = self._refuse(scope, Headers(scope=scope))
+        if refusal is not None:
+            await refusal(scope, receive, guarded)
+            return
+        await self._app(scope, _limited(receive), guarded)
+
+    def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
+        host = headers.get("host", "")
+        if hostname(host) not in self._hosts:
+            return problem(
+                421,
+                f"this console is not served under the name {hostname(host)!r}",
+                hint="use localhost, or add the name to console.hosts",
+            )
+        trusted = self._has_token(headers)
+        if scope["method"] in ("GET", "HEAD"):
+            if trusted or scope["path"] in _OPEN or is_loopback(scope.get("client")):
+                return None
+            return _unknown("reading from another host needs the console token")
+        return _foreign(headers, host) or (None if trusted else _unknown("acting needs the token"))
+
+    def _has_token(self, headers: Headers) -> bool:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        # Compared whatever the scheme says, so that a wrong scheme is not told apart by time.
+        same = hmac.compare_digest(given.strip().encode(), self._token)
+        return same and scheme.lower() == "bearer" and bool(self._token)
+
+
+def hostname(host: str) -> str:
+    """The name in a ``Host`` header or origin, lower case, without port and brackets."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def is_loopback(client: tuple[str, int] | None) -> bool:
+    """Say whether a request's ``client`` is this host. An unknown client is not."""
+    try:
+        address = ip_address(client[0]) if client else None
+    except ValueError:
+        return False
+    if address is None:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address.is_loopback or (mapped is not None and mapped.is_loopback)
+
+
+def _foreign(headers: Headers, host: str) -> Response | None:
+    origin = headers.get("origin")
+    # Scheme aside: a TLS proxy before us changes it. A page of another scheme but the same host
+    # and port cannot exist beside us.
+    if origin is not None and (origin == "null" or urlsplit(origin).netloc != host):
+        return problem(403, "a page from another origin may not act")
+    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return problem(403, "a page from another origin may not act")
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        return problem(415, "acting needs Content-Type: application/json")
+    length = headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > BODY_LIMIT_BYTES:
+        return problem(413, f"a body may have {BODY_LIMIT_BYTES} bytes")
+    return None
+
+
+def _unknown(detail: str) -> Response:
+    return problem(
+        401,
+        detail,
+        hint="send Authorization: Bearer with the content of console.token",
+        headers={"WWW-Authenticate": 'Bearer realm="firedoor console"'},
+    )
+
+
+def _limited(receive: Receive) -> Callable[[], Awaitable[Message]]:
+    seen = 0
+
+    async def limited() -> Message:
+        nonlocal seen
+        message = await receive()
+        if message["type"] == "http.request":
+            # A chunked body announces no length, so it is counted as it comes.
+            seen += len(message.get("body", b""))
+            if seen > BODY_LIMIT_BYTES:
+                raise TooLarge(f"a body may have {BODY_LIMIT_BYTES} bytes")
+        return message
+
+    return limited
+
+
+def _with_headers(send: Send) -> Send:
+    async def guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers[name] = value
+            headers.setdefault("Cache-Control", "no-store")
+        await send(message)
+
+    return guarded

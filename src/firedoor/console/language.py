@@ -1,0 +1,134 @@
+"""The reader's language: message catalogues, numbers, times.
+
+The catalogues are the committed ``.po`` files; they are compiled in memory when the console
+starts, so there is no second file that could be stale. Message ids are whole English sentences
+with named placeholders. What machines and people wrote into the ledger stays as they wrote it.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from io import BytesIO
+from typing import Final
+
+from babel import Locale
+from babel.core import negotiate_locale
+from babel.dates import format_datetime, format_timedelta
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from babel.support import Translations
+
+LANGUAGES: Final = ("en", "zh_Hans")
+"""Languages there are, the fallback first."""
+
+OWN_NAMES: Final = {"en": "English", "zh_Hans": "中文"}
+"""What each language calls itself."""
+
+_PATTERNS = {
+    "en": ("HH:mm:ss", "d MMM y, HH:mm:ss"),
+    "zh_Hans": ("HH:mm:ss", "y年M月d日 HH:mm:ss"),
+}
+_KB = 1000
+_ACCEPTED = {"zh": "zh_Hans", "zh_cn": "zh_Hans", "zh_sg": "zh_Hans", "zh_hans_cn": "zh_Hans"}
+
+
+class Language:
+    """One language, ready to speak.
+
+    Args:
+        name: One of ``LANGUAGES``.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.tag = name.replace("_", "-")
+        self._locale = Locale.parse(name)
+        self._catalogue = _compiled(name)
+
+    def gettext(self, message: str, /, **values: object) -> str:
+        """Translate a sentence and fill in its placeholders."""
+        return self._catalogue.ugettext(message) % values
+
+    def ngettext(self, one: str, many: str, count: int, /, **values: object) -> str:
+        """Translate a sentence that depends on a count; ``%(count)s`` is that count, grouped."""
+        found = self._catalogue.ungettext(one, many, count)
+        return found % {"count": self.number(count), **values}
+
+    def number(self, value: float) -> str:
+        """A number with the language's grouping and at most three significant decimals."""
+        return format_decimal(value, locale=self._locale)
+
+    def percent(self, share: float) -> str:
+        """A share as a percentage with two significant digits, never rounded to nothing."""
+        percent = 100 * share
+        decimals = 0 if percent >= 10 else 1 if percent >= 1 else 2  # noqa: PLR2004
+        return f"{self.number(round(percent, decimals))}\N{NO-BREAK SPACE}%"
+
+    def size(self, size_bytes: int) -> str:
+        """A size in decimal units."""
+        size, unit = float(size_bytes), "B"
+        for bigger in ("kB", "MB", "GB", "TB"):
+            if size < _KB:
+                break
+            size, unit = size / _KB, bigger
+        return f"{self.number(round(size, 1))} {unit}"
+
+    def time(self, time_ms: int, now_ms: int | None = None) -> str:
+        """A time in UTC; only the clock if it lies on the same day as ``now_ms``."""
+        when = _utc(time_ms)
+        today = now_ms is not None and _utc(now_ms).date() == when.date()
+        pattern = _PATTERNS[self.name][0 if today else 1]
+        return format_datetime(when, pattern, locale=self._locale)
+
+    def duration(self, seconds: float) -> str:
+        """A length of time in its largest fitting unit."""
+        return format_timedelta(timedelta(seconds=max(1, seconds)), locale=self._locale)
+
+
+def load() -> Mapping[str, Language]:
+    """Compile all catalogues."""
+    return {name: Language(name) for name in LANGUAGES}
+
+
+def choose(asked: str | None, remembered: str | None, accepted: str) -> str:
+    """Choose a language.
+
+    Args:
+        asked: The one in the address, if any.
+        remembered: The one in the cookie, if any.
+        accepted: The ``Accept-Language`` header, ``""`` when absent.
+    """
+    for name in (asked, remembered):
+        if name is not None and name.replace("-", "_") in LANGUAGES:
+            return name.replace("-", "_")
+    wanted = [_wanted(part) for part in accepted.split(",")]
+    wanted.sort(key=lambda pair: -pair[0])
+    names = [_ACCEPTED.get(name, name) for quality, name in wanted if quality > 0]
+    return negotiate_locale(names, LANGUAGES) or LANGUAGES[0]
+
+
+def rfc3339(time_ms: int) -> str:
+    """A time as scripts want it, UTC, to the millisecond."""
+    return _utc(time_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _wanted(part: str) -> tuple[float, str]:
+    name, _, quality = part.strip().partition(";q=")
+    try:
+        return float(quality or 1), name.lower().replace("-", "_")
+    except ValueError:
+        return 0.0, name
+
+
+def _utc(time_ms: int) -> datetime:
+    return datetime.fromtimestamp(time_ms / 1000, UTC)
+
+
+def _compiled(name: str) -> Translations:
+    source = resources.files("firedoor.console") / "locale" / name / "LC_MESSAGES" / "console.po"
+    compiled = BytesIO()
+    with source.open("rb") as lines:
+        write_mo(compiled, read_po(lines, locale=name))
+    compiled.seek(0)
+    return Translations(compiled, domain="console")

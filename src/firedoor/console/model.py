@@ -1,0 +1,443 @@
+"""What the console reads and asks for: the views, and the two Protocols that provide them.
+
+The field names are the JSON names of the API. Times are wall clock in milliseconds since 1970
+(``_ms``), shares and bounds are in [0, 1], ``log_e`` is a natural logarithm. ``""`` stands for
+"nobody" or "none" where the field is text, ``None`` where it is a number.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from firedoor.core.cell import Cell
+from firedoor.core.door import Reason, State
+
+
+class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
+    """One channel.
+
+    Attributes:
+        name: Name in the configuration.
+        kind: ``files``, ``apt``, ``rpm``, ``clamav``, ``suricata`` or ``tuf``.
+        upstream: Where the vendor publishes, without credentials.
+        state: One English sentence for a person, ``""`` when there is nothing to say.
+        last_sync_ms: Last successful look at the upstream, or None.
+        last_error: Why the last look failed, ``""`` after a success.
+        serving: Release every machine gets that has no newer one, or None before the first.
+        in_flight: Release whose doors have not ended, or None.
+        waiting: Snapshot ids that wait to board, oldest first.
+        skipped: Snapshot ids that never boarded because a newer one did, newest first.
+        machines: Active machines: polled this channel in the last 7 days.
+    """
+
+    name: str
+    kind: str
+    upstream: str
+    state: str = ""
+    last_sync_ms: int | None = None
+    last_error: str = ""
+    serving: str | None = None
+    in_flight: str | None = None
+    waiting: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    machines: int = 0
+
+
+class DoorView(msgspec.Struct, frozen=True, kw_only=True):
+    """The door of a release in one ring.
+
+    Attributes:
+        state: Where it is.
+        reason: Why.
+        since_ms: When it got there.
+        by: Person who last acted on it.
+        note: That person's reason, or the numbers that decided, in an English sentence.
+        machines: Active machines of the ring.
+        admitted: Treated machines so far: they were answered from this release.
+        control: Machines followed on the previous release for comparison.
+        in_flight: Admitted machines whose outcome is not known yet; takes a slot each.
+        matured: Admitted machines whose outcome is known and good.
+        harmed: Admitted machines that came to harm; keep their slot.
+        dormant: Admitted machines that never fetched the content; take no slot.
+        budget: Harm budget B, machines.
+        window: Slots there are now: floor(B / harm_upper), machines.
+        harm_upper: U_t, upper bound of the excess harm per installed machine.
+    """
+
+    state: State
+    reason: Reason
+    since_ms: int
+    by: str = ""
+    note: str = ""
+    machines: int = 0
+    admitted: int = 0
+    control: int = 0
+    in_flight: int = 0
+    matured: int = 0
+    harmed: int = 0
+    dormant: int = 0
+    budget: int = 1
+    window: int = 1
+    harm_upper: float = 1.0
+
+
+class Judgement(StrEnum):
+    """What the evidence says of a release."""
+
+    UNDECIDED = "undecided"
+    CLEARED = "cleared"
+    HARMFUL = "harmful"
+
+
+class VerdictSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict in five numbers.
+
+    Attributes:
+        state: What the evidence says.
+        log_e_harm: Evidence against "no worse than before".
+        log_e_clear: Evidence against "worse by delta or more".
+        harm_upper: U_t over all rings.
+        forecast_s: Seconds until a decision is to be expected, or None if nobody can say.
+    """
+
+    state: Judgement
+    log_e_harm: float
+    log_e_clear: float
+    harm_upper: float
+    forecast_s: int | None = None
+
+
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
+    """The lines the evidence is held against.
+
+    Attributes:
+        log_e_shut: ln(1/alpha_harm): at or above it the door shuts.
+        log_e_warn: ln(1/alpha_warn): at or above it no door opens.
+        delta: At or below it ``harm_upper`` opens the door.
+    """
+
+    log_e_shut: float
+    log_e_warn: float
+    delta: float
+
+
+class Changes(msgspec.Struct, frozen=True, kw_only=True):
+    """How a release differs from the one before it, files."""
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+
+
+class ReleaseView(msgspec.Struct, frozen=True, kw_only=True):
+    """One boarding of a release.
+
+    Attributes:
+        id: Release id, 64 hexadecimal digits.
+        channel: Its channel.
+        number: Boarding number, from 1. Content that boards again gets a new number.
+        created_ms: When it boarded.
+        door: Ring name to door, in the order of the configuration.
+        verdict: What the evidence says so far.
+        thresholds: The lines it is held against.
+        harmed: Machines harmed, over all rings.
+        exposed: Machines admitted, over all rings.
+        artefacts: What changed against ``previous``.
+        size_bytes: Size of all its files together.
+        previous: Release its machines came from, ``""`` for a channel's first.
+    """
+
+    id: str
+    channel: str
+    number: int
+    created_ms: int
+    door: dict[str, DoorView]
+    verdict: VerdictSummary
+    thresholds: Thresholds
+    harmed: int = 0
+    exposed: int = 0
+    artefacts: Changes = Changes()
+    size_bytes: int = 0
+    previous: str = ""
+
+
+class StreamView(msgspec.Struct, frozen=True, kw_only=True):
+    """One stream of evidence: the sums of its cells, and what they amount to.
+
+    Attributes:
+        test: ``harm`` or ``clearance``.
+        signal: ``silence``, ``crash``, ``check``, or ``any``.
+        stratum: Stratum of the machines, ``""`` while strata are pooled.
+        treated: Sum over its cells of treated machines at risk.
+        control: Likewise of control machines.
+        treated_harmed: Likewise of treated machines harmed.
+        control_harmed: Likewise of control machines harmed.
+        installed: Likewise of installed machines; clearance only.
+        log_e: Its e-process now.
+        watched: Whether enough machines' sources reported for it to count.
+    """
+
+    test: str
+    signal: str
+    stratum: str = ""
+    treated: int = 0
+    control: int = 0
+    treated_harmed: int = 0
+    control_harmed: int = 0
+    installed: int = 0
+    log_e: float = 0.0
+    watched: bool = True
+
+
+class VerdictView(VerdictSummary, frozen=True, kw_only=True):
+    """The verdict with everything it was computed from.
+
+    Attributes:
+        release: Release id.
+        thresholds: The lines it is held against.
+        alpha_harm: Chance that evidence ever shuts a good release.
+        alpha_warn: The same for the warning level.
+        alpha_clear: Chance that ``harm_upper`` is ever below the truth.
+        randomised: Whether chance chose who was treated; without it the guarantee is void.
+        sentence: The verdict in an English sentence with its numbers.
+        streams: Every stream, watched or not.
+        cells: Every closing in order: the verdict is a fold over them.
+    """
+
+    release: str
+    thresholds: Thresholds
+    alpha_harm: float
+    alpha_warn: float
+    alpha_clear: float
+    randomised: bool = True
+    sentence: str = ""
+    streams: tuple[StreamView, ...] = ()
+    cells: tuple[Cell, ...] = ()
+
+
+class Arm(StrEnum):
+    """Which part a machine has in the comparison."""
+
+    TREATED = "treated"
+    CONTROL = "control"
+    LATER = "later"
+
+
+class Condition(StrEnum):
+    """How an exposed machine is doing."""
+
+    IN_FLIGHT = "in flight"
+    DORMANT = "dormant"
+    HEALTHY = "healthy"
+    HARMED = "harmed"
+    REJECTED = "rejected"
+
+
+class ExposureView(msgspec.Struct, frozen=True, kw_only=True):
+    """One machine and one release.
+
+    Attributes:
+        machine: Name of the machine.
+        channel: Channel of the release.
+        release: Release id.
+        ring: Ring the machine is in.
+        arm: Its part in the comparison.
+        deck: Number of the deck it drew from, or None.
+        since_ms: When it was enrolled.
+        state: How it is doing.
+        harm: Signal kind that counted it as harmed (``silence``, ``boot-unclean`` ..), or ``""``.
+        undo: ``contained``, ``reverted``, ``needs remedy``, or ``""`` while its door is not shut.
+    """
+
+    machine: str
+    channel: str
+    release: str
+    ring: str
+    arm: Arm
+    deck: int | None
+    since_ms: int
+    state: Condition
+    harm: str = ""
+    undo: str = ""
+
+
+class MachineView(msgspec.Struct, frozen=True, kw_only=True):
+    """One machine.
+
+    Attributes:
+        name: Its name.
+        attributes: What the operator set at enrolment.
+        stratum: Stratum it is compared in.
+        enrolled_ms: When it was enrolled.
+        last_seen_ms: Last sign of life, or None.
+        heartbeats: Whether it sends heartbeats.
+        revoked: Whether its tokens were revoked.
+        rings: Channel name to ring name.
+        serving: Channel name to the release it gets now.
+        exposures: Its releases, newest first.
+    """
+
+    name: str
+    attributes: dict[str, str] = {}
+    stratum: str = ""
+    enrolled_ms: int = 0
+    last_seen_ms: int | None = None
+    heartbeats: bool = False
+    revoked: bool = False
+    rings: dict[str, str] = {}
+    serving: dict[str, str] = {}
+    exposures: tuple[ExposureView, ...] = ()
+
+
+class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the ledger.
+
+    Attributes:
+        index: Its place in the ledger, rising, without gaps; the SSE id.
+        time_ms: When it was decided.
+        kind: Kind of entry, as the ledger has it.
+        channel: Channel it concerns.
+        release: Release id, or ``""``.
+        number: Boarding number, 0 where no release is concerned.
+        ring: Ring name, or ``""`` for all.
+        state: State of the door afterwards, or None where no door moved.
+        reason: Its reason, or None.
+        by: Person who decided, ``""`` for evidence and the train.
+        sentence: What happened and on what numbers, in English.
+    """
+
+    index: int
+    time_ms: int
+    kind: str
+    channel: str = ""
+    release: str = ""
+    number: int = 0
+    ring: str = ""
+    state: State | None = None
+    reason: Reason | None = None
+    by: str = ""
+    sentence: str = ""
+
+
+class TrackPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of a release at one tick of the judge; counts are over all rings, machines."""
+
+    time_ms: int
+    log_e_harm: float
+    harm_upper: float
+    admitted: int
+    control: int
+    harmed: int
+    in_flight: int
+    window: int
+
+
+class Verb(StrEnum):
+    """What can be asked for. The first six concern a release, the last two a channel."""
+
+    HOLD = "hold"
+    RESUME = "resume"
+    SHUT = "shut"
+    EXPEDITE = "expedite"
+    PIN = "pin"
+    UNPIN = "unpin"
+    SYNC = "sync"
+    RESUME_CHANNEL = "resume channel"
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a request.
+
+    Attributes:
+        index: Ledger index of the decision, None where nothing needed deciding.
+        sentence: What happened, in English.
+        channel: Channel concerned.
+        release: Release id concerned, or ``""``.
+        door: Ring name to door afterwards; empty for channel verbs.
+    """
+
+    index: int | None
+    sentence: str
+    channel: str
+    release: str = ""
+    door: dict[str, DoorView] = {}
+
+
+class ReadModel(Protocol):
+    """A consistent picture of what has been decided. Calls are short: they run in the event loop.
+
+    Unknown names give None or nothing, never an error. Raises Unavailable if it cannot read.
+    """
+
+    def channels(self) -> list[ChannelView]:
+        """All channels, in the order of the configuration."""
+        ...
+
+    def releases(self, channel: str) -> list[ReleaseView]:
+        """Boardings of the channel, newest first; a bounded number (about the last 50)."""
+        ...
+
+    def release(self, release: str) -> ReleaseView | None:
+        """The latest boarding of exactly this release id."""
+        ...
+
+    def match(self, prefix: str) -> list[str]:
+        """Release ids that begin with ``prefix``, any order; two are enough to know."""
+        ...
+
+    def verdict(self, release: str) -> VerdictView | None:
+        """The verdict on the latest boarding of this release."""
+        ...
+
+    def machines(
+        self, release: str, limit: int, after: str = "", state: Condition | None = None
+    ) -> list[ExposureView]:
+        """Machines enrolled for this release by name, those behind ``after``, at most ``limit``.
+
+        With ``state`` only machines in that condition.
+        """
+        ...
+
+    def machine(self, name: str) -> MachineView | None:
+        """One machine."""
+        ...
+
+    def decisions(self, after: int, limit: int) -> list[DecisionView]:
+        """Ledger entries with an index above ``after``, oldest first, at most ``limit``."""
+        ...
+
+    def track(self, release: str) -> list[TrackPoint]:
+        """The history of the latest boarding, oldest first; at most about 2,000 points."""
+        ...
+
+    def last_index(self) -> int:
+        """Index of the newest ledger entry, -1 while the ledger is empty."""
+        ...
+
+    def version(self) -> int:
+        """A number that is another one whenever anything above changed. Very cheap."""
+        ...
+
+
+class Requests(Protocol):
+    """How a person acts: the judge decides, the ledger records, then it takes effect."""
+
+    async def submit(
+        self, verb: Verb, target: str, arguments: Mapping[str, object], by: str
+    ) -> Outcome:
+        """Ask for one thing and wait until it has been decided and is durable.
+
+        Args:
+            verb: What is asked for.
+            target: Full release id, or the channel's name for the channel verbs.
+            arguments: ``reason`` and, where given, ``ring``, ``budget``, ``all``, ``approved_by``.
+            by: Who asks, as they named themselves.
+
+        Raises:
+            Rejected: The request makes no sense here; nothing changed. Its subclasses
+                NotFound, IllegalTransition and NotAllowed say why.
+            Unavailable: The judge does not answer; it is unknown whether the request is heard.
+        """
+        ...

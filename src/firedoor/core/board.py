@@ -1,0 +1,75 @@
+"""The board: everything the gate needs to know of the doors, as one immutable value.
+
+The judge writes a new board whenever a door moves, durably and together with the decision; the
+gate reads it and swaps one reference. The gate never decides anything about a door, and the
+judge never answers a poll.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Leave to deal one deck.
+
+    Attributes:
+        deck: Number of the deck within (channel, boarding, ring), from 1.
+        cards: n, all cards.
+        treated: a, treated cards.
+        key: Secret key of the deck, hexadecimal.
+        life_ms: The deck is cut this long after its first card at the latest, ms.
+    """
+
+    deck: int
+    cards: int
+    treated: int
+    key: str
+    life_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What the machines of one ring get from one channel.
+
+    Attributes:
+        ring: Name of the ring.
+        base: Boarding number of what everybody gets who is not treated; 0 for nothing yet.
+        candidate: Boarding number of the release whose door is opening or held, 0 for none:
+            treated machines get it.
+        grant: The deck that may be dealt now.
+        closed_below: All decks with smaller numbers of ``candidate`` have closed.
+        closed: Of the others: (deck, bit mask of deadline classes that have closed).
+        revoked: Boarding numbers that were shut or left behind by a pin: their sessions end at
+            once and what only they have is withheld.
+    """
+
+    ring: str
+    base: int
+    candidate: int = 0
+    grant: Grant | None = None
+    closed_below: int = 1
+    closed: tuple[tuple[int, int], ...] = ()
+    revoked: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelBoard:
+    """One channel.
+
+    Attributes:
+        name: Its name.
+        lanes: One per ring.
+        releases: (boarding number, release id) of every number that a lane may serve.
+    """
+
+    name: str
+    lanes: tuple[Lane, ...] = ()
+    releases: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """All channels. ``version`` rises with every change."""
+
+    version: int = 0
+    channels: tuple[ChannelBoard, ...] = ()

@@ -1,0 +1,153 @@
+"""A channel: one upstream source of updates, and the kind of updater that reads it.
+
+What differs between kinds of updaters is data, not code: the loop reads the traits below and
+never asks "which kind is this?". Figures and verbs were measured with the real clients
+(clients.md); a kind that is not listed in ``traits`` is known by name but not built yet.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Final
+
+from firedoor.core.errors import BadConfig
+
+RESERVED_NAMES: Final = frozenset({"m", "healthz"})
+"""First path segments that the gate keeps for itself: path tokens and its own health."""
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_HOUR_MS: Final = 3_600_000
+
+
+class Kind(StrEnum):
+    """The kind of updater that reads a channel."""
+
+    FILES = "files"
+    APT = "apt"
+    RPM = "rpm"
+    CLAMAV = "clamav"
+    SURICATA = "suricata"
+    TUF = "tuf"
+
+
+class Verb(StrEnum):
+    """The three honest verbs of undoing (README.md section 4)."""
+
+    CONTAIN = "contain"
+    REVERT = "revert"
+    REMEDY = "remedy"
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """One way this kind of client can be undone.
+
+    Attributes:
+        verb: What is achieved.
+        how: One sentence for people: what Firedoor does, and what the client does then.
+    """
+
+    verb: Verb
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the loop needs to know about one kind of updater.
+
+    Attributes:
+        session_idle_ms: A session ends when the machine asked nothing for this long, > 0.
+        session_max_ms: A session ends after this long even if requests go on, >= idle.
+        usual_period_ms: How far apart two sessions of this client usually are, > 0. The first
+            silence deadlines are multiples of it, until a machine's own gaps are known.
+        undo: The verbs this kind supports, with how. ``CONTAIN`` is always among them.
+        freshness: Shell patterns of the files that upstream may renew without changing content
+            (re-signed indexes, generated checksums). They are no part of a release's identity.
+    """
+
+    session_idle_ms: int
+    session_max_ms: int
+    usual_period_ms: int
+    undo: tuple[Undo, ...]
+    freshness: tuple[str, ...] = ()
+
+    @property
+    def reverts(self) -> bool:
+        """Whether the client goes back when it is served the previous content."""
+        return any(undo.verb is Verb.REVERT for undo in self.undo)
+
+    def is_freshness(self, path: str) -> bool:
+        """Whether ``path`` is a freshness file of this kind; ``*`` also matches ``/``."""
+        return any(fnmatchcase(path, pattern) for pattern in self.freshness)
+
+
+_TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
+    {
+        Kind.FILES: Traits(
+            session_idle_ms=2_000,
+            session_max_ms=60_000,
+            usual_period_ms=_HOUR_MS,
+            undo=(
+                Undo(
+                    Verb.CONTAIN,
+                    "nobody new is admitted, and files only this release has are refused",
+                ),
+                Undo(
+                    Verb.REVERT,
+                    "the client takes what it is served: its next poll gets the previous release",
+                ),
+                Undo(
+                    Verb.REMEDY,
+                    "a machine that no longer polls needs the operator; the list names them",
+                ),
+            ),
+        ),
+    }
+)
+
+
+def built_kinds() -> tuple[Kind, ...]:
+    """The kinds whose traits are known, in the order of ``Kind``."""
+    return tuple(kind for kind in Kind if kind in _TRAITS)
+
+
+def traits(kind: Kind) -> Traits:
+    """The traits of a kind.
+
+    Raises:
+        BadConfig: The kind is known by name, but not built yet.
+    """
+    found = _TRAITS.get(kind)
+    if found is None:
+        built = ", ".join(built_kinds())
+        raise BadConfig(f'channels of kind "{kind}" are not built yet', hint=f"built: {built}")
+    return found
+
+
+def check_channel_name(name: str) -> str:
+    """Return ``name`` if a channel may be called that.
+
+    The name is the first segment of every URL of the channel and part of each release's id.
+
+    Args:
+        name: 1 to 64 characters: lower-case letters, digits, ``.``, ``_``, ``-``, beginning
+            with a letter or digit, and not reserved.
+
+    Raises:
+        BadConfig: It may not.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise BadConfig(
+            f"a channel cannot be called {name!r}",
+            hint="use 1 to 64 lower-case letters, digits, '.', '_' or '-', "
+            "beginning with a letter or digit",
+        )
+    if name in RESERVED_NAMES:
+        raise BadConfig(
+            f"a channel cannot be called {name!r}: the gate keeps this name for itself",
+            hint="choose another name",
+        )
+    return name

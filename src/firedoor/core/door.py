@@ -1,0 +1,330 @@
+"""The door of one release in one ring: a pure state machine.
+
+::
+
+                    earlier ring open            cleared | walked
+      - -> waiting -------------------> opening ------------------> open
+            |                            |   ^                       |
+            |           budget spent, .. v   | resume, machines      | harmful
+            |                           held-+ spoke again           | (late)
+            |                            |                           v
+            +---- shut by a person, harmful evidence in any ring --> shut
+      waiting, opening, held -- newer | withdrawn | person --> superseded
+      waiting, opening, held, shut -- expedite --> opening | open        any -- pin --> open
+
+``step(door, event)`` returns the new door and the commands to carry out, once the new door is
+durable. Commands are idempotent, so a crash between the two is healed by giving them again.
+Held never goes to open by itself. Shut is left only by ``expedite`` or ``pin``.
+
+Source: decisions.md 4.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import assert_never
+
+from firedoor.core.errors import IllegalTransition
+from firedoor.core.units import UnixMs
+
+
+class State(StrEnum):
+    """Where a door can be."""
+
+    WAITING = "waiting"
+    OPENING = "opening"
+    OPEN = "open"
+    SHUT = "shut"
+    HELD = "held"
+    SUPERSEDED = "superseded"
+
+
+class Reason(StrEnum):
+    """Why it is there. Part of the state, shown everywhere beside it."""
+
+    EARLIER_RING = "earlier ring"
+    EVIDENCE = "evidence"
+    ADOPTED = "adopted"
+    EMPTY = "empty"
+    CLEARED = "cleared"
+    WALKED = "walked"
+    EXPEDITED = "expedited"
+    PINNED = "pinned"
+    HARMFUL = "harmful"
+    PERSON = "person"
+    BUDGET_SPENT = "budget spent"
+    RESTORED = "restored"
+    NEWER = "newer"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One door.
+
+    Attributes:
+        channel: Name of the channel.
+        number: Boarding number: rises with each release that boards the channel, from 1.
+        ring: Name of the ring.
+        release: Release id.
+        previous: Release its machines came from; what control machines and a shut door serve.
+            "" for the first release of a channel.
+        budget: Harm budget B of this ring, machines, >= 1. Grows by ``expedite --budget`` and
+            by ``resume`` after "budget spent" (fresh slots, on record).
+        state: Where it is.
+        reason: Why.
+        since_ms: Wall clock of the last change.
+        by: Person who last acted on it, "" where evidence or the train did.
+        note: That person's reason, or a sentence with the numbers that decided.
+        judged: Evidence may shut it. False once a person has overridden a verdict of harm.
+        was_held: It was held at least once since it boarded.
+    """
+
+    channel: str
+    number: int
+    ring: str
+    release: str
+    previous: str
+    budget: int
+    state: State
+    reason: Reason
+    since_ms: UnixMs
+    by: str = ""
+    note: str = ""
+    judged: bool = True
+    was_held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Boarded:
+    """A release boards: the first event of a door."""
+
+    adopted: bool = False
+    empty: bool = False
+    blocked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierOpened:
+    """The ring this ring comes after is open."""
+
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Assessed:
+    """What the judge found at a tick.
+
+    Attributes:
+        harmful: The release's E reached 1/alpha_harm, in any ring.
+        cleared: U_t <= delta, strata covered, soaked, E below the warning level.
+        walked: Every active machine is admitted, matured and soaked, E below the warning level.
+        spent: The window is full of harmed machines and nobody is unresolved.
+        recovered: The silent machines that spent the budget have spoken again.
+        sentence: The numbers behind it, in one sentence.
+    """
+
+    harmful: bool = False
+    cleared: bool = False
+    walked: bool = False
+    spent: bool = False
+    recovered: bool = False
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A precaution: no new decks; what is in flight matures; the judge goes on."""
+
+    reason: Reason = Reason.PERSON
+    by: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A person lets a held door go on."""
+
+    by: str
+    note: str
+    fresh: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """A person contains the release."""
+
+    by: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expedite:
+    """A named person widens the budget (``budget``), or admits everybody (``budget`` None)."""
+
+    by: str
+    note: str
+    budget: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """This ring gets exactly this release now, evidence or not."""
+
+    by: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Supersede:
+    """Another release takes this one's place."""
+
+    reason: Reason
+    by: str = ""
+    note: str = ""
+
+
+Event = Boarded | EarlierOpened | Assessed | Hold | Resume | Shut | Expedite | Pin | Supersede
+
+
+class Command(StrEnum):
+    """What the service does after the new door is durable."""
+
+    DEAL = "deal"
+    """Decks may be opened."""
+    STOP = "stop"
+    """Cut the open deck; deal no more."""
+    ADMIT_ALL = "admit all"
+    """The release becomes what every machine of the ring gets."""
+    CONTAIN = "contain"
+    """Serve the previous release again, drop session pins, withhold the payloads, list patients."""
+    REVEAL = "reveal"
+    """Publish the seed: the door has ended."""
+    ALERT = "alert"
+    """Tell a person through the alert hook."""
+
+
+Commands = tuple[Command, ...]
+
+_ENDED = frozenset({State.OPEN, State.SHUT, State.SUPERSEDED})
+
+
+def ended(state: State) -> bool:
+    """Say whether a door in this state no longer takes part in the train."""
+    return state in _ENDED
+
+
+def step(door: Door, event: Event, now: UnixMs) -> tuple[Door, Commands]:
+    """Apply one event.
+
+    Args:
+        door: The door; for ``Boarded`` its state and reason are ignored.
+        event: What happened.
+        now: Wall clock, ms, for ``since_ms``.
+
+    Returns:
+        The door afterwards (the same object when nothing changed) and the commands.
+
+    Raises:
+        IllegalTransition: The state does not accept the event; nothing changed.
+    """
+    match event:
+        case Boarded():
+            return _board(door, event, now)
+        case EarlierOpened(empty):
+            if door.state is not State.WAITING:
+                raise _illegal(door, "the earlier ring's opening")
+            return _begin(door, now, empty=empty)
+        case Assessed():
+            return _assess(door, event, now)
+        case Hold(reason, by, note):
+            if door.state not in (State.WAITING, State.OPENING):
+                raise _illegal(door, "hold")
+            held = _to(door, State.HELD, reason, now, by=by, note=note)
+            return replace(held, was_held=True), (Command.STOP, Command.ALERT)
+        case Resume(by, note, fresh):
+            if door.state is not State.HELD:
+                raise _illegal(door, "resume")
+            more = fresh if door.reason is Reason.BUDGET_SPENT else 0
+            opening = _to(door, State.OPENING, Reason.PERSON, now, by=by, note=note)
+            return replace(opening, budget=door.budget + more), (Command.DEAL,)
+        case Shut(by, note):
+            if door.state in (State.SHUT, State.SUPERSEDED):
+                raise _illegal(door, "shut")
+            shut = _to(door, State.SHUT, Reason.PERSON, now, by=by, note=note)
+            return shut, (Command.CONTAIN, Command.REVEAL, Command.ALERT)
+        case Expedite():
+            return _expedite(door, event, now)
+        case Pin(by, note):
+            pinned = _to(door, State.OPEN, Reason.PINNED, now, by=by, note=note)
+            return replace(pinned, judged=False), (Command.ADMIT_ALL, Command.REVEAL)
+        case Supersede(reason, by, note):
+            if door.state not in (State.WAITING, State.OPENING, State.HELD, State.OPEN):
+                raise _illegal(door, "supersede")
+            return _to(door, State.SUPERSEDED, reason, now, by=by, note=note), (
+                Command.STOP,
+                Command.REVEAL,
+            )
+        case _:
+            assert_never(event)
+
+
+def _board(door: Door, event: Boarded, now: UnixMs) -> tuple[Door, Commands]:
+    if event.adopted:
+        return _to(door, State.OPEN, Reason.ADOPTED, now), (Command.ADMIT_ALL,)
+    if event.blocked:
+        return _to(door, State.WAITING, Reason.EARLIER_RING, now), ()
+    return _begin(door, now, empty=event.empty)
+
+
+def _begin(door: Door, now: UnixMs, *, empty: bool) -> tuple[Door, Commands]:
+    if empty:
+        return _to(door, State.OPEN, Reason.EMPTY, now), (Command.ADMIT_ALL, Command.REVEAL)
+    return _to(door, State.OPENING, Reason.EVIDENCE, now), (Command.DEAL,)
+
+
+def _assess(door: Door, event: Assessed, now: UnixMs) -> tuple[Door, Commands]:
+    note = event.sentence
+    watched = door.state in (State.WAITING, State.OPENING, State.HELD, State.OPEN)
+    if event.harmful and door.judged and watched:
+        shut = _to(door, State.SHUT, Reason.HARMFUL, now, note=note)
+        return shut, (Command.CONTAIN, Command.REVEAL, Command.ALERT)
+    if door.state is State.OPENING:
+        if event.cleared:
+            opened = _to(door, State.OPEN, Reason.CLEARED, now, note=note)
+            return opened, (Command.ADMIT_ALL, Command.REVEAL)
+        if event.walked:
+            opened = _to(door, State.OPEN, Reason.WALKED, now, note=note)
+            return opened, (Command.ADMIT_ALL, Command.REVEAL)
+        if event.spent:
+            held = _to(door, State.HELD, Reason.BUDGET_SPENT, now, note=note)
+            return replace(held, was_held=True), (Command.STOP, Command.ALERT)
+    if door.state is State.HELD and door.reason is Reason.BUDGET_SPENT and event.recovered:
+        return _to(door, State.OPENING, Reason.EVIDENCE, now, note=note), (Command.DEAL,)
+    return door, ()
+
+
+def _expedite(door: Door, event: Expedite, now: UnixMs) -> tuple[Door, Commands]:
+    if door.state not in (State.WAITING, State.OPENING, State.HELD, State.SHUT):
+        raise _illegal(door, "expedite")
+    # Whoever lets a shut release through has read the verdict and answers for it; anything
+    # else stays under the judge.
+    judged = door.judged and door.state is not State.SHUT
+    if event.budget is None:
+        opened = _to(door, State.OPEN, Reason.EXPEDITED, now, by=event.by, note=event.note)
+        return replace(opened, judged=judged), (Command.ADMIT_ALL, Command.REVEAL)
+    opening = _to(door, State.OPENING, Reason.EXPEDITED, now, by=event.by, note=event.note)
+    widened = replace(opening, budget=door.budget + event.budget, judged=judged)
+    return widened, (Command.DEAL,)
+
+
+def _to(
+    door: Door, state: State, reason: Reason, now: UnixMs, *, by: str = "", note: str = ""
+) -> Door:
+    return replace(door, state=state, reason=reason, since_ms=now, by=by, note=note)
+
+
+def _illegal(door: Door, what: str) -> IllegalTransition:
+    return IllegalTransition(
+        f"{what} refused: the door of {door.release[:12]} in ring {door.ring!r} "
+        f"is {door.state} ({door.reason})"
+    )

@@ -1,0 +1,205 @@
+r"""The harm test: an e-process against "the treated fare no worse than the control".
+
+One closing reveals K = x1 + x0 newly harmed members of a pool that held R1 treated and R0 control
+ones. Cards were dealt at random, so if harm does not depend on the card, the K cards are a
+random draw from the pool's: x1 is hypergeometric, whatever the failure rate, whatever the
+correlation between machines. Each bet on a rate ratio g divides what it saw by what it expected:
+
+    exact     ln f  =  x1 ln g  -  ln E[g^X],    X hypergeometric(R1 + R0, R1, K)
+    binomial  ln f  =  x1 ln g  -  ln E[g^X],    X binomial(K, w)
+    linear    ln f  =  ln(1 + y (g-1))  -  ln(1 + w (g-1)),     y = x1 / K
+
+with w = R1 / (R1 + R0). *exact* is the likelihood ratio of Fisher's noncentral hypergeometric
+law and has mean exactly 1. The hypergeometric is smaller than the binomial in convex order and
+g^x is convex, so *binomial* has mean at most 1: the cheaper bound. *linear* has mean exactly 1
+as soon as E[y] = w, and since it is bounded in K, a burst cannot fake evidence in it and a
+shared outage cannot drown it. With K = 1 all three are the same.
+
+E = (E_plain + E_linear) / 2, each with its own wealth; plain is exact, or binomial where exact
+would be long. A closing without events, or with one arm empty, has the factor 1.
+
+Assumption: sealed decks (cohorts.md 2). Without random admission *plain* also needs machines
+that fail independently within a cell.
+
+Source: cohorts.md 1.5 and 2 (factors, theorem), evidence.md 2.2 to 2.4; Hoeffding 1963 for the
+convex order.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from firedoor.core.evidence import mixture
+from firedoor.core.evidence.counts import Counts, Floats, Ints
+from firedoor.core.evidence.mixture import LOG_RATIOS, RATIOS, Wealth, frozen, log_sum
+
+EXACT_SUPPORT: Final = 1024
+"""Longest support of the hypergeometric for which the exact factor is computed.
+
+The cost of a row grows with its support, and a thousand events in one closing need no sharper
+factor. The choice looks at K, R1 and R0 only, which are known before x1: it keeps the mean of
+the factor at most 1.
+"""
+
+_TERMS: Final = 1 << 20  # largest number of terms held at once: 8 MiB an array
+
+_LN_2: Final = float(np.log(2.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """State of S harm processes: the wealth of both factors, which start in the same epochs."""
+
+    plain: Wealth
+    linear: Wealth
+
+
+def start(streams: int) -> Harm:
+    """E = 1 for each of the streams."""
+    return Harm(mixture.start(streams), mixture.start(streams))
+
+
+def absorb(harm: Harm, counts: Counts, epoch: ArrayLike) -> Harm:
+    """Take one closing into each of S streams.
+
+    Args:
+        harm: State before, S streams.
+        counts: The closings, S rows. A row without events or with an empty arm changes nothing
+            but the epoch.
+        epoch: Present epoch, a scalar or shape (S,), from 0.
+
+    Returns:
+        The state after; the argument is untouched.
+    """
+    return Harm(
+        mixture.absorb(mixture.open_through(harm.plain, epoch), plain(counts)),
+        mixture.absorb(mixture.open_through(harm.linear, epoch), linear(counts)),
+    )
+
+
+def absorb_sparing(harm: Harm, counts: Counts, epoch: int) -> Harm:
+    r"""Take one closing into one stream, as if its worst witnesses had kept silent.
+
+    A machine that plays dead once it holds the new release can fake harm. Up to k such liars,
+    fixed in advance, may act on their cards, on everything seen so far, and together. Row r of
+    the state holds, for every bet by itself, the smallest wealth that leaving out at most r
+    harmed treated machines can give:
+
+        H[r]  <-  min over d <= min(r, x1) of  H[r-d] + ln f(x1-d, R1-d; x0, R0-(k-d))
+
+    A liar that has not spoken yet may sit among the controls, where it never speaks; R0 without
+    k-d of them (but never fewer than were harmed) makes up for that.
+
+    Valid: take the machines that do not lie. Given all labels of the liars, the others' cards
+    are still uniform, over R1-a treated and R0-b control ones with a >= d, b <= k-d. E[g^X] and w
+    grow with R1 and fall with R0, so on the path that leaves out exactly the machines that lied,
+    f is at most a factor of mean 1. The minimum over all paths is at most that path's wealth,
+    and it is found step by step because the wealth after a step is increasing in the wealth
+    before it. With k = 0 this is :func:`absorb`.
+
+    Args:
+        harm: State with k+1 rows.
+        counts: One row.
+        epoch: Present epoch, from 0.
+
+    Returns:
+        The state after. The last row is the evidence that survives k liars.
+
+    Source: the minimum over who to leave out is ours; the idea of answering for the worst f
+    reports is that of evidence.md 5.2.
+    """
+    liars = len(harm.plain.epochs) - 1
+    left_out = np.arange(min(liars, int(counts.treated_harmed[0])) + 1)
+    spared = Counts.of(
+        treated=counts.treated - left_out,
+        control=np.maximum(counts.control - (liars - left_out), counts.control_harmed),
+        treated_harmed=counts.treated_harmed - left_out,
+        control_harmed=counts.control_harmed,
+    )
+    return Harm(
+        _absorb_worst(mixture.open_through(harm.plain, epoch), plain(spared)),
+        _absorb_worst(mixture.open_through(harm.linear, epoch), linear(spared)),
+    )
+
+
+def log_e(harm: Harm) -> Floats:
+    """Log of (E_plain + E_linear) / 2 of each stream, shape (S,)."""
+    return np.logaddexp(mixture.log_e(harm.plain), mixture.log_e(harm.linear)) - _LN_2
+
+
+def plain(counts: Counts) -> Floats:
+    """Log of the exact factor, or of the binomial where exact would be long; shape (S, J)."""
+    factors = binomial(counts)
+    support = _support(counts)
+    # Rows are padded to a power of two: a row's arithmetic then depends on nothing but the row.
+    widths = 1 << np.ceil(np.log2(support)).astype(np.int64)
+    for width in np.unique(widths[support <= EXACT_SUPPORT]):
+        rows = np.flatnonzero(widths == width)
+        step = max(1, _TERMS // (int(width) * len(RATIOS)))
+        for first in range(0, len(rows), step):
+            chunk = rows[first : first + step]
+            factors[chunk] = _exact(counts, chunk, int(width))
+    return factors
+
+
+def linear(counts: Counts) -> Floats:
+    """Log of the linear factor, shape (S, J): one closing is one observation."""
+    events = counts.events
+    share = counts.treated_harmed / np.maximum(events, 1)
+    factors = np.log1p(share[:, None] * (RATIOS - 1.0)) - _log_expected(counts)
+    return np.where((events > 0)[:, None], factors, 0.0)
+
+
+def binomial(counts: Counts) -> Floats:
+    """Log of the binomial factor, shape (S, J): mean at most 1, at a cost that knows no K."""
+    gained: Floats = counts.treated_harmed[:, None] * LOG_RATIOS
+    return gained - counts.events[:, None] * _log_expected(counts)
+
+
+def _log_expected(counts: Counts) -> Floats:
+    """ln(1 + w (g-1)): what a bet on g expects of one event; shape (S, J)."""
+    at_risk = np.maximum(counts.treated + counts.control, 1)
+    expected: Floats = np.log1p((counts.treated / at_risk)[:, None] * (RATIOS - 1.0))
+    return expected
+
+
+def _support(counts: Counts) -> Ints:
+    """Number of values x1 can take given K, R1 and R0, shape (S,), >= 1."""
+    lowest = np.maximum(0, counts.events - counts.control)
+    support: Ints = np.minimum(counts.events, counts.treated) - lowest + 1
+    return support
+
+
+def _exact(counts: Counts, rows: Ints, width: int) -> Floats:
+    """Exact factors of some rows whose support fits into ``width`` terms, shape (rows, J).
+
+    Terms come from the ratio of neighbouring probabilities, P(x+1)/P(x) = (R1-x)(K-x) /
+    ((x+1)(R0-K+x+1)), so no factorial is needed; dividing by their own sum makes the mean 1 up
+    to rounding. x is counted from its lowest value, which cancels where there is no choice.
+    """
+    R1, R0 = counts.treated[rows], counts.control[rows]
+    K, x1 = counts.events[rows], counts.treated_harmed[rows]
+    lowest = np.maximum(0, K - R0)
+    x = lowest[:, None] + np.arange(width - 1)
+    inside = x < np.minimum(K, R1)[:, None]
+    up = (R1[:, None] - x) * (K[:, None] - x)
+    down = (x + 1) * ((R0 - K)[:, None] + x + 1)
+    with np.errstate(divide="ignore"):
+        steps = np.log(np.where(inside, up, 0) / np.where(inside, down, 1))
+    log_p = np.zeros((len(rows), width))
+    np.cumsum(steps, axis=1, out=log_p[:, 1:])
+    tilted = log_p[:, :, None] + np.arange(width)[:, None] * LOG_RATIOS
+    expected = log_sum(tilted, axis=1) - log_sum(log_p, axis=1)[:, None]
+    factors: Floats = (x1 - lowest)[:, None] * LOG_RATIOS - expected
+    return factors
+
+
+def _absorb_worst(wealth: Wealth, log_factors: Floats) -> Wealth:
+    """Row r becomes the smallest of row r-d times factor d, over all d."""
+    worst = np.full_like(wealth.placed, np.inf)
+    rows = len(worst)
+    for d, factor in enumerate(log_factors):
+        np.minimum(worst[d:], wealth.placed[: rows - d] + factor, out=worst[d:])
+    return Wealth(frozen(worst), wealth.epochs)

@@ -1,0 +1,58 @@
+"""Signals: the kinds of health facts about a machine, and the streams they are judged in.
+
+::
+
+    heartbeat  boot-clean                                          signs of life, no stream
+    boot-unclean  panic  bugcheck  service-failed  coredump   -->  crash
+    check-failed  false-positive                              -->  check
+    (not heard from by the deadline)                          -->  silence
+
+Any signal of any kind is also a sign of life. Silence has no kind: nobody can send it.
+
+Source: interfaces.md, Intake; decisions.md 5.
+"""
+
+from enum import StrEnum
+from typing import Final, assert_never
+
+CRASH: Final = "crash"
+CHECK: Final = "check"
+SILENCE: Final = "silence"
+ANY: Final = "any"
+"""Clearance's stream: the first critical harm of a machine, whichever signal told of it."""
+
+STREAMS: Final = (CRASH, CHECK, SILENCE)
+"""Every harm stream, in the order that settles ties: what was said comes before what was not."""
+
+
+class SignalKind(StrEnum):
+    """What a signal says happened."""
+
+    HEARTBEAT = "heartbeat"
+    BOOT_CLEAN = "boot-clean"
+    BOOT_UNCLEAN = "boot-unclean"
+    PANIC = "panic"
+    BUGCHECK = "bugcheck"
+    SERVICE_FAILED = "service-failed"
+    COREDUMP = "coredump"
+    CHECK_FAILED = "check-failed"
+    FALSE_POSITIVE = "false-positive"
+
+
+def stream_of(kind: SignalKind) -> str | None:
+    """Name the harm stream a signal counts in, or None for one that is only a sign of life."""
+    match kind:
+        case SignalKind.HEARTBEAT | SignalKind.BOOT_CLEAN:
+            return None
+        case (
+            SignalKind.BOOT_UNCLEAN
+            | SignalKind.PANIC
+            | SignalKind.BUGCHECK
+            | SignalKind.SERVICE_FAILED
+            | SignalKind.COREDUMP
+        ):
+            return CRASH
+        case SignalKind.CHECK_FAILED | SignalKind.FALSE_POSITIVE:
+            return CHECK
+        case _:
+            assert_never(kind)

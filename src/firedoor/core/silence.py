@@ -1,0 +1,107 @@
+"""Silence: how long a machine may be quiet before it counts as harmed.
+
+A machine that a release bricked sends nothing, so the gate's own request log is a harm signal.
+Each machine gets a deadline ``D`` from its own past, fixed *before* its card is drawn; machines
+with the same rounded deadline (a *class*) of one pool are judged together, at one moment::
+
+    cut of the deck      + settle            close = cut + settle + D + bucket
+    |--------------------|-----------------------------|
+                          <------- window of D ------->
+    silent = no sign of life in the window (close - D, close]
+
+Signs of life right after the admission do not count (``settle``): a machine that dies of an
+update was alive while it downloaded it. The same window is asked of both arms.
+
+A deadline may be wrong without harm to validity: it depends on nothing that happens after the
+card (cohorts.md 5); it costs power or time. Source of the rule: cohorts.md 5.
+"""
+
+import math
+from collections.abc import Sequence
+
+GAPS_KEPT = 32
+"""Gaps remembered per machine. cohorts.md allows up to 99; 32 bytes a machine keep 1M in 32 MiB."""
+
+GAPS_NEEDED = 5
+"""Below this a machine's own gaps say too little and the stratum's deadline is used."""
+
+HEARTBEATS_MISSED = 3
+"""A machine with regular heartbeats is silent after this many are missing."""
+
+COLD_PERIODS = 3
+"""Before anything is known: this many of the kind's usual poll periods."""
+
+CLASS_STEP = 1.5
+"""Deadlines are rounded up to ``silence_min * CLASS_STEP ** k``, so that few classes exist."""
+
+LAST_CLASS = 31
+"""Largest class: with 5 min it is 2.7 years."""
+
+_CODE_UNIT_MS = 16
+_CODES_PER_OCTAVE = 8
+_LAST_CODE = 255
+
+
+def gap_code(gap_ms: int) -> int:
+    """Round a gap up to an eighth of an octave and pack it into one byte.
+
+    Args:
+        gap_ms: Time between two session starts of a machine, >= 0 ms.
+
+    Returns:
+        Code in 1..255; 0 is kept for "no gap". ``gap_of_code`` of it is >= ``gap_ms``
+        and < 1.1 * ``gap_ms`` between 16 ms and 2 years.
+    """
+    if gap_ms <= _CODE_UNIT_MS:
+        return 1
+    return min(_LAST_CODE, 1 + math.ceil(_CODES_PER_OCTAVE * math.log2(gap_ms / _CODE_UNIT_MS)))
+
+
+def gap_of_code(code: int) -> int:
+    """Give the longest gap, in ms, that has this code (1..255)."""
+    return math.ceil(_CODE_UNIT_MS * 2.0 ** ((code - 1) / _CODES_PER_OCTAVE))
+
+
+def deadline(codes: Sequence[int], spread: float, *, cold_ms: int, silence_min_ms: int) -> int:
+    """Silence deadline of a machine that sends no heartbeats.
+
+    Args:
+        codes: The machine's last gaps as codes, shape (k,), k >= 0; zeros are ignored.
+        spread: The stratum's .99 quantile of gap / median gap, >= 1, dimensionless.
+        cold_ms: Deadline of the stratum, for machines with fewer than five gaps.
+        silence_min_ms: No deadline is shorter.
+
+    Returns:
+        D in ms: the largest gap or the median gap times ``spread``, whichever is longer.
+    """
+    known = sorted(code for code in codes if code)
+    if len(known) < GAPS_NEEDED:
+        return max(cold_ms, silence_min_ms)
+    median = gap_of_code(known[len(known) // 2])
+    return max(gap_of_code(known[-1]), math.ceil(median * spread), silence_min_ms)
+
+
+def heartbeat_deadline(heartbeat_ms: int, silence_min_ms: int) -> int:
+    """Silence deadline, in ms, of a machine with regular heartbeats."""
+    return max(HEARTBEATS_MISSED * heartbeat_ms, silence_min_ms)
+
+
+def deadline_class(deadline_ms: int, silence_min_ms: int) -> int:
+    """Smallest class whose deadline is not shorter than ``deadline_ms``."""
+    for k in range(LAST_CLASS):
+        if class_deadline(k, silence_min_ms) >= deadline_ms:
+            return k
+    return LAST_CLASS
+
+
+def class_deadline(k: int, silence_min_ms: int) -> int:
+    """Deadline of class ``k``, in ms: ``silence_min * 1.5 ** k``, rounded up."""
+    return math.ceil(silence_min_ms * CLASS_STEP**k)
+
+
+def spread_of(ratios: Sequence[float]) -> float:
+    """The .99 quantile of gap / median gap over a stratum; 1 where nothing is known."""
+    if not ratios:
+        return 1.0
+    ordered = sorted(ratios)
+    return max(1.0, ordered[min(len(ordered) - 1, math.ceil(0.99 * len(ordered)) - 1)])

@@ -1,0 +1,155 @@
+"""The terms of a boarding: the policy's words turned into numbers for one fleet.
+
+A policy may say "auto"; what that means depends on how many machines are active. The terms are
+fixed when a release boards and are recorded with it, so a fleet that grows while a door is
+opening changes nothing about the guarantee that was given.
+
+Source: decisions.md 1, cohorts.md 4.4 (budget, alpha and delta of small fleets).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import ceil
+from typing import Final
+
+LARGEST_AUTO_BUDGET: Final = 20
+"""What "auto" gives the largest fleets, machines: the worst case while the fleet is unknown."""
+
+LARGEST_AUTO_ALPHA_HARM: Final = 0.01
+"""What "auto" gives the smallest fleets."""
+
+_TINY: Final = 30
+_SMALL: Final = 300
+_LARGE: Final = 10_000
+_LEAST_DELTA: Final = 0.001
+# U starts at 1, so a delta of 1 would call a release cleared before its first install. Half is
+# the last value that still asks a fleet of two or more for something; below it a door is walked.
+_MOST_DELTA: Final = 0.5
+
+
+class Mode(StrEnum):
+    """Whether a door holds anything."""
+
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a policy says, before the fleet is known; ``None`` stands for "auto".
+
+    Attributes:
+        budget: Machines an unproven release may put at risk, >= 1.
+        alpha_harm: Chance that evidence ever shuts a good release, in (0, 1).
+        alpha_warn: Level of the warning that keeps a door from opening, in (0, 1).
+        alpha_clear: Chance that an upper bound on harm is ever too low, in (0, 1).
+        delta: Excess harmed machines per installed machine that clearance excludes, in (0, 1).
+        control: Least share of machines kept as control, in (0, 1).
+        soak_ms: Observation before a door opens, >= 0.
+        patience_ms: Time after which a newer snapshot may supersede an undecided release, > 0.
+        install_wait_ms: Time after which a slot without a download is dormant, > 0.
+        mode: Whether doors hold anything.
+        expedite_needs_two: Whether widening a door against the evidence takes two people.
+    """
+
+    budget: int | None = None
+    alpha_harm: float | None = None
+    alpha_warn: float = 0.05
+    alpha_clear: float = 0.05
+    delta: float | None = None
+    control: float = 0.10
+    soak_ms: int = 3_600_000
+    patience_ms: int = 604_800_000
+    install_wait_ms: int | None = None
+    mode: Mode = Mode.ENFORCE
+    expedite_needs_two: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The numbers one release boards under in one ring. Units and ranges as in ``Policy``.
+
+    Attributes:
+        active_machines: The fleet the terms were made for, machines >= 0.
+        budget: B, machines >= 1.
+        alpha_harm: In (0, 1).
+        alpha_warn: In (0, 1).
+        alpha_clear: In (0, 1).
+        delta: In (0, 1).
+        control: In (0, 1).
+        soak_ms: Milliseconds >= 0.
+        patience_ms: Milliseconds > 0.
+        install_wait_ms: Milliseconds > 0, or None: twice the machine's own deadline.
+    """
+
+    active_machines: int
+    budget: int
+    alpha_harm: float
+    alpha_warn: float
+    alpha_clear: float
+    delta: float
+    control: float
+    soak_ms: int
+    patience_ms: int
+    install_wait_ms: int | None
+
+    def install_wait_for(self, deadline_ms: int) -> int:
+        """How long a machine with this silence deadline may hold a slot without a download, ms."""
+        return 2 * deadline_ms if self.install_wait_ms is None else self.install_wait_ms
+
+
+def resolve(policy: Policy, active_machines: int) -> Terms:
+    """Turn a policy into the numbers for a fleet of this size.
+
+    Args:
+        policy: What the configuration says.
+        active_machines: N, machines that polled the channel in the last 7 days, >= 0.
+
+    Raises:
+        ValueError: ``active_machines`` is negative.
+    """
+    if active_machines < 0:
+        raise ValueError(f"active_machines {active_machines}")
+    budget = auto_budget(active_machines) if policy.budget is None else policy.budget
+    alpha_harm = policy.alpha_harm
+    if alpha_harm is None:
+        alpha_harm = LARGEST_AUTO_ALPHA_HARM if active_machines < _SMALL else 0.001
+    delta = policy.delta
+    if delta is None:
+        delta = auto_delta(budget, active_machines)
+    return Terms(
+        active_machines=active_machines,
+        budget=budget,
+        alpha_harm=alpha_harm,
+        alpha_warn=policy.alpha_warn,
+        alpha_clear=policy.alpha_clear,
+        delta=delta,
+        control=policy.control,
+        soak_ms=policy.soak_ms,
+        patience_ms=policy.patience_ms,
+        install_wait_ms=policy.install_wait_ms,
+    )
+
+
+def auto_budget(active_machines: int) -> int:
+    """The harm budget of a fleet whose operator named none, machines >= 1.
+
+    A tenth of a small fleet, but from 30 machines on at least the 3 that can stop a brick and
+    at most 5; the 20 of a large fleet buy speed, which only pays where clearing is possible.
+    """
+    tenth = max(1, ceil(active_machines / 10))
+    if active_machines < _TINY:
+        return tenth
+    if active_machines < _SMALL:
+        return min(max(tenth, 3), 5)
+    return 5 if active_machines < _LARGE else LARGEST_AUTO_BUDGET
+
+
+def auto_delta(budget: int, active_machines: int) -> float:
+    """The excess harm that clearance has to exclude where the operator named none, in (0, 1).
+
+    ``B/N``: if no more than that can be true, the whole fleet's expected harm is within the
+    budget. Kept between .001 and .5; see the comment at the upper end.
+    """
+    share = budget / max(1, active_machines)
+    return min(max(share, _LEAST_DELTA), _MOST_DELTA)

@@ -1,0 +1,148 @@
+"""The valve: how many unproven machines may be in flight, and who draws which card.
+
+Admission is a *sealed deck*. A deck of ``n`` cards has exactly ``a`` treated ones; each eligible
+machine that polls takes the next card; nobody's label is read before its class has closed. All
+arrangements are equally likely, so that given everything that happens to machines, the labels
+of the sealed members stay uniform: that is the whole proof (cohorts.md 2), and it holds for any
+failure rate, any correlation and any schedule that reads closed labels only.
+
+The invariants I1 to I8 of cohorts.md live here and in ``services.judging``:
+  I1 room is computed from revealed labels only;   I2 one entry rule for both arms (next card);
+  I4 one sealed membership per machine;            I6 a deck is cut without a look at its labels.
+"""
+
+import hashlib
+import hmac
+import math
+from dataclasses import dataclass
+
+CONTROLS_PER_TREATED = 9
+"""r of cohorts.md 1.2: more controls than this add little evidence."""
+
+_SMALLEST_DECK = 2
+_RANGE = 1 << 256
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """Size of a deck.
+
+    Attributes:
+        treated: Treated cards, a >= 1.
+        cards: All cards, n >= a; n == a only for the reserve, which has no control.
+    """
+
+    treated: int
+    cards: int
+
+
+def room(*, budget: float, upper: float, in_flight: int, debt: float) -> int:
+    """Machines that may be admitted now.
+
+    Args:
+        budget: Harm budget B: machines an unproven release may put at risk, >= 1.
+        upper: U_t, anytime-valid upper bound on the excess harm per installed machine, in (0, 1].
+        in_flight: Treated machines whose class has not closed, count >= 0.
+        debt: Machines harmed in excess of chance so far, >= 0. A harmed machine keeps its slot.
+
+    Returns:
+        floor(B / U) - in_flight - ceil(debt), never below 0.
+
+    Source: cohorts.md 1.4; evidence.md 2.9.
+    """
+    window_now = window(budget, upper)
+    return max(0, window_now - in_flight - math.ceil(debt - 1e-9))
+
+
+def window(budget: float, upper: float) -> int:
+    """The whole window W = floor(B / U): machines in flight and harmed together."""
+    return math.floor(budget / upper + 1e-9)
+
+
+def deal(
+    *, room: int, free: int, untreated: int, active: int, control: float, quiet: bool
+) -> Deal | None:
+    """Choose the next deck, or none.
+
+    Args:
+        room: Free slots of the window.
+        free: Machines of the ring that may draw a card now: seasoned, not treated, not sealed.
+        untreated: Active machines of the ring that are not treated, >= free.
+        active: Machines of the ring that polled lately.
+        control: Smallest share of controls in a deck, and of the ring in the reserve, in (0, 1).
+        quiet: All treated machines have matured and soaked, and the harm e-process is below
+            its warning level: the condition for admitting the reserve.
+
+    Returns:
+        The deck, or None when there is nothing to deal. The last ``control`` share of the ring
+        (at least one machine) is dealt without a control arm, and only when ``quiet``.
+    """
+    if room < 1 or free < 1:
+        return None
+    reserve = max(1, math.floor(control * active))
+    if untreated <= reserve:
+        return Deal(free, free) if quiet and free <= room else None
+    spare = untreated - free
+    treated = min(room, math.floor((1 - control) * free), free - max(0, reserve - spare))
+    if free < _SMALLEST_DECK or treated < 1:
+        return None
+    cards = max(
+        min((1 + CONTROLS_PER_TREATED) * treated, free),
+        math.ceil(treated / (1 - control)),
+        treated + 1,
+    )
+    return Deal(treated, cards)
+
+
+def patience(free_polls_per_bucket: float) -> int:
+    """Longest life of a deck in buckets: time for about 200 free machines to poll, 1 to 60.
+
+    A deck must not wait for a fleet that is asleep, and a cut by time looks at no label.
+    """
+    if free_polls_per_bucket <= 0:
+        return 60
+    return max(1, min(60, math.ceil(200 / free_polls_per_bucket)))
+
+
+def boarding_seed(root: bytes, channel: str, number: int) -> bytes:
+    """Secret of one boarding: HMAC(root key, channel, number). Revealed when its door ends."""
+    return hmac.digest(root, f"firedoor/boarding/1\n{channel}\n{number}".encode(), "sha256")
+
+
+def seed_commitment(seed: bytes) -> str:
+    """What the ledger says of the seed before the first poll is answered: its SHA-256."""
+    return hashlib.sha256(b"firedoor/seed/1\n" + seed).hexdigest()
+
+
+def deck_key(seed: bytes, release: str, ring: str, deck: int) -> bytes:
+    """Key of one deck; whoever knows the seed can deal it again and audit who was chosen."""
+    return hmac.digest(seed, f"firedoor/deck/1\n{release}\n{ring}\n{deck}".encode(), "sha256")
+
+
+def is_treated(key: bytes, card: int, *, treated_left: int, cards_left: int) -> bool:
+    """Turn over one card.
+
+    Dealing card by card with chance ``treated_left / cards_left`` gives each of the
+    C(n, a) arrangements the same probability, to within 2^-256, without storing the deck.
+
+    Args:
+        key: The deck's key.
+        card: Position of the card, from 0.
+        treated_left: Treated cards not yet turned, in 0..cards_left.
+        cards_left: Cards not yet turned, this one included, >= 1.
+    """
+    if not 0 <= treated_left <= cards_left or cards_left < 1:
+        raise ValueError(f"{treated_left} treated among {cards_left} cards")
+    drawn = int.from_bytes(hmac.digest(key, card.to_bytes(8, "big"), "sha256"), "big")
+    return drawn * cards_left < treated_left * _RANGE
+
+
+def arrangement(key: bytes, deck: Deal) -> tuple[bool, ...]:
+    """Deal a whole deck at once, shape (cards,): for audits and tests."""
+    left = deck.treated
+    cards: list[bool] = []
+    for card in range(deck.cards):
+        label = is_treated(key, card, treated_left=left, cards_left=deck.cards - card)
+        left -= label
+        cards.append(label)
+    return tuple(cards)

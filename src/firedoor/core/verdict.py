@@ -1,0 +1,386 @@
+"""The judge of one release: a fold over its cells, and what the fold says.
+
+::
+
+    start(rules) -> Evidence -- absorb(cell) --> Evidence -- verdict --> undecided
+                                                                      |  cleared
+                                                                      |  harmful
+
+Harm is weighed per watched signal and merged by a weighted mean, E = sum of v_s E_s, which is
+an e-process under any dependence between signals. All rings and strata of a release feed the
+same streams: with random admission inside each pool their factors multiply.
+
+    harmful   E has reached 1/alpha_harm at some cell. This latches: it was true when it was
+              said, and a door that shut may not open by itself because luck turned.
+              P(ever, if the release is harmless) <= alpha_harm.
+    cleared   U <= delta, E is below the warning level now, and the release is not harmful.
+              P(U is ever below the true excess) <= alpha_clear.
+    undecided otherwise.
+
+The state is a value and a cell is absorbed once, in the order of its ``seq``: folding from the
+first cell gives the same bits as going on from yesterday's state, which is what makes a verdict
+replayable. The bits hold for one build of numpy on one kind of processor: exponentials and
+logarithms of another kind differ in the last place (2e-15 after two thousand cells, measured with
+and without AVX-512), so whoever replays elsewhere compares the state and the numbers to 1e-9.
+
+Source: cohorts.md 1 (cells, debt), evidence.md 2.3, 2.7, 3.1; decisions.md 4 (what a door asks).
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import reduce
+from typing import assert_never
+
+import numpy as np
+
+from firedoor.core.cell import Cell, Test
+from firedoor.core.evidence import clearance, harm, mixture
+from firedoor.core.evidence.clearance import Clearance
+from firedoor.core.evidence.counts import Counts
+from firedoor.core.evidence.harm import Harm
+from firedoor.core.units import LogE
+
+_SECONDS_PER_HOUR = 3600.0
+_ROUNDING = 1e-9  # of weights given in decimals
+_NO_EVIDENCE = LogE(0.0)  # ln 1
+
+
+class VerdictState(StrEnum):
+    """What the evidence says of a release."""
+
+    UNDECIDED = "undecided"
+    CLEARED = "cleared"
+    HARMFUL = "harmful"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is fixed about a judgement before the first cell.
+
+    Attributes:
+        alpha_harm: Chance that a harmless release is ever called harmful, in (0, 1).
+        alpha_warn: Level of the warning that keeps a release from being cleared, in (0, 1).
+        alpha_clear: Chance that the upper bound is ever below the true excess, in (0, 1).
+        delta: Excess harmed machines per installed machine that clearance excludes, in (0, 1).
+        weights: (signal, share of the wealth) of every signal, shares >= 0 with sum 1. A share
+            of 0 makes a signal watch-only: it is counted and shown, and decides nothing.
+        liars: Treated machines that may fake harm without an effect on the verdict, >= 0.
+    """
+
+    alpha_harm: float
+    alpha_warn: float
+    alpha_clear: float
+    delta: float
+    weights: tuple[tuple[str, float], ...]
+    liars: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse rules under which the guarantees would not hold."""
+        for name in ("alpha_harm", "alpha_warn", "alpha_clear", "delta"):
+            if not 0.0 < getattr(self, name) < 1.0:
+                raise ValueError(f"{name} {getattr(self, name)} is not in (0, 1)")
+        signals = [signal for signal, _ in self.weights]
+        if len(set(signals)) < len(signals):
+            raise ValueError(f"a signal has two weights: {signals}")
+        shares = [share for _, share in self.weights]
+        if not (all(share >= 0.0 for share in shares) and abs(math.fsum(shares) - 1.0) < _ROUNDING):
+            raise ValueError(f"weights must be >= 0 with sum 1: {self.weights}")
+        if self.liars < 0:
+            raise ValueError(f"liars {self.liars} is negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Harm evidence of one signal.
+
+    Attributes:
+        signal: Name of the signal.
+        weight: Its share of the release's wealth, in [0, 1].
+        harm: The e-process; ``liars`` + 1 rows.
+        treated: Treated members at risk, summed over closings (a machine counts in each closing
+            of its pool), count >= 0.
+        control: Control members at risk, likewise.
+        treated_harmed: Treated members harmed, count >= 0.
+        control_harmed: Control members harmed, count >= 0.
+        expected: Treated members that would have been harmed by chance, sum of K w, >= 0.
+        log_e: ln E of the signal.
+    """
+
+    signal: str
+    weight: float
+    harm: Harm
+    treated: int = 0
+    control: int = 0
+    treated_harmed: int = 0
+    control_harmed: int = 0
+    expected: float = 0.0
+    log_e: LogE = _NO_EVIDENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Matured:
+    """Totals of the clearance cells, one outcome per machine, counts >= 0.
+
+    Attributes:
+        treated: Treated machines of matured classes.
+        control: Control machines of matured classes.
+        treated_harmed: Of the treated, harmed.
+        control_harmed: Of the control, harmed.
+        installed: Of the treated, known to have installed (M1).
+    """
+
+    treated: int = 0
+    control: int = 0
+    treated_harmed: int = 0
+    control_harmed: int = 0
+    installed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """State of the fold: everything the cells so far have to say.
+
+    Attributes:
+        rules: What was fixed beforehand.
+        seq: Number of the last cell absorbed, 0 before the first.
+        streams: One per signal, in the order of the rules.
+        log_e: ln of the release's harm E now.
+        max_log_e: The largest it has ever been, over all cells; >= 0.
+        clearance: The clearance e-process, one row.
+        matured: Totals behind it.
+    """
+
+    rules: Rules
+    seq: int
+    streams: tuple[Stream, ...]
+    log_e: LogE
+    max_log_e: LogE
+    clearance: Clearance
+    matured: Matured
+
+
+@dataclass(frozen=True, slots=True)
+class StreamVerdict:
+    """One signal in a verdict. Counts as in :class:`Stream`.
+
+    Attributes:
+        signal: Name of the signal.
+        weight: Its share of the release's wealth, in [0, 1].
+        treated: Treated members at risk, summed over closings.
+        control: Control members at risk, summed over closings.
+        treated_harmed: Treated members harmed.
+        control_harmed: Control members harmed.
+        expected: Treated members that would have been harmed by chance.
+        log_e: ln of half plain, half linear.
+        log_e_plain: ln E of the plain factor.
+        log_e_linear: ln E of the linear factor.
+    """
+
+    signal: str
+    weight: float
+    treated: int
+    control: int
+    treated_harmed: int
+    control_harmed: int
+    expected: float
+    log_e: LogE
+    log_e_plain: LogE
+    log_e_linear: LogE
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the evidence says, with the numbers it says it by.
+
+    Attributes:
+        state: Undecided, cleared or harmful.
+        warn: E is at or above 1/alpha_warn now.
+        log_e_harm: ln E against "no worse than control", now.
+        max_log_e_harm: The largest it has been; ``harmful`` goes by this one.
+        log_e_clear: ln E against "worse by at least delta", now.
+        harm_upper: U, upper bound on the excess harmed per installed machine, in (0, 1].
+        debt: Treated machines harmed in excess of chance, >= 0; each keeps its slot.
+        streams: Every signal with its counts.
+        matured: Counts behind clearance; ``matured.installed`` is M1.
+        seq: Number of the last cell this rests on.
+    """
+
+    state: VerdictState
+    warn: bool
+    log_e_harm: LogE
+    max_log_e_harm: LogE
+    log_e_clear: LogE
+    harm_upper: float
+    debt: float
+    streams: tuple[StreamVerdict, ...]
+    matured: Matured
+    seq: int
+
+
+def start(rules: Rules) -> Evidence:
+    """No cell yet: E = 1, U = 1, undecided."""
+    return Evidence(
+        rules=rules,
+        seq=0,
+        streams=tuple(
+            Stream(signal, weight, harm.start(rules.liars + 1)) for signal, weight in rules.weights
+        ),
+        log_e=_NO_EVIDENCE,
+        max_log_e=_NO_EVIDENCE,
+        clearance=clearance.start(1, rules.delta),
+        matured=Matured(),
+    )
+
+
+def absorb(evidence: Evidence, cell: Cell) -> Evidence:
+    """Take the next cell into the evidence.
+
+    Raises:
+        ValueError: The cell is not the next one (a repeat would count twice, a gap would hide
+            something), or its signal has no weight in the rules.
+    """
+    if cell.seq != evidence.seq + 1:
+        raise ValueError(f"cell {cell.seq} after cell {evidence.seq}")
+    match cell.test:
+        case Test.HARM:
+            after = _absorb_harm(evidence, cell)
+        case Test.CLEARANCE:
+            after = _absorb_clearance(evidence, cell)
+        case _:
+            assert_never(cell.test)
+    return replace(after, seq=cell.seq)
+
+
+def fold(rules: Rules, cells: Iterable[Cell]) -> Evidence:
+    """Evidence of all cells of a release, in the order of ``seq``; same bits as step by step."""
+    return reduce(absorb, cells, start(rules))
+
+
+def verdict(evidence: Evidence) -> Verdict:
+    """Say what the evidence amounts to now."""
+    rules = evidence.rules
+    harm_upper = float(clearance.upper(evidence.clearance, rules.alpha_clear)[0])
+    warn = evidence.log_e >= -math.log(rules.alpha_warn)
+    if evidence.max_log_e >= -math.log(rules.alpha_harm):
+        state = VerdictState.HARMFUL
+    elif harm_upper <= rules.delta and not warn:
+        state = VerdictState.CLEARED
+    else:
+        state = VerdictState.UNDECIDED
+    return Verdict(
+        state=state,
+        warn=warn,
+        log_e_harm=evidence.log_e,
+        max_log_e_harm=evidence.max_log_e,
+        log_e_clear=LogE(float(clearance.log_e(evidence.clearance, rules.delta)[0])),
+        harm_upper=harm_upper,
+        debt=_debt(evidence.streams),
+        streams=tuple(_describe(stream) for stream in evidence.streams),
+        matured=evidence.matured,
+        seq=evidence.seq,
+    )
+
+
+def forecast(evidence: Evidence, installs_per_hour: float) -> float | None:
+    """Seconds until clearance can be decided, at present traffic.
+
+    A straight projection: machines go on maturing at this rate, treated and control are harmed
+    alike at the rate the controls have shown. The valve widens as it learns, so a release that
+    is harmless usually gets there sooner; one that is harmful never does.
+
+    Args:
+        evidence: The state.
+        installs_per_hour: Treated machines that mature as installed, machines per hour >= 0.
+
+    Returns:
+        Seconds >= 0, 0 if the release is decided. None where no time can be named: no traffic,
+        a warning that has to fade first, or more failures by chance than ``delta`` can be told
+        from.
+    """
+    now = verdict(evidence)
+    if now.state is not VerdictState.UNDECIDED:
+        return 0.0
+    if now.warn or installs_per_hour <= 0.0:
+        return None
+    missing = clearance.installs_to_clear(
+        evidence.clearance, evidence.rules.alpha_clear, treated=evidence.matured.treated
+    )
+    return None if missing is None else missing / installs_per_hour * _SECONDS_PER_HOUR
+
+
+def _absorb_harm(evidence: Evidence, cell: Cell) -> Evidence:
+    if cell.signal not in (stream.signal for stream in evidence.streams):
+        raise ValueError(f"cell {cell.seq}: signal {cell.signal!r} has no weight in the rules")
+    streams = tuple(
+        _absorb_stream(stream, cell) if stream.signal == cell.signal else stream
+        for stream in evidence.streams
+    )
+    log_e = LogE(
+        float(
+            mixture.log_sum(
+                np.array([math.log(s.weight) + s.log_e for s in streams if s.weight > 0.0]), axis=0
+            )
+        )
+    )
+    return replace(
+        evidence,
+        streams=streams,
+        log_e=log_e,
+        max_log_e=LogE(max(evidence.max_log_e, log_e)),
+    )
+
+
+def _absorb_stream(stream: Stream, cell: Cell) -> Stream:
+    after = harm.absorb_sparing(stream.harm, Counts.of_cell(cell), cell.epoch)
+    at_risk = cell.treated + cell.control
+    events = cell.treated_harmed + cell.control_harmed
+    return replace(
+        stream,
+        harm=after,
+        treated=stream.treated + cell.treated,
+        control=stream.control + cell.control,
+        treated_harmed=stream.treated_harmed + cell.treated_harmed,
+        control_harmed=stream.control_harmed + cell.control_harmed,
+        expected=stream.expected + (events * cell.treated / at_risk if at_risk else 0.0),
+        # The last row answers for all liars; without any it is the only one.
+        log_e=LogE(float(harm.log_e(after)[-1])),
+    )
+
+
+def _absorb_clearance(evidence: Evidence, cell: Cell) -> Evidence:
+    before = evidence.matured
+    return replace(
+        evidence,
+        clearance=clearance.absorb(evidence.clearance, Counts.of_cell(cell)),
+        matured=Matured(
+            treated=before.treated + cell.treated,
+            control=before.control + cell.control,
+            treated_harmed=before.treated_harmed + cell.treated_harmed,
+            control_harmed=before.control_harmed + cell.control_harmed,
+            installed=before.installed + cell.installed,
+        ),
+    )
+
+
+def _debt(streams: tuple[Stream, ...]) -> float:
+    """Machines harmed beyond chance, over the signals that decide; clipped only at the end."""
+    excess = math.fsum(s.treated_harmed - s.expected for s in streams if s.weight > 0.0)
+    # Sums of K w that make up a whole machine must not charge a second one for rounding.
+    return max(0.0, round(excess, 9))
+
+
+def _describe(stream: Stream) -> StreamVerdict:
+    return StreamVerdict(
+        signal=stream.signal,
+        weight=stream.weight,
+        treated=stream.treated,
+        control=stream.control,
+        treated_harmed=stream.treated_harmed,
+        control_harmed=stream.control_harmed,
+        expected=stream.expected,
+        log_e=stream.log_e,
+        log_e_plain=LogE(float(mixture.log_e(stream.harm.plain)[-1])),
+        log_e_linear=LogE(float(mixture.log_e(stream.harm.linear)[-1])),
+    )

@@ -1,0 +1,1 @@
+"""Foreign bytes to core values: pure, incremental, never trusting a length."""

@@ -1,0 +1,220 @@
+"""The intake's ASGI application.
+
+Plain ASGI: a request is authenticated, read, decoded, sorted, made durable and answered, in
+this order, and there is little else a framework could do. What a request is told is true: 200
+comes after the sync, 503 means that nothing of it was stored.
+"""
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from firedoor.core.errors import FiredoorError, Unavailable
+from firedoor.core.machine import redact
+from firedoor.core.units import UnixMs
+from firedoor.formats import ndjson
+from firedoor.intake.body import ClientLeft, Receive, gunzip, read_body
+from firedoor.intake.commit import GroupCommit
+from firedoor.intake.credentials import authenticate
+from firedoor.intake.heartbeats import Heartbeats
+from firedoor.intake.replies import Send, problem, reply, status_of
+from firedoor.intake.sorting import Sorted, sort
+from firedoor.intake.voices import Voices
+from firedoor.ports import Clock, Register, SignalStore
+
+MAX_BODY: Final = 8 * 1024 * 1024
+
+_log = structlog.get_logger()
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The answer to signals.
+
+    Attributes:
+        accepted: Signals that are durable now and were not before.
+        duplicates: Signals that were durable before.
+        rejected: Lines that are neither, by number.
+    """
+
+    accepted: int
+    duplicates: int
+    rejected: list[ndjson.Malformed]
+
+
+class Intake:
+    """The application, and what it keeps while it runs: ``start`` it before the first request."""
+
+    def __init__(
+        self,
+        register: Register,
+        store: SignalStore,
+        clock: Clock,
+        *,
+        heartbeat_ms: int,
+        bucket_ms: int,
+        max_body: int,
+    ) -> None:
+        """See ``make_app``."""
+        self._register = register
+        self._store = store
+        self._clock = clock
+        self._bucket_ms = bucket_ms
+        self._max_body = max_body
+        self._voices = Voices(register)
+        self._heartbeats = Heartbeats(heartbeat_ms)
+        self._commit = GroupCommit(store, clock, self._heartbeats)
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take over what the last run knew and begin to beat.
+
+        Raises:
+            Unavailable: The store cannot be read or written.
+        """
+        beating = await self._commit.run(self._store.beating)
+        now = self._clock.now()
+        self._heartbeats.resume(beating, now.mono_ms)
+        await self._commit.run(partial(self._store.beat, now))
+        self._ticking = asyncio.create_task(self._tick_for_ever(now.mono_ms))
+
+    async def stop(self) -> None:
+        """Commit what waits and beat a last time. The server has stopped sending requests."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._ticking
+        try:
+            await self._commit.run(partial(self._store.beat, self._clock.now()))
+        except Unavailable as error:
+            _log.warning("intake.beat_failed", error=redact(str(error)))
+        await self._commit.close()
+
+    async def prune(self, before_wall_ms: UnixMs) -> int:
+        """Forget old batches and beats, in turn with the commits; return how many batches.
+
+        Raises:
+            Unavailable: The store cannot be written; part may be gone.
+        """
+        return await self._commit.run(partial(self._store.prune, before_wall_ms))
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        path_token, path = _split(scope["path"])
+        try:
+            match path, scope["method"]:
+                case "/v1/signals", "POST":
+                    await self._signals(scope, receive, send, path_token)
+                case "/v1/signals", _:
+                    await problem(send, HTTPStatus.METHOD_NOT_ALLOWED, "signals are posted")
+                case "/healthz", "GET" | "HEAD" if path_token is None:
+                    await self._health(send)
+                case _:
+                    await problem(send, HTTPStatus.NOT_FOUND, "there is nothing here")
+        except ClientLeft:
+            return
+        except FiredoorError as error:
+            status = status_of(error)
+            say = _log.error if isinstance(error, Unavailable) else _log.debug
+            say("intake.refused", status=status.value, path=redact(path), error=redact(str(error)))
+            await problem(send, status, str(error), error.hint)
+
+    async def _signals(
+        self, scope: dict[str, Any], receive: Receive, send: Send, path_token: str | None
+    ) -> None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        identity = authenticate(self._register, headers.get(b"authorization", b""), path_token)
+        encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+        if encoding not in {b"identity", b"gzip"}:
+            unsupported = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+            await problem(send, unsupported, "a body may be packed with gzip only")
+            return
+        body = await read_body(receive, headers.get(b"content-length", b""), self._max_body)
+        received = self._clock.now()
+        if encoding == b"gzip":
+            body = gunzip(body, self._max_body)
+        voice = self._voices.of(identity)
+        found = Sorted()
+        for at, piece in enumerate(ndjson.decode(body)):
+            if at:
+                # A large body takes a tenth of a second: let others come in between.
+                await asyncio.sleep(0)
+            sort(piece, voice, self._heartbeats, received.wall_ms, found)
+        new_events = 0
+        if found.sent or found.events:
+            new_events = await self._commit.append(found)
+        answer = Accepted(
+            accepted=found.heartbeats + new_events,
+            duplicates=found.duplicates + len(found.events) - new_events,
+            rejected=found.refused,
+        )
+        await reply(send, answer)
+
+    async def _health(self, send: Send) -> None:
+        if self._commit.failing:
+            raise Unavailable("the last signals could not be stored")
+        await reply(send, {"status": "ok"})
+
+    async def _tick_for_ever(self, last_ms: int) -> None:
+        outage = False
+        while True:
+            await asyncio.sleep(self._bucket_ms / 1000)
+            now = self._clock.now()
+            # A failed store turned machines away, a late tick shows that nobody was listening.
+            late = now.mono_ms - last_ms > 2 * self._bucket_ms
+            if outage or late or self._commit.failing:
+                self._heartbeats.forgive(now.mono_ms)
+            last_ms, outage = now.mono_ms, False
+            try:
+                await self._commit.run(partial(self._store.beat, now))
+                await self._mark_turns(now.mono_ms)
+            except Exception as error:  # noqa: BLE001 - without beats no deadline ever passes
+                outage = True
+                _log.error("intake.beat_failed", error=redact(repr(error)))
+
+    async def _mark_turns(self, mono_ms: int) -> None:
+        began, ceased = self._heartbeats.turns(mono_ms)
+        for machines, beating in ((began, True), (ceased, False)):
+            if machines:
+                await self._commit.run(partial(self._store.mark_beating, machines, beating=beating))
+                self._heartbeats.mark(machines, beating=beating)
+
+
+def make_app(
+    register: Register,
+    store: SignalStore,
+    clock: Clock,
+    *,
+    heartbeat_ms: int,
+    bucket_ms: int,
+    max_body: int = MAX_BODY,
+) -> Intake:
+    """Build the intake; whoever serves it calls ``start`` before and ``stop`` after.
+
+    Args:
+        register: Knows machines, collectors and their tokens.
+        store: Where signals go; nobody else may write it.
+        clock: This host's clocks.
+        heartbeat_ms: Interval machines are told to send heartbeats in.
+        bucket_ms: Interval of the intake's own beat; the judge's tick.
+        max_body: Largest body in bytes, as sent and after unpacking.
+    """
+    return Intake(
+        register,
+        store,
+        clock,
+        heartbeat_ms=heartbeat_ms,
+        bucket_ms=bucket_ms,
+        max_body=max_body,
+    )
+
+
+def _split(path: str) -> tuple[str | None, str]:
+    if path.startswith("/m/"):
+        token, slash, rest = path[3:].partition("/")
+        return token, slash + rest
+    return None, path

@@ -1,0 +1,110 @@
+"""Group commit: requests that come while a commit is under way share the next one.
+
+SQLite and the disk work in one thread of their own, so the event loop goes on reading and
+decoding meanwhile. A single request waits for one commit; under load a commit carries as many
+requests as came during the one before, and the price of a sync is shared by all of them.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeVar
+
+from firedoor.core.errors import Unavailable
+from firedoor.core.units import MachineNo
+from firedoor.intake.heartbeats import Heartbeats
+from firedoor.intake.sorting import Sorted
+from firedoor.ports import Clock, SignalStore
+
+MAX_WAITING: Final = 500_000
+"""Signals that may wait for a commit; more means that the disk has stopped for seconds."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    request: Sorted
+    new_events: "asyncio.Future[int]"
+
+
+class GroupCommit:
+    """The only user of the signal store while the intake runs. For one event loop.
+
+    Attributes:
+        failing: Whether the last use of the store failed.
+    """
+
+    def __init__(self, store: SignalStore, clock: Clock, heartbeats: Heartbeats) -> None:
+        """Prepare; the thread starts with the first use."""
+        self.failing = False
+        self._store = store
+        self._clock = clock
+        self._heartbeats = heartbeats
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="intake-store")
+        self._queue: list[_Waiting] = []
+        self._queued_signals = 0
+        self._draining: asyncio.Task[None] | None = None
+
+    async def append(self, request: Sorted) -> int:
+        """Make a request's signals durable; return how many of its events were new.
+
+        Raises:
+            Unavailable: Nothing of it was stored, or too much is waiting.
+        """
+        signals = len(request.sent) + len(request.events)
+        if self._queue and self._queued_signals + signals > MAX_WAITING:
+            raise Unavailable("more signals are waiting than the disk takes")
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(request, loop.create_future())
+        self._queue.append(waiting)
+        self._queued_signals += signals
+        if self._draining is None:
+            self._draining = loop.create_task(self._drain())
+        return await waiting.new_events
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        """Do other work on the store, in turn with the commits."""
+        done = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        await asyncio.wait([done])
+        self.failing = done.exception() is not None
+        return done.result()
+
+    async def close(self) -> None:
+        """Commit what waits and end the thread; the store stays open."""
+        if self._draining is not None:
+            await self._draining
+        self._thread.shutdown()
+
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._queue:
+            group, self._queue, self._queued_signals = self._queue, [], 0
+            # Read when the group is closed: never before a delivery came, never falling.
+            received = self._clock.now()
+            deliveries = [waiting.request.delivery() for waiting in group]
+            done = loop.run_in_executor(
+                self._thread, partial(self._store.append, received, deliveries)
+            )
+            # Looked at rather than raised: whatever went wrong, every request needs an answer.
+            await asyncio.wait([done])
+            error = done.exception()
+            self.failing = error is not None
+            if error is None:
+                self._hear(group, received.mono_ms)
+                for waiting, new in zip(group, done.result(), strict=True):
+                    if not waiting.new_events.done():
+                        waiting.new_events.set_result(new)
+            else:
+                for waiting in group:
+                    if not waiting.new_events.done():
+                        waiting.new_events.set_exception(error)
+        self._draining = None
+
+    def _hear(self, group: list[_Waiting], mono_ms: int) -> None:
+        sent: dict[MachineNo, int] = {}
+        for waiting in group:
+            sent.update(waiting.request.sent)
+        self._heartbeats.hear(sent, mono_ms)

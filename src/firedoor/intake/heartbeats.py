@@ -1,0 +1,121 @@
+"""Heartbeats: which were seen before, and which machines send them regularly.
+
+State is a few arrays over the register's dense machine numbers, so a bucket's look at a million
+machines is a handful of vector operations. All of it may be lost: after a restart repeated
+heartbeats count as new, and machines that were beating are given time to be heard again.
+
+Not safe for threads: used on the event loop alone.
+"""
+
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from firedoor.core.units import MachineNo
+
+_REGULAR: Final = 3
+"""Heartbeats in a row that make a machine a beating one, and intervals missed that end it."""
+
+_LONG_AGO: Final = -(2**62)
+_GROWTH: Final = 1_024
+
+
+class Heartbeats:
+    """What is remembered of every machine's heartbeats."""
+
+    def __init__(self, interval_ms: int) -> None:
+        """Remember nothing yet.
+
+        Args:
+            interval_ms: The interval machines are told to send heartbeats in, > 0.
+        """
+        self._interval_ms = interval_ms
+        self._sent: array[int] = array("q")
+        self._heard = np.empty(0, np.int64)
+        self._counted = np.empty(0, np.int64)
+        self._row = np.empty(0, np.int8)
+        self._beating = np.empty(0, np.bool_)
+
+    def last_sent(self, machine: MachineNo) -> int:
+        """Time (as sent, Unix ms) in the machine's last heartbeat, or -1."""
+        return self._sent[machine] if machine < len(self._sent) else -1
+
+    def hear(self, sent: Mapping[MachineNo, int], mono_ms: int) -> None:
+        """Take note of heartbeats once they are durable.
+
+        A heartbeat counts towards regularity if it came half to two intervals after the last
+        that counted. One that came sooner is a burst, a spool being flushed, and says nothing
+        about regularity; one that came later begins a new row.
+
+        Args:
+            sent: Each machine's time, Unix ms, as sent.
+            mono_ms: When they came, monotonic, never falling.
+        """
+        if not sent:
+            return
+        self._reach(max(sent))
+        for machine, time in sent.items():
+            self._sent[machine] = time
+        machines = np.fromiter(sent, np.int64, len(sent))
+        gap = mono_ms - self._counted[machines]
+        counts = 2 * gap >= self._interval_ms
+        row = np.where(gap <= 2 * self._interval_ms, self._row[machines] + 1, 1)
+        self._row[machines] = np.where(counts, np.minimum(row, _REGULAR), self._row[machines])
+        self._counted[machines[counts]] = mono_ms
+        self._heard[machines] = mono_ms
+
+    def turns(self, mono_ms: int) -> tuple[Sequence[MachineNo], Sequence[MachineNo]]:
+        """Which machines began and which ceased to beat since they were last marked.
+
+        Args:
+            mono_ms: Now, monotonic.
+        """
+        began = ~self._beating & (self._row >= _REGULAR) & self._fresh(mono_ms)
+        ceased = self._beating & ~self._fresh(mono_ms)
+        return _numbers(began), _numbers(ceased)
+
+    def mark(self, machines: Sequence[MachineNo], *, beating: bool) -> None:
+        """Take note that these were recorded as beating, or as not."""
+        if machines:
+            self._beating[machines] = beating
+        if machines and not beating:
+            self._row[machines] = 0
+
+    def resume(self, machines: Sequence[MachineNo], mono_ms: int) -> None:
+        """Take over the machines that were beating when the intake stopped, as if heard now."""
+        if not machines:
+            return
+        self._reach(max(machines))
+        self._beating[machines] = True
+        self._row[machines] = _REGULAR
+        self._heard[machines] = self._counted[machines] = mono_ms
+
+    def forgive(self, mono_ms: int) -> None:
+        """After an outage of our own: count beating machines as heard now.
+
+        They could not be heard, so their silence so far says nothing about them.
+        """
+        self._heard[self._beating] = mono_ms
+        self._counted[self._beating] = mono_ms
+
+    def _fresh(self, mono_ms: int) -> npt.NDArray[np.bool_]:
+        return np.asarray(mono_ms - self._heard <= _REGULAR * self._interval_ms)
+
+    def _reach(self, machine: int) -> None:
+        missing = machine + 1 - len(self._sent)
+        if missing <= 0:
+            return
+        # Doubling, so that a register filled one by one is not copied each time.
+        missing = max(missing, len(self._sent), _GROWTH)
+        self._sent.extend([-1] * missing)
+        self._heard = np.append(self._heard, np.full(missing, _LONG_AGO))
+        self._counted = np.append(self._counted, np.full(missing, _LONG_AGO))
+        self._row = np.append(self._row, np.zeros(missing, np.int8))
+        self._beating = np.append(self._beating, np.zeros(missing, np.bool_))
+
+
+def _numbers(mask: npt.NDArray[np.bool_]) -> Sequence[MachineNo]:
+    return [MachineNo(number) for number in np.flatnonzero(mask).tolist()]

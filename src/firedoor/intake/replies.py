@@ -1,0 +1,87 @@
+"""Replies: JSON bodies, and problem details (RFC 9457) for whatever went wrong."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from firedoor.core.errors import FiredoorError, NotAllowed, NotFound, Rejected, TooLarge
+from firedoor.core.machine import redact
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+"""ASGI: give the server a message."""
+
+RETRY_AFTER_S: Final = 5
+
+_STATUS: Final = (
+    (NotAllowed, HTTPStatus.UNAUTHORIZED),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (Rejected, HTTPStatus.BAD_REQUEST),
+)
+_HEADERS: Final[Mapping[HTTPStatus, tuple[tuple[bytes, bytes], ...]]] = {
+    HTTPStatus.UNAUTHORIZED: (
+        (b"www-authenticate", b'Bearer realm="firedoor"'),
+        (b"www-authenticate", b'Basic realm="firedoor", charset="UTF-8"'),
+    ),
+    HTTPStatus.METHOD_NOT_ALLOWED: ((b"allow", b"POST"),),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ((b"accept-encoding", b"gzip"),),
+    HTTPStatus.SERVICE_UNAVAILABLE: ((b"retry-after", b"%d" % RETRY_AFTER_S),),
+}
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def status_of(error: FiredoorError) -> HTTPStatus:
+    """The status an error is answered with; whatever is not the client's turn is 503."""
+    for kind, status in _STATUS:
+        if isinstance(error, kind):
+            return status
+    return HTTPStatus.SERVICE_UNAVAILABLE
+
+
+async def reply(send: Send, value: object) -> None:
+    """Answer 200 with a value as JSON."""
+    await _send(send, HTTPStatus.OK, b"application/json", (), _encode(value))
+
+
+async def problem(send: Send, status: HTTPStatus, detail: str, hint: str = "") -> None:
+    """Answer with problem details.
+
+    Args:
+        send: From ASGI.
+        status: 400 or above; brings the headers that belong to it.
+        detail: What is wrong; tokens in it are replaced.
+        hint: What to do next, or empty.
+    """
+    value = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": redact(detail),
+    }
+    if hint:
+        value["hint"] = redact(hint)
+    headers = _HEADERS.get(status, ())
+    await _send(send, status, b"application/problem+json", headers, _encode(value))
+
+
+async def _send(
+    send: Send,
+    status: HTTPStatus,
+    content_type: bytes,
+    headers: Iterable[tuple[bytes, bytes]],
+    body: bytes,
+) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status.value,
+            "headers": [
+                (b"content-type", content_type),
+                (b"content-length", b"%d" % len(body)),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,305 @@
+"""Ports: what the services need from the world, as small Protocols.
+
+The docstring of a method is its contract: what is durable, atomic, idempotent, and what is
+returned when there is nothing. Adapters match structurally; one contract suite per port runs
+against all of them (``tests/contract``).
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from firedoor.core.release import FileEntry
+from firedoor.core.units import Digest, MachineNo, UnixMs
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """One reading of the clocks of this host.
+
+    Attributes:
+        boot: Identity of this boot of the host; monotonic times of two boots cannot be compared.
+        mono_ms: Monotonic clock in milliseconds; the same in all processes of one boot.
+        wall_ms: Wall clock. For people and records only.
+    """
+
+    boot: str
+    mono_ms: int
+    wall_ms: UnixMs
+
+
+class Clock(Protocol):
+    """The only source of time."""
+
+    def now(self) -> Instant:
+        """Read all clocks at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file as the upstream's index names it.
+
+    Attributes:
+        path: Relative POSIX path without ``..``, never empty.
+        sha256: Digest the index promises, or None where the index has none.
+        size: Size in bytes the index promises, or None.
+    """
+
+    path: str
+    sha256: Digest | None
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a fetch put into the blob store.
+
+    Attributes:
+        entry: Digest and size of the bytes now stored, and their media type.
+        validator: ``ETag`` or ``Last-Modified`` of the reply, ``""`` where it had neither.
+    """
+
+    entry: FileEntry
+    validator: str
+
+
+class Upstream(Protocol):
+    """A vendor's content, read-only. Raises Unavailable, Untrusted or UpstreamMoved."""
+
+    def index(self) -> Sequence[Listed]:
+        """List the files now, sorted by path. Never served from a cache of our own."""
+        ...
+
+    def fetch(self, listed: Listed, known: Fetched | None, into: "BlobStore") -> Fetched:
+        """Bring one file's bytes into ``into`` and verify them against ``listed``.
+
+        With ``known`` the request is conditional: when upstream says "not modified" and the
+        blob is still held, ``known`` is returned and no body travels.
+        """
+        ...
+
+
+class BlobStore(Protocol):
+    """Bytes by digest. A blob that is visible is complete, durable and right."""
+
+    def put(self, chunks: Iterator[bytes], expected: Digest | None = None) -> tuple[Digest, int]:
+        """Store a stream; return its digest and size in bytes. Durable and atomic on return.
+
+        Raises:
+            Untrusted: ``expected`` is given and the bytes hash to something else; nothing stays.
+            Unavailable: No space or no permission; nothing stays.
+        """
+        ...
+
+    def path(self, digest: Digest) -> str:
+        """Path of the blob on the local file system; does not check that it exists."""
+        ...
+
+    def has(self, digest: Digest) -> bool:
+        """Say whether the blob is stored."""
+        ...
+
+    def scrub(self) -> Iterator[Digest]:
+        """Hash stored blobs one after the other; yield those that no longer match.
+
+        A blob that does not match is moved aside, so ``has`` becomes False.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom a token speaks for.
+
+    Attributes:
+        machine: Register number of the machine, or None for a collector.
+        name: Name of the machine or collector.
+        binds: For a collector: shell-style patterns of machine names it may speak for.
+    """
+
+    machine: MachineNo | None
+    name: str
+    binds: tuple[str, ...] = ()
+
+
+class Register(Protocol):
+    """The known machines and their tokens (stored as SHA-256 only)."""
+
+    def identify(self, token: str, purpose: str) -> Identity | None:
+        """Whom this token speaks for, or None. ``purpose`` is ``read`` or ``signal``."""
+        ...
+
+    def number(self, name: str) -> MachineNo | None:
+        """Register number of an enrolled, not revoked machine, or None."""
+        ...
+
+    def numbers(self, names: Collection[str]) -> Mapping[str, MachineNo]:
+        """Register numbers of those of ``names`` that are enrolled and not revoked; 2 us each."""
+        ...
+
+    def attributes(self, machine: MachineNo) -> Mapping[str, str]:
+        """Attributes set at enrolment; empty when there are none."""
+        ...
+
+    def version(self) -> int:
+        """A number that changes whenever another process changed the register; cheap."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SignalEvent:
+    """One accepted signal that is not a heartbeat.
+
+    Attributes:
+        machine: Register number.
+        kind: Signal kind (``crash``-like kinds of interfaces.md).
+        time_ms: The machine's own time, corrected to the receive time if it lies in the future.
+        key: Idempotency key: the sender's ``id``, else its time.
+        detail: JSON text, or None.
+    """
+
+    machine: MachineNo
+    kind: str
+    time_ms: UnixMs
+    key: str
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one request brought.
+
+    Attributes:
+        heartbeats: Machines that sent a heartbeat; a number may repeat.
+        events: All other signals.
+    """
+
+    heartbeats: Sequence[MachineNo]
+    events: Sequence[SignalEvent]
+
+
+class SignalStore(Protocol):
+    """Signals, durable. Written by the intake alone, read by judge and gate."""
+
+    def append(self, received: Instant, deliveries: Sequence[Delivery]) -> Sequence[int]:
+        """Store deliveries as one batch, atomically; durable on return.
+
+        An event whose (machine, kind, key) is already stored is a duplicate: it is ignored.
+
+        Args:
+            received: When the last of them came; never before the ``received`` of an earlier call.
+            deliveries: In the order they came.
+
+        Returns:
+            How many events were new, for each delivery.
+
+        Raises:
+            Unavailable: Nothing of this was stored.
+        """
+        ...
+
+    def beat(self, at: Instant) -> None:
+        """Record that the intake was listening until ``at`` (one row a bucket)."""
+        ...
+
+    def mark_beating(self, machines: Sequence[MachineNo], *, beating: bool) -> None:
+        """Record that these machines began or ceased to send regular heartbeats."""
+        ...
+
+    def beating(self) -> Sequence[MachineNo]:
+        """Machines that send regular heartbeats, as last marked, by number."""
+        ...
+
+    def prune(self, before_wall_ms: UnixMs) -> int:
+        """Forget batches and beats before a wall time (events stay); return how many batches.
+
+        From the oldest on, up to the first that is not before it.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """One commit of the intake.
+
+    Attributes:
+        seq: Position, from 1, rising; gaps where batches were pruned.
+        received: When the last delivery in it came; monotonic time never falls within a boot.
+        heartbeats: Machines that sent a heartbeat: distinct, rising. Unsigned 32-bit integers
+            in a buffer, so that ``numpy.asarray`` copies nothing.
+    """
+
+    seq: int
+    received: Instant
+    heartbeats: Sequence[MachineNo]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One stored signal that is not a heartbeat.
+
+    Attributes:
+        seq: Position, from 1, rising, with gaps.
+        batch: Batch it came in; also pruned ones are named.
+        received: When that batch came, or None after it was pruned.
+        event: The signal.
+    """
+
+    seq: int
+    batch: int
+    received: Instant | None
+    event: SignalEvent
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBeat:
+    """The intake was listening at this instant.
+
+    Attributes:
+        seq: Position, from 1, rising.
+        at: The instant. No beat for much longer than a bucket, or another boot: it was down.
+    """
+
+    seq: int
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """Whether a machine sends regular heartbeats.
+
+    Attributes:
+        changed: Number of the change, rising over all machines; ask again from the last one.
+        machine: Register number.
+        beating: Whether it does, since this change.
+    """
+
+    changed: int
+    machine: MachineNo
+    beating: bool
+
+
+class SignalSource(Protocol):
+    """What the intake stored, read by judge and gate. Raises Unavailable.
+
+    Each answer is complete at the moment of the call; what is committed between two calls may
+    be in the second alone. So read events and beats first and batches after, or hold back
+    events of batches not seen yet.
+    """
+
+    def batches_after(self, seq: int, limit: int) -> Sequence[StoredBatch]:
+        """The next batches by position, at most ``limit``."""
+        ...
+
+    def events_after(self, seq: int, limit: int) -> Sequence[StoredEvent]:
+        """The next events by position, at most ``limit``."""
+        ...
+
+    def beats_after(self, seq: int) -> Sequence[StoredBeat]:
+        """All later beats by position."""
+        ...
+
+    def pulses_after(self, changed: int) -> Sequence[Pulse]:
+        """The present pulse of every machine whose pulse changed later, by change."""
+        ...

@@ -1,0 +1,428 @@
+"""Admission: which release a machine's session gets, and who draws a card.
+
+Runs inside the gate and decides from memory alone. Whatever must be on disk before the answer's
+first byte comes back as a ``Place``; the gate makes it durable and then calls ``settle``.
+
+A *session* begins with the first GET after the channel's idle time and keeps its release to the
+end, even while the door moves; only a revoked release ends it at once.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firedoor.core import valve
+from firedoor.core.board import ChannelBoard, Grant, Lane
+from firedoor.services.places import AFTERWARDS, Census, Cut, Place, Standing
+from firedoor.services.roster import Roster
+
+ACTIVE_MS = 7 * 24 * 3_600_000
+"""A machine is active on a channel for seven days after its last request there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a session gets.
+
+    Attributes:
+        number: Boarding number; 0 when the channel has nothing to serve yet.
+        places: What must be durable before the first byte; empty for most sessions.
+    """
+
+    number: int
+    places: tuple[Place, ...] = ()
+
+
+@dataclass(slots=True)
+class _Deck:
+    number: int
+    grant: Grant
+    opened_ms: int
+    drawn: int = 0
+    treated: int = 0
+
+
+class Admission:
+    """One channel's door keeper, by register number."""
+
+    serving: NDArray[np.uint32]
+    began: NDArray[np.int64]
+    touched: NDArray[np.int64]
+    exposed: NDArray[np.uint32]
+    assigned: NDArray[np.uint32]
+    assigned_at: NDArray[np.int64]
+    member: NDArray[np.uint32]
+    deck: NDArray[np.uint32]
+    cls: NDArray[np.uint8]
+    arm: NDArray[np.uint8]
+    rings: NDArray[np.uint8]
+
+    def __init__(
+        self,
+        channel: str,
+        roster: Roster,
+        ring_of: Callable[[int], str],
+        *,
+        idle_ms: int,
+        max_ms: int,
+    ) -> None:
+        """Start with an empty memory.
+
+        Args:
+            channel: Name of the channel.
+            roster: Habits of all machines, shared by the channels.
+            ring_of: Ring of a register number, asked once a boarding.
+            idle_ms: A session ends after this long without a request, ms.
+            max_ms: A session is over after this long in any case, ms.
+        """
+        self.channel = channel
+        self._roster = roster
+        self._ring_of = ring_of
+        self._idle_ms = idle_ms
+        self._max_ms = max_ms
+        self._lanes: dict[str, Lane] = {}
+        self._closed: dict[str, dict[int, int]] = {}
+        self._decks: dict[str, _Deck] = {}
+        self._last_cut: dict[tuple[int, str], int] = {}
+        self._polls: dict[str, int] = {}
+        self._standing: set[int] = set()
+        self._ring_names: list[str] = [""]
+        self._size = 0
+        self._grow(1024)
+
+    def restore(
+        self, places: Iterable[Place], cuts: Iterable[Cut], held: Iterable[Standing]
+    ) -> None:
+        """Load what is durable: every place (oldest first), every cut, the last standing."""
+        for cut in cuts:
+            key = (cut.number, cut.ring)
+            self._last_cut[key] = max(cut.deck, self._last_cut.get(key, 0))
+        for place in places:
+            self.settle(place)
+        for stand in held:
+            self._ensure(stand.machine)
+            self.assigned[stand.machine] = stand.number
+            self.assigned_at[stand.machine] = stand.since_s
+            # Active, as far as its last session anywhere says; sessions themselves do not last.
+            self.touched[stand.machine] = int(self._roster.start[stand.machine])
+
+    def resume_decks(self, places: Iterable[Place], now: int) -> None:
+        """After ``restore`` and the first ``apply``: go on with decks that were not yet cut."""
+        for place in places:
+            lane = self._lanes.get(place.ring)
+            if lane is None or lane.grant is None or place.number != lane.candidate:
+                continue
+            if place.deck != lane.grant.deck or place.deck <= self._cut_so_far(lane):
+                continue
+            deck = self._decks.setdefault(place.ring, _Deck(place.number, lane.grant, now))
+            deck.opened_ms = min(deck.opened_ms, place.mono_ms) or now
+            deck.drawn = max(deck.drawn, place.card + 1)
+        for ring, deck in self._decks.items():
+            # Cards drawn but never made durable were never answered: their labels go to others.
+            cards = valve.arrangement(
+                bytes.fromhex(deck.grant.key), valve.Deal(deck.grant.treated, deck.grant.cards)
+            )
+            deck.treated = sum(cards[: deck.drawn])
+            self._decks[ring] = deck
+
+    def apply(self, board: ChannelBoard, now: int) -> list[Cut]:
+        """Take over a new board; return the decks that it ends.
+
+        A revoked release loses its sessions here, at once.
+        """
+        self._lanes = {lane.ring: lane for lane in board.lanes}
+        self._closed = {lane.ring: dict(lane.closed) for lane in board.lanes}
+        return self.expire(now)
+
+    def expire(self, now: int) -> list[Cut]:
+        """Cut the decks whose time is up or whose leave was withdrawn."""
+        ended = []
+        for ring, deck in list(self._decks.items()):
+            lane = self._lanes.get(ring)
+            withdrawn = (
+                lane is None
+                or lane.grant is None
+                or lane.candidate != deck.number
+                or lane.grant.deck != deck.grant.deck
+            )
+            if withdrawn or now - deck.opened_ms >= deck.grant.life_ms:
+                ended.append(self._cut(ring, deck, now))
+        return ended
+
+    def current(self, machine: int, now: int) -> int:
+        """Boarding number of the machine's running session, or 0 when it has none."""
+        if machine >= self._size:
+            return 0
+        number = int(self.serving[machine])
+        if not number:
+            return 0
+        lane = self._lane_of(machine)
+        if lane is None or number in lane.revoked:
+            return 0
+        if now - self.touched[machine] > self._idle_ms or now - self.began[machine] > self._max_ms:
+            return 0
+        return number
+
+    def touch(self, machine: int, now: int) -> None:
+        """Note a request within the running session."""
+        self.touched[machine] = now
+        self._roster.touch(machine, now)
+
+    def begin(
+        self, machine: int, now: int, wall_s: int, *, lease: bool
+    ) -> tuple[Choice, list[Cut]]:
+        """Begin a session: the only place where anybody is admitted.
+
+        Args:
+            machine: Register number.
+            now: Monotonic clock, ms.
+            wall_s: Wall clock, Unix seconds: for ``Last-Modified``.
+            lease: The judge ticked lately. Without it nobody new is enrolled.
+
+        Returns:
+            The choice, and the decks that this draw ended.
+        """
+        self._ensure(machine)
+        roster = self._roster
+        if now - int(roster.last[machine]) > self._idle_ms or not roster.sessions[machine]:
+            roster.begin_session(machine, now)
+        roster.touch(machine, now)
+        lane = self._lane_of(machine)
+        if lane is None:
+            return Choice(0), []
+        places: list[Place] = []
+        cuts: list[Cut] = []
+        number = lane.base
+        if lane.candidate and int(self.member[machine]) == lane.candidate and self.arm[machine]:
+            number = lane.candidate
+        elif lane.candidate and self._free(machine, lane, now):
+            self._polls[lane.ring] = self._polls.get(lane.ring, 0) + 1
+            if lease:
+                places, cuts = self._draw(machine, lane, now)
+            if places and places[0].treated:
+                number = lane.candidate
+        if number > int(self.exposed[machine]) and not (places and places[0].treated):
+            places.append(
+                self._place(machine, number, lane.ring, now, deck=AFTERWARDS, card=0, treated=True)
+            )
+        self._serve(machine, number, now, wall_s)
+        return Choice(number, tuple(places)), cuts
+
+    def peek(self, machine: int) -> int:
+        """What a session would get without admitting anybody: for HEAD."""
+        if machine >= self._size:
+            lane = self._lanes.get(self._ring_of(machine))
+        else:
+            lane = self._lane_of(machine)
+        if lane is None:
+            return 0
+        known = machine < self._size
+        if known and lane.candidate and int(self.member[machine]) == lane.candidate:
+            return lane.candidate if self.arm[machine] else lane.base
+        return lane.base
+
+    def anonymous(self, ring: str) -> int:
+        """Boarding number for clients without an identity: the ring's base."""
+        lane = self._lanes.get(ring)
+        return 0 if lane is None else lane.base
+
+    def settle(self, place: Place) -> None:
+        """Remember a place that is durable (or is being loaded)."""
+        no = place.machine
+        self._ensure(no)
+        if place.treated and place.number > int(self.exposed[no]):
+            self.exposed[no] = place.number
+        if place.deck != AFTERWARDS:
+            self._join(place)
+
+    def forget(self, place: Place) -> None:
+        """A place could not be made durable: serve the base again, and take no further card.
+
+        The deck stays short of this card. Why a disk fails does not depend on a label, so the
+        members that did get in are still a fair deal.
+        """
+        no = place.machine
+        self.serving[no] = 0
+        if place.deck != AFTERWARDS and int(self.member[no]) == place.number:
+            self.member[no] = 0
+            self.arm[no] = 0
+
+    def in_flight(self, machine: int) -> int:
+        """Boarding number the machine is treated in, while that door is undecided; else 0."""
+        if machine >= self._size or not self.arm[machine]:
+            return 0
+        lane = self._lane_of(machine)
+        member = int(self.member[machine])
+        return member if lane is not None and member == lane.candidate else 0
+
+    def since(self, machine: int) -> int:
+        """Unix second in which the machine was assigned what it is served now."""
+        return int(self.assigned_at[machine])
+
+    def forget_rings(self) -> None:
+        """The register changed: ask for rings again, but not of machines in flight."""
+        candidates = [lane.candidate for lane in self._lanes.values() if lane.candidate]
+        self.rings[~np.isin(self.member, candidates) if candidates else slice(None)] = 0
+
+    def drain_standing(self) -> list[Standing]:
+        """Machines that were assigned something else since the last call."""
+        changed, self._standing = self._standing, set()
+        return [
+            Standing(self.channel, no, int(self.assigned[no]), int(self.assigned_at[no]))
+            for no in changed
+        ]
+
+    def census(self, now: int) -> list[Census]:
+        """Count each ring's machines, vectorised."""
+        active = (self.touched > 0) & (now - self.touched < ACTIVE_MS)
+        seasoned = self._roster.all_seasoned(now)[: self._size]
+        if len(seasoned) < self._size:
+            seasoned = np.pad(seasoned, (0, self._size - len(seasoned)))
+        counts = []
+        for ring, lane in self._lanes.items():
+            here = active & (self.rings == self._ring_code(ring))
+            joined = (self.member == lane.candidate) if lane.candidate else np.zeros_like(here)
+            treated = joined & (self.arm > 0)
+            free = here & seasoned & ~treated & ~(joined & self._sealed_mask(lane))
+            counts.append(
+                Census(
+                    channel=self.channel,
+                    ring=ring,
+                    active=int(here.sum()),
+                    free=int(free.sum()),
+                    polls=self._polls.pop(ring, 0),
+                    untreated=int((here & ~treated).sum()),
+                )
+            )
+        return counts
+
+    def _serve(self, machine: int, number: int, now: int, wall_s: int) -> None:
+        self.serving[machine] = number
+        self.began[machine] = self.touched[machine] = now
+        if int(self.assigned[machine]) != number:
+            self.assigned[machine] = number
+            # Strictly rising, so that an exact match of If-Modified-Since means this content.
+            self.assigned_at[machine] = max(wall_s, int(self.assigned_at[machine]) + 1)
+            self._standing.add(machine)
+
+    def _free(self, machine: int, lane: Lane, now: int) -> bool:
+        if int(self.member[machine]) == lane.candidate and (
+            self.arm[machine] or self._sealed(machine, lane)
+        ):
+            return False
+        # A patient still has a shut release in place: it is in no arm of a later one.
+        if int(self.assigned[machine]) in lane.revoked:
+            return False
+        return self._roster.seasoned(machine, now)
+
+    def _sealed(self, machine: int, lane: Lane) -> bool:
+        deck = int(self.deck[machine])
+        if deck < lane.closed_below:
+            return False
+        mask = self._closed[lane.ring].get(deck, 0)
+        return not mask >> int(self.cls[machine]) & 1
+
+    def _sealed_mask(self, lane: Lane) -> NDArray[np.bool_]:
+        sealed = self.deck >= lane.closed_below
+        for deck, mask in self._closed[lane.ring].items():
+            members = self.deck == deck
+            sealed &= ~(members & ((mask >> self.cls.astype(np.int64)) & 1 > 0))
+        return sealed
+
+    def _draw(self, machine: int, lane: Lane, now: int) -> tuple[list[Place], list[Cut]]:
+        cuts = self.expire(now)
+        deck = self._decks.get(lane.ring)
+        if deck is None:
+            grant = lane.grant
+            if grant is None or grant.deck <= self._cut_so_far(lane):
+                return [], cuts
+            deck = self._decks[lane.ring] = _Deck(lane.candidate, grant, now)
+        grant, card = deck.grant, deck.drawn
+        treated = valve.is_treated(
+            bytes.fromhex(grant.key),
+            card,
+            treated_left=grant.treated - deck.treated,
+            cards_left=grant.cards - card,
+        )
+        deck.drawn += 1
+        deck.treated += treated
+        place = self._place(
+            machine, deck.number, lane.ring, now, deck=grant.deck, card=card, treated=treated
+        )
+        self._join(place)
+        if deck.drawn == grant.cards:
+            cuts.append(self._cut(lane.ring, deck, now))
+        return [place], cuts
+
+    def _place(
+        self, machine: int, number: int, ring: str, now: int, *, deck: int, card: int, treated: bool
+    ) -> Place:
+        return Place(
+            channel=self.channel,
+            number=number,
+            ring=ring,
+            deck=deck,
+            card=card,
+            machine=machine,
+            treated=treated,
+            cls=self._roster.deadline_class(machine),
+            beating=bool(self._roster.beating[machine]),
+            mono_ms=now,
+        )
+
+    def _join(self, place: Place) -> None:
+        no = place.machine
+        self.member[no] = place.number
+        self.deck[no] = place.deck
+        self.cls[no] = place.cls
+        self.arm[no] = place.treated
+
+    def _cut(self, ring: str, deck: _Deck, now: int) -> Cut:
+        del self._decks[ring]
+        self._last_cut[(deck.number, ring)] = deck.grant.deck
+        return Cut(
+            channel=self.channel,
+            number=deck.number,
+            ring=ring,
+            deck=deck.grant.deck,
+            drawn=deck.drawn,
+            treated=deck.treated,
+            mono_ms=now,
+        )
+
+    def _cut_so_far(self, lane: Lane) -> int:
+        return self._last_cut.get((lane.candidate, lane.ring), 0)
+
+    def _lane_of(self, machine: int) -> Lane | None:
+        code = int(self.rings[machine])
+        if not code:
+            code = self._ring_code(self._ring_of(machine))
+            self.rings[machine] = code
+        return self._lanes.get(self._ring_names[code])
+
+    def _ring_code(self, ring: str) -> int:
+        if ring not in self._ring_names:
+            self._ring_names.append(ring)
+        return self._ring_names.index(ring)
+
+    def _ensure(self, machine: int) -> None:
+        self._roster.grow(machine)
+        if machine >= self._size:
+            self._grow(max(machine + 1, 2 * self._size))
+
+    def _grow(self, size: int) -> None:
+        words = ("serving", "exposed", "assigned", "member", "deck")
+        for name in words:
+            self._extend(name, np.zeros(size, np.uint32))
+        for name in ("began", "touched", "assigned_at"):
+            self._extend(name, np.zeros(size, np.int64))
+        for name in ("cls", "arm", "rings"):
+            self._extend(name, np.zeros(size, np.uint8))
+        self._size = size
+
+    def _extend(self, name: str, fresh: NDArray[np.generic]) -> None:
+        if self._size:
+            fresh[: self._size] = getattr(self, name)
+        setattr(self, name, fresh)

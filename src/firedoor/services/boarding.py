@@ -1,0 +1,60 @@
+"""What is fixed when a release boards a channel."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from firedoor.core.signal import CHECK, CRASH, SILENCE
+from firedoor.core.terms import Terms
+from firedoor.core.units import UnixMs
+from firedoor.core.verdict import Rules
+
+WATCHED = 5
+"""A signal is watched where at least this many machines' sources reported lately."""
+
+_SHARES = {SILENCE: 0.4, CRASH: 0.4, CHECK: 0.2}
+
+
+@dataclass(frozen=True, slots=True)
+class Boarding:
+    """One release's way through a channel.
+
+    Attributes:
+        channel: Name of the channel.
+        number: Rises with each boarding of the channel, from 1.
+        release: Release id.
+        previous: Boarding number of what was open before, 0 for nothing.
+        boarded_ms: Wall clock.
+        commitment: ``valve.seed_commitment`` of its seed, in the ledger before the first deck.
+        terms: Numbers per ring.
+        rules: How its evidence is judged.
+    """
+
+    channel: str
+    number: int
+    release: str
+    previous: int
+    boarded_ms: UnixMs
+    commitment: str
+    terms: Mapping[str, Terms]
+    rules: Rules
+
+
+def rules_for(terms: Terms, *, reporting: int) -> Rules:
+    """Fix the rules of a boarding: which signals count, and for how much.
+
+    Args:
+        terms: The channel's terms.
+        reporting: Machines whose sources reported to the intake lately, count >= 0.
+
+    Returns:
+        Silence alone where nobody reports (it needs no agent); otherwise silence .4, crash .4,
+        check .2. A signal that is not watched is counted and shown, and decides nothing.
+    """
+    watched = {SILENCE: 1.0, CRASH: 0.0, CHECK: 0.0} if reporting < WATCHED else _SHARES
+    return Rules(
+        alpha_harm=terms.alpha_harm,
+        alpha_warn=terms.alpha_warn,
+        alpha_clear=terms.alpha_clear,
+        delta=terms.delta,
+        weights=tuple(watched.items()),
+    )

@@ -1,0 +1,149 @@
+"""Hearing: what the gate and the intake have recorded since the last tick, brought to the pools."""
+
+from collections.abc import Iterable, Mapping
+
+from firedoor.core.board import Grant
+from firedoor.core.signal import CHECK, CRASH, SignalKind, stream_of
+from firedoor.ports import Instant, SignalSource
+from firedoor.services.flight import Flight
+from firedoor.services.places import AFTERWARDS, Census
+from firedoor.services.pools import Life, Member, Pool
+from firedoor.services.records import GateRecords, StoredCut, StoredPlace
+
+_ROWS_A_READ = 10_000
+
+Flights = Mapping[tuple[str, int], Flight]
+
+
+class Hearing:
+    """Reads other processes' records in order, each once. One thread at a time.
+
+    Attributes:
+        life: When each machine was last heard.
+        census: Newest counts by (channel, ring).
+        cursors: How far ``heard``, ``batch`` and ``event`` have been read.
+    """
+
+    def __init__(
+        self, gate: GateRecords, signals: SignalSource, *, bucket_ms: int, cursors: dict[str, int]
+    ) -> None:
+        """Go on reading after ``cursors``; nothing is read yet."""
+        self._gate = gate
+        self._signals = signals
+        self.life = Life(bucket_ms)
+        self.census: dict[tuple[str, str], Census] = {}
+        self.cursors = cursors
+        self._events: dict[str, dict[int, int]] = {CRASH: {}, CHECK: {}}
+        self._place = self._cut = self._installed = self._beat = self._pulse = 0
+        self._beating: set[int] = set()
+        self._obeyed = 0
+
+    def catch_up(self, flights: Flights) -> None:
+        """Seat the places of boardings that are being loaded. Call once, before ``listen``."""
+        self._place = self._gate.last_place()
+        for channel, number in flights:
+            known = self._gate.places_of(channel, number)
+            self._seat(flights, (p for p in known if p.id <= self._place))
+
+    def listen(self, flights: Flights, now: Instant) -> None:
+        """Read everything that is new."""
+        for heard in self._gate.heard_after(self.cursors["heard"]):
+            self.cursors["heard"] = heard.seq
+            if heard.at.boot == now.boot:
+                self.life.heard_by_gate(
+                    heard.run, heard.at.mono_ms, heard.machines, final=heard.final
+                )
+        self._read_signals(now)
+        # A cut is committed with or after its last place: read it first, and its pool is whole.
+        cuts = self._gate.cuts_after(self._cut)
+        places = self._gate.places_after(self._place)
+        self._seat(flights, places)
+        if places:
+            self._place = places[-1].id
+        for stored in cuts:
+            self._cut = stored.id
+            self._cut_pool(flights, stored, now)
+        for row, done in self._gate.installed_after(self._installed):
+            self._installed = row
+            flight = flights.get((done.channel, done.number))
+            if flight is not None:
+                flight.installed.add(done.machine)
+        # The count is newer than the board it obeys, so it is read after it.
+        self._obeyed = self._gate.obeyed()
+        self.census = {(c.channel, c.ring): c for c in self._gate.census()}
+
+    def count(self, channel: str, ring: str, *, board: int) -> Census | None:
+        """The census of a ring, if it was taken under this version of the board or a later one."""
+        return self.census.get((channel, ring)) if self._obeyed >= board else None
+
+    def active(self, channel: str) -> int:
+        """Machines that polled the channel lately."""
+        return sum(c.active for (name, _), c in self.census.items() if name == channel)
+
+    def reporting(self) -> int:
+        """Machines whose regular heartbeats reach the intake."""
+        return len(self._beating)
+
+    def places_of(self, channel: str, number: int) -> list[StoredPlace]:
+        """Places of one boarding."""
+        return self._gate.places_of(channel, number)
+
+    def hit(self, pool: Pool, signal: str) -> set[int]:
+        """Sealed members of a pool with an event of this stream since their card."""
+        latest = self._events[signal]
+        return {
+            m.place.machine for m in pool.sealed() if latest.get(m.place.machine, -1) > m.wall_ms
+        }
+
+    def _read_signals(self, now: Instant) -> None:
+        # Beats before batches: everything acknowledged until a beat that is seen is seen too.
+        beats = self._signals.beats_after(self._beat)
+        while events := self._signals.events_after(self.cursors["event"], _ROWS_A_READ):
+            for stored in events:
+                self.cursors["event"] = stored.seq
+                received, machine = stored.received, stored.event.machine
+                if received is None:
+                    continue
+                if received.boot == now.boot:
+                    self.life.heard_by_intake(received.mono_ms, [machine])
+                stream = stream_of(SignalKind(stored.event.kind))
+                if stream is not None:
+                    self._events[stream][machine] = received.wall_ms
+        while batches := self._signals.batches_after(self.cursors["batch"], _ROWS_A_READ):
+            for batch in batches:
+                self.cursors["batch"] = batch.seq
+                if batch.received.boot == now.boot:
+                    self.life.heard_by_intake(batch.received.mono_ms, batch.heartbeats)
+        for beat in beats:
+            self._beat = beat.seq
+            if beat.at.boot == now.boot:
+                self.life.intake_listened(beat.at.mono_ms)
+        for pulse in self._signals.pulses_after(self._pulse):
+            self._pulse = pulse.changed
+            (self._beating.add if pulse.beating else self._beating.discard)(pulse.machine)
+
+    def _seat(self, flights: Flights, places: Iterable[StoredPlace]) -> None:
+        for stored in places:
+            place = stored.place
+            flight = flights.get((place.channel, place.number))
+            if flight is None or place.deck == AFTERWARDS:
+                continue
+            if place.treated:
+                flight.admitted[place.ring] = flight.admitted.get(place.ring, 0) + 1
+            pool = flight.pools.get((place.ring, place.deck))
+            if pool is not None:
+                pool.members.append(Member(stored.id, place, stored.wall_ms))
+
+    def _cut_pool(self, flights: Flights, stored: StoredCut, now: Instant) -> None:
+        cut = stored.cut
+        flight = flights.get((cut.channel, cut.number))
+        if flight is None:
+            return
+        flight.last_cut_wall[cut.ring] = max(stored.wall_ms, flight.last_cut_wall.get(cut.ring, 0))
+        grant: Grant | None = flight.grants.get(cut.ring)
+        if grant is not None and grant.deck == cut.deck:
+            del flight.grants[cut.ring]
+        pool = flight.pools.get((cut.ring, cut.deck))
+        if pool is not None:
+            # A cut of an earlier boot lies before everything that was heard in this one.
+            pool.cut_ms = cut.mono_ms if stored.boot == now.boot else 0

@@ -1,0 +1,306 @@
+"""The judge: once a bucket, close what is due, weigh it, move doors, deal decks.
+
+One tick is one transaction: the cells, the verdict, the decision in the ledger, the door and the
+board are durable together, and only then is anything carried out. If the store fails, the tick
+leaves nothing behind and the judge is built again from what is stored; until it ticks again the
+leases of all decks run out and the gate enrols nobody.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import msgspec
+
+from firedoor.core import silence, valve
+from firedoor.core.board import Grant
+from firedoor.core.door import Assessed, Command, Door, Event, Reason, State, ended
+from firedoor.core.door import step as step_door
+from firedoor.core.signal import CHECK, CRASH, SILENCE
+from firedoor.core.verdict import Verdict, VerdictState
+from firedoor.ports import Instant, SignalSource
+from firedoor.services import reports
+from firedoor.services.flight import Flight, Numbers
+from firedoor.services.hearing import Hearing
+from firedoor.services.ledger import LedgerWriter
+from firedoor.services.pools import Closing, Member, Pool, close_class, count_events
+from firedoor.services.records import (
+    GateRecords,
+    Harmed,
+    JudgeRecords,
+    StoredDeck,
+)
+
+CURSORS = ("heard", "batch", "event")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The judge's times, ms: ``[time]`` of the configuration."""
+
+    bucket_ms: int
+    silence_min_ms: int
+    settle_ms: int
+
+
+class Judge:
+    """Doors, pools and evidence of all channels. One thread at a time."""
+
+    def __init__(
+        self,
+        store: JudgeRecords,
+        gate: GateRecords,
+        signals: SignalSource,
+        ledger: LedgerWriter,
+        pace: Pace,
+    ) -> None:
+        """Nothing is read before ``load``."""
+        self.store = store
+        self.ledger = ledger
+        self.flights: dict[tuple[str, int], Flight] = {}
+        self._pace = pace
+        self._track: dict[tuple[str, int], str] = {}
+        cursors = {name: store.cursor(name) for name in CURSORS}
+        self.hearing = Hearing(gate, signals, bucket_ms=pace.bucket_ms, cursors=cursors)
+
+    def load(self, flights: Iterable[Flight], now: Instant) -> None:
+        """Watch these boardings again: undecided ones, and those with decks that did not close.
+
+        Their evidence is built from their cells; signals are read again from where the oldest
+        open deck began.
+        """
+        self.flights = {(f.boarding.channel, f.boarding.number): f for f in flights}
+        for flight in self.flights.values():
+            self.recall(flight)
+        self.hearing.catch_up(self.flights)
+        for flight in self.flights.values():
+            self._remember_the_silent(flight, now)
+
+    def tick(self, now: Instant, board: int) -> None:
+        """Read what happened, then decide, within the caller's step.
+
+        Args:
+            now: The clocks.
+            board: Version of the board that holds now: a count older than it is stale.
+        """
+        self.hearing.listen(self.flights, now)
+        for flight in self.flights.values():
+            self._close_due(flight, now)
+        for flight in self.flights.values():
+            found = flight.verdict()
+            self._assess(flight, found, now, board)
+            self._deal(flight, found, now, board)
+            self._publish(flight, found, now)
+        for name in CURSORS:
+            self.store.put_cursor(name, self.hearing.cursors[name])
+        self.flights = {key: f for key, f in self.flights.items() if f.watched()}
+
+    def apply(self, flight: Flight, ring: str, event: Event, now: Instant) -> Door:
+        """Send one event to one door, within the caller's step.
+
+        Raises:
+            IllegalTransition: The door refuses it; nothing changed.
+        """
+        before = flight.doors[ring]
+        after, commands = step_door(before, event, now.wall_ms)
+        if after is before:
+            return after
+        flight.doors[ring] = after
+        self.store.put_door(after)
+        evidence = reports.snapshot(flight, flight.verdict())
+        self.ledger.decide(before, after, commands, evidence, now)
+        if Command.DEAL not in commands:
+            # The gate cuts an open deck when its grant is gone from the board.
+            flight.grants.pop(ring, None)
+        if Command.REVEAL in commands and all(ended(d.state) for d in flight.doors.values()):
+            self.store.reveal(after.channel, after.number, flight.seed.hex())
+            self.ledger.reveal(after, flight.seed, now)
+        return after
+
+    def publish(self, flight: Flight, now: Instant) -> None:
+        """Store what a boarding looks like now."""
+        self._publish(flight, flight.verdict(), now)
+
+    def recall(self, flight: Flight) -> None:
+        """Build a boarding's evidence and open pools from what is stored."""
+        channel, number = flight.boarding.channel, flight.boarding.number
+        for cell in self.store.cells(channel, number):
+            flight.absorb(cell)
+        harmed = {h.place: h.signal for h in self.store.harmed(channel, number)}
+        for deck in self.store.decks(channel, number):
+            flight.last_deck[deck.ring] = max(deck.deck, flight.last_deck.get(deck.ring, 0))
+            if deck.closed < 0:
+                continue
+            for name, value in zip(CURSORS, (deck.heard, deck.batch, deck.event), strict=True):
+                self.hearing.cursors[name] = min(self.hearing.cursors[name], value)
+            closed = {cls for cls in range(deck.closed.bit_length()) if deck.closed >> cls & 1}
+            pool = Pool(deck.ring, deck.deck, harmed=harmed, closed=closed)
+            flight.pools[(deck.ring, deck.deck)] = pool
+            flight.grants[deck.ring] = msgspec.json.decode(deck.grant, type=Grant)
+
+    def _remember_the_silent(self, flight: Flight, now: Instant) -> None:
+        channel, number = flight.boarding.channel, flight.boarding.number
+        rows = {s.id: s for s in self.hearing.places_of(channel, number)}
+        for harmed in self.store.harmed(channel, number):
+            if harmed.signal != SILENCE or not harmed.treated:
+                continue
+            stored = rows[harmed.place]
+            ring = stored.place.ring
+            if harmed.recovered_ms:
+                flight.recovered[ring] = flight.recovered.get(ring, 0) + 1
+            else:
+                member = Member(stored.id, stored.place, stored.wall_ms)
+                counted = now.mono_ms - max(0, now.wall_ms - harmed.at_ms)
+                flight.silent[stored.id] = (member, counted)
+
+    def _close_due(self, flight: Flight, now: Instant) -> None:
+        epoch = flight.epoch_at(now.wall_ms, self._pace.bucket_ms)
+        for key, pool in list(flight.pools.items()):
+            if pool.cut_ms is None:
+                continue
+            for signal in (CRASH, CHECK):
+                hit = self.hearing.hit(pool, signal)
+                closing = count_events(pool, signal=signal, events=hit, epoch=epoch)
+                if closing is not None:
+                    self._take(flight, pool, closing, now)
+            for cls in pool.open_classes():
+                begin = self._window(pool, cls)
+                if begin is None:
+                    continue
+                closing = close_class(
+                    pool,
+                    cls,
+                    silent=partial(self._silent_since, begin),
+                    installed=flight.installed,
+                    epoch=epoch,
+                )
+                self._take(flight, pool, closing, now)
+            if pool.is_closed():
+                # Nobody drew a card, or the last class has just been stored as closed.
+                self._save_deck(flight, pool)
+                del flight.pools[key]
+        self._greet_the_returned(flight, now)
+
+    def _window(self, pool: Pool, cls: int) -> int | None:
+        """Begin of the silence window of a class that is due, or None while it is not."""
+        after = (pool.cut_ms or 0) + self._pace.settle_ms
+        beating = any(m.place.beating for m in pool.members if m.place.cls == cls)
+        begin = self.hearing.life.window(after, intake=beating)
+        span = silence.class_deadline(cls, self._pace.silence_min_ms)
+        due = begin is not None and self.hearing.life.until >= begin + span
+        return begin if due else None
+
+    def _silent_since(self, begin: int, machine: int) -> bool:
+        return self.hearing.life.last(machine) <= begin
+
+    def _take(self, flight: Flight, pool: Pool, closing: Closing, now: Instant) -> None:
+        channel, number = flight.boarding.channel, flight.boarding.number
+        for cell in closing.cells:
+            numbered = replace(cell, seq=flight.evidence.seq + 1)
+            flight.absorb(numbered)
+            self.store.add_cell(channel, number, numbered)
+        rows = {m.row: m for m in pool.members}
+        for row, signal in closing.harmed:
+            member = rows[row]
+            pool.harmed[row] = signal
+            machine, treated = member.place.machine, member.place.treated
+            harmed = Harmed(row, machine, treated, signal, now.wall_ms, recovered_ms=0)
+            self.store.add_harmed(channel, number, harmed)
+            if signal == SILENCE and treated:
+                flight.silent[row] = (member, self.hearing.life.until)
+        if closing.closed_class is not None:
+            pool.closed.add(closing.closed_class)
+            self._save_deck(flight, pool)
+
+    def _save_deck(self, flight: Flight, pool: Pool) -> None:
+        channel, number = flight.boarding.channel, flight.boarding.number
+        closed = -1 if pool.is_closed() else pool.closed_mask()
+        self.store.close_deck(channel, number, pool.ring, pool.deck, closed)
+
+    def _greet_the_returned(self, flight: Flight, now: Instant) -> None:
+        """A machine that was counted as silent and speaks again frees its slot.
+
+        Its cell stays as it was closed: evidence is not rewritten.
+        """
+        for row, (member, counted) in list(flight.silent.items()):
+            if self.hearing.life.last(member.place.machine) > counted:
+                del flight.silent[row]
+                self.store.recover(row, now.wall_ms)
+                ring = member.place.ring
+                flight.recovered[ring] = flight.recovered.get(ring, 0) + 1
+
+    def _assess(self, flight: Flight, found: Verdict, now: Instant, board: int) -> None:
+        sentence = reports.sentence(flight, found)
+        harmful = found.state is VerdictState.HARMFUL
+        for ring, door in flight.doors.items():
+            terms = flight.boarding.terms[ring]
+            numbers = flight.numbers(ring, found)
+            ready = (
+                not found.warn and not flight.unresolved(ring) and self._soaked(flight, ring, now)
+            )
+            count = self.hearing.count(door.channel, ring, board=board)
+            walked = count is not None and count.active > 0 and count.untreated == 0
+            spent = numbers.room < 1 and not flight.unresolved(ring) and numbers.debt > 0
+            event = Assessed(
+                harmful=harmful,
+                cleared=ready and numbers.matured > 0 and found.harm_upper <= terms.delta,
+                walked=ready and walked and numbers.matured > 0,
+                spent=spent,
+                recovered=door.reason is Reason.BUDGET_SPENT and numbers.room >= 1,
+                sentence=sentence,
+            )
+            self.apply(flight, ring, event, now)
+
+    def _deal(self, flight: Flight, found: Verdict, now: Instant, board: int) -> None:
+        for ring, door in flight.doors.items():
+            if door.state is not State.OPENING or ring in flight.grants:
+                continue
+            count = self.hearing.count(door.channel, ring, board=board)
+            terms = flight.boarding.terms[ring]
+            if count is None or found.harm_upper <= terms.delta:
+                continue
+            quiet = not flight.unresolved(ring) and not found.warn
+            deck = valve.deal(
+                room=flight.numbers(ring, found).room,
+                free=count.free,
+                untreated=count.untreated,
+                active=count.active,
+                control=terms.control,
+                quiet=quiet and self._soaked(flight, ring, now),
+            )
+            if deck is not None:
+                self._open_deck(flight, ring, deck, valve.patience(count.polls), now)
+
+    def _open_deck(
+        self, flight: Flight, ring: str, deck: valve.Deal, buckets: int, now: Instant
+    ) -> None:
+        boarding = flight.boarding
+        number = flight.last_deck.get(ring, 0) + 1
+        key = valve.deck_key(flight.seed, boarding.release, ring, number)
+        life_ms = buckets * self._pace.bucket_ms
+        grant = Grant(number, deck.cards, deck.treated, key.hex(), life_ms)
+        flight.last_deck[ring] = number
+        flight.grants[ring] = grant
+        flight.pools[(ring, number)] = Pool(ring, number)
+        body = msgspec.json.encode(grant).decode()
+        heard, batch, event = (self.hearing.cursors[name] for name in CURSORS)
+        self.store.put_deck(
+            boarding.channel,
+            boarding.number,
+            StoredDeck(ring, number, body, now.wall_ms, heard, batch, event, closed=0),
+        )
+
+    def _soaked(self, flight: Flight, ring: str, now: Instant) -> bool:
+        """Nobody was admitted for the time a door is watched before it opens."""
+        last = flight.last_cut_wall.get(ring, flight.boarding.boarded_ms)
+        return now.wall_ms - last >= flight.boarding.terms[ring].soak_ms
+
+    def _publish(self, flight: Flight, found: Verdict, now: Instant) -> None:
+        channel, number = flight.boarding.channel, flight.boarding.number
+        rings: dict[str, Numbers] = {ring: flight.numbers(ring, found) for ring in flight.doors}
+        point = reports.track_point(found, rings.values())
+        if self._track.get((channel, number)) == point:
+            return
+        self._track[(channel, number)] = point
+        self.store.put_verdict(channel, number, reports.verdict_json(flight, found, rings))
+        self.store.add_track(channel, number, now.wall_ms, point)

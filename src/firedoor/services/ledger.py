@@ -1,0 +1,98 @@
+"""Writing the ledger: every decision, with the evidence it rests on, before it takes effect."""
+
+from collections.abc import Callable, Mapping
+
+from firedoor.core.door import Command, Commands, Door
+from firedoor.core.ledger.canonical import Json
+from firedoor.core.ledger.entry import GENESIS, Entry, Signed, leaf_hash, signed_payload
+from firedoor.core.units import UnixMs
+from firedoor.ports import Instant
+from firedoor.services.boarding import Boarding
+from firedoor.services.records import JudgeRecords
+
+Sign = Callable[[bytes], bytes]
+"""Signs bytes with the ledger's key."""
+
+DOOR = "door"
+BOARDED = "boarded"
+REVEALED = "seed-revealed"
+NOTE = "note"
+
+
+class LedgerWriter:
+    """Appends signed entries to the judge's store, within its steps."""
+
+    def __init__(self, store: JudgeRecords, sign: Sign) -> None:
+        """Nothing is read or written before the first entry."""
+        self._store = store
+        self._sign = sign
+
+    def append(self, kind: str, body: Mapping[str, Json], now: Instant) -> Entry:
+        """Append one entry. It is durable with the step it is written in."""
+        index = self._store.last_index() + 1
+        previous = GENESIS
+        if index:
+            (last,) = self._store.entries(after=index - 2, limit=1)
+            previous = leaf_hash(last.entry)
+        entry = Entry(index, UnixMs(now.wall_ms), kind, body, previous)
+        self._store.add_entry(Signed(entry, self._sign(signed_payload(entry))))
+        return entry
+
+    def board(
+        self, boarding: Boarding, previous: str, facts: Mapping[str, Json], now: Instant
+    ) -> None:
+        """A release boards: its terms, its rules and the commitment to its seed."""
+        self.append(
+            BOARDED,
+            {
+                "channel": boarding.channel,
+                "number": boarding.number,
+                "release": boarding.release,
+                "previous": previous,
+                "seed_commitment": boarding.commitment,
+                **facts,
+            },
+            now,
+        )
+
+    def decide(
+        self,
+        before: Door,
+        after: Door,
+        commands: Commands,
+        evidence: Mapping[str, Json],
+        now: Instant,
+    ) -> None:
+        """A door moves."""
+        self.append(
+            DOOR,
+            {
+                "channel": after.channel,
+                "number": after.number,
+                "release": after.release,
+                "ring": after.ring,
+                "from": before.state.value,
+                "to": after.state.value,
+                "reason": after.reason.value,
+                "by": after.by,
+                "note": after.note,
+                "budget": after.budget,
+                "judged": after.judged,
+                "commands": [command.value for command in commands],
+                "alert": Command.ALERT in commands,
+                "evidence": dict(evidence),
+            },
+            now,
+        )
+
+    def reveal(self, door: Door, seed: bytes, now: Instant) -> None:
+        """All doors of a boarding have ended: anyone can audit now who was chosen."""
+        self.append(
+            REVEALED,
+            {"channel": door.channel, "number": door.number, "seed": seed.hex()},
+            now,
+        )
+
+    def note(self, channel: str, text: str, now: Instant, *, alert: bool = False) -> None:
+        """Something else that has to be on the record."""
+        self.append(NOTE, {"channel": channel, "note": text, "alert": alert}, now)

@@ -1,0 +1,192 @@
+"""Orders: what people ask of doors, carried out by the judge and answered on the record."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from firedoor.config import Config
+from firedoor.core.door import Expedite, Hold, Pin, Reason, Resume, Shut, State, Supersede
+from firedoor.core.errors import BadInput, FiredoorError, IllegalTransition, NotAllowed, NotFound
+from firedoor.ports import Instant
+from firedoor.services.flight import Flight
+from firedoor.services.judging import Judge
+from firedoor.services.train import Train
+
+VERBS = ("hold", "resume", "shut", "expedite", "pin", "unpin", "sync", "unblock")
+_NOTE_LIMIT = 500
+
+
+class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One request of a person.
+
+    Attributes:
+        verb: One of ``VERBS``. ``unblock`` is ``release resume CHANNEL``.
+        by: Who asks. Never empty.
+        reason: Why, for the record.
+        channel: Channel, for ``sync``, ``unblock``, ``pin`` and ``unpin``.
+        release: Release id, for the others.
+        ring: One ring, or "" for all.
+        budget: Fresh machines to put at risk, for ``expedite``.
+        all: Admit everybody now, for ``expedite``.
+        approved_by: A second person, where the policy wants one.
+    """
+
+    verb: str
+    by: str
+    reason: str = ""
+    channel: str = ""
+    release: str = ""
+    ring: str = ""
+    budget: int | None = None
+    all: bool = False
+    approved_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of an order: ``ok``, or the class of the error, and a body as JSON."""
+
+    status: str
+    body: str
+
+
+class Orders:
+    """Carries out orders within the judge's step. One thread at a time."""
+
+    def __init__(
+        self, judge: Judge, train: Train, config: Config, sync: Callable[[str], None]
+    ) -> None:
+        """``sync`` asks the mirror to look at a channel's upstream now."""
+        self._judge = judge
+        self._train = train
+        self._config = config
+        self._sync = sync
+
+    def obey(self, order: Order, now: Instant) -> Answer:
+        """Carry out one order; a refusal is an answer too."""
+        try:
+            moved = self._obey(order, now)
+        except FiredoorError as error:
+            body = {"error": str(error), "hint": error.hint}
+            return Answer(type(error).__name__, msgspec.json.encode(body).decode())
+        return Answer("ok", msgspec.json.encode({"doors": moved}).decode())
+
+    def _obey(self, order: Order, now: Instant) -> list[dict[str, str]]:
+        if not order.by.strip():
+            raise BadInput("say who asks", hint="--by NAME")
+        if len(order.reason) > _NOTE_LIMIT or len(order.by) > _NOTE_LIMIT:
+            raise BadInput(f"a name or reason is longer than {_NOTE_LIMIT} characters")
+        match order.verb:
+            case "sync":
+                self._sync(self._config.channel(order.channel).name)
+                return []
+            case "unblock":
+                channel = self._config.channel(order.channel).name
+                self._train.unblock(channel, order.by, order.reason, now)
+                return []
+            case "pin":
+                return self._pin(order, now)
+            case "unpin":
+                return self._unpin(order, now)
+            case "hold" | "resume" | "shut" | "expedite":
+                return self._move(order, now)
+            case _:
+                raise BadInput(f"no such order: {order.verb}", hint=f"one of {', '.join(VERBS)}")
+
+    def _move(self, order: Order, now: Instant) -> list[dict[str, str]]:
+        flight = self._flight(order.release)
+        moved = []
+        refused: IllegalTransition | None = None
+        for ring in self._rings(order, flight):
+            try:
+                moved.append(self._apply(order, flight, ring, now))
+            except IllegalTransition as error:
+                refused = error
+        # With several rings an order moves those it applies to; it fails if it moved none.
+        if not moved and refused is not None:
+            raise refused
+        return moved
+
+    def _apply(self, order: Order, flight: Flight, ring: str, now: Instant) -> dict[str, str]:
+        by, note = order.by, order.reason
+        channel = flight.boarding.channel
+        match order.verb:
+            case "hold":
+                event: Hold | Resume | Shut | Expedite = Hold(Reason.PERSON, by, note)
+            case "resume":
+                event = Resume(by, note, fresh=flight.boarding.terms[ring].budget)
+            case "shut":
+                event = Shut(by, note)
+            case _:
+                event = self._expedite(order, channel)
+        door = self._judge.apply(flight, ring, event, now)
+        self._judge.publish(flight, now)
+        return {"ring": ring, "state": door.state.value, "reason": door.reason.value}
+
+    def _expedite(self, order: Order, channel: str) -> Expedite:
+        if not order.reason.strip():
+            raise BadInput("expedite wants a reason", hint="--reason TEXT")
+        if order.all == (order.budget is not None):
+            raise BadInput("expedite wants either a budget or all", hint="--budget N or --all")
+        if order.budget is not None and order.budget < 1:
+            raise BadInput(f"a budget of {order.budget} machines admits nobody")
+        second = order.approved_by.strip()
+        if self._config.policy_for(channel).expedite_needs_two and second in ("", order.by.strip()):
+            raise NotAllowed("the policy wants a second person", hint="--approved-by NAME")
+        by = f"{order.by} and {second}" if second else order.by
+        return Expedite(by, order.reason, None if order.all else order.budget)
+
+    def _pin(self, order: Order, now: Instant) -> list[dict[str, str]]:
+        channel = self._config.channel(order.channel).name
+        lines = self._train.lines[channel]
+        numbers = [n for n, line in lines.items() if line.boarding.release == order.release]
+        if not numbers:
+            raise NotFound(
+                f"release {order.release[:12]} has never boarded {channel}",
+                hint="firedoor release list shows those that have",
+            )
+        number = max(numbers)
+        moved = []
+        for ring in self._named_rings(order):
+            target = self._train.flight(channel, number)
+            door = self._judge.apply(target, ring, Pin(order.by, order.reason), now)
+            for other, line in lines.items():
+                state = line.doors[ring].state if ring in line.doors else None
+                undecided = state in (State.WAITING, State.OPENING, State.HELD)
+                # What is newer and open is left behind; what is older stays as it was.
+                if other != number and (undecided or (state is State.OPEN and other > number)):
+                    event = Supersede(Reason.PINNED, order.by, order.reason)
+                    self._judge.apply(self._train.flight(channel, other), ring, event, now)
+            self._judge.store.put_pin(channel, ring, number)
+            moved.append({"ring": ring, "state": door.state.value, "reason": door.reason.value})
+        return moved
+
+    def _unpin(self, order: Order, now: Instant) -> list[dict[str, str]]:
+        channel = self._config.channel(order.channel).name
+        pinned = self._judge.store.pins(channel)
+        rings = [ring for ring in self._named_rings(order) if ring in pinned]
+        if not rings:
+            raise NotFound(f"no ring of {channel} is pinned")
+        for ring in rings:
+            self._judge.store.put_pin(channel, ring, 0)
+            note = f"ring {ring} unpinned by {order.by}: {order.reason}"
+            self._judge.ledger.note(channel, note, now)
+        return [{"ring": ring, "state": "unpinned", "reason": ""} for ring in rings]
+
+    def _flight(self, release: str) -> Flight:
+        for channel, lines in self._train.lines.items():
+            numbers = [n for n, line in lines.items() if line.boarding.release == release]
+            if numbers:
+                return self._train.flight(channel, max(numbers))
+        raise NotFound(f"no release {release[:12]} has boarded", hint="firedoor release list")
+
+    def _rings(self, order: Order, flight: Flight) -> list[str]:
+        if not order.ring:
+            return list(flight.doors)
+        return [self._config.ring(order.ring).name]
+
+    def _named_rings(self, order: Order) -> list[str]:
+        if order.ring:
+            return [self._config.ring(order.ring).name]
+        return [ring.name for ring in self._config.rings]

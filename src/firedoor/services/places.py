@@ -1,0 +1,98 @@
+"""Records of admission: what the gate writes and the judge reads."""
+
+from dataclasses import dataclass
+
+AFTERWARDS = 0
+"""Deck number of a machine that got a release without a card: once its door was open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A machine's place in a boarding: the record that it was enrolled, in either arm.
+
+    Attributes:
+        channel: Name of the channel.
+        number: Boarding number of the release.
+        ring: The machine's ring.
+        deck: Number of the deck, or ``AFTERWARDS``.
+        card: Position of the card in its deck, from 0.
+        machine: Register number.
+        treated: It gets the new release; otherwise it is control.
+        cls: Class of its silence deadline.
+        beating: Its regular heartbeats reach the intake: crash signals can be expected of it.
+        mono_ms: Monotonic time of the draw.
+    """
+
+    channel: str
+    number: int
+    ring: str
+    deck: int
+    card: int
+    machine: int
+    treated: bool
+    cls: int
+    beating: bool
+    mono_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A deck from which no more cards are drawn: the membership of its pool is final.
+
+    Attributes:
+        channel: Name of the channel.
+        number: Boarding number.
+        ring: Ring.
+        deck: Number of the deck.
+        drawn: Cards drawn, m1 + m0.
+        treated: Treated cards among them, m1.
+        mono_ms: Monotonic time of the cut.
+    """
+
+    channel: str
+    number: int
+    ring: str
+    deck: int
+    drawn: int
+    treated: int
+    mono_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A treated machine has been handed all bytes of a changed file."""
+
+    channel: str
+    number: int
+    machine: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a machine was last served, since when (Unix seconds, strictly rising a machine)."""
+
+    channel: str
+    machine: int
+    number: int
+    since_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Machines of one ring of one channel, counted once a bucket.
+
+    Attributes:
+        channel: Name of the channel.
+        ring: Ring.
+        active: Polled within the last seven days.
+        free: Active, seasoned, and neither treated nor sealed in the boarding in flight.
+        polls: Sessions begun by free machines since the last census.
+        untreated: Active machines that are not treated in the boarding in flight.
+    """
+
+    channel: str
+    ring: str
+    active: int
+    free: int
+    polls: int
+    untreated: int

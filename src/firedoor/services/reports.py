@@ -1,0 +1,126 @@
+"""Reports: a boarding in the forms others read: the ledger, the API, a sentence, a curve."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from firedoor.core.door import Door
+from firedoor.core.ledger.canonical import Json, float_to_text
+from firedoor.core.verdict import Verdict, VerdictState
+from firedoor.services.boarding import Boarding
+from firedoor.services.flight import Flight, Numbers
+
+
+def snapshot(flight: Flight, found: Verdict) -> dict[str, Json]:
+    """What a ledger entry says of the evidence behind a decision.
+
+    Floats are in C99 hexadecimal, so that a replay can compare them bit for bit.
+    """
+    return {
+        "cells": found.seq,
+        "cells_digest": flight.digest,
+        "state": found.state.value,
+        "warn": found.warn,
+        "log_e_harm": float_to_text(found.log_e_harm),
+        "max_log_e_harm": float_to_text(found.max_log_e_harm),
+        "log_e_clear": float_to_text(found.log_e_clear),
+        "harm_upper": float_to_text(found.harm_upper),
+        "debt": float_to_text(found.debt),
+        "installed": found.matured.installed,
+        "streams": [
+            {
+                "signal": s.signal,
+                "treated": s.treated,
+                "control": s.control,
+                "treated_harmed": s.treated_harmed,
+                "control_harmed": s.control_harmed,
+            }
+            for s in found.streams
+        ],
+    }
+
+
+def terms_of(boarding: Boarding, doors: Iterable[Door]) -> dict[str, Json]:
+    """What the ledger says of a boarding's numbers, fixed before its first deck."""
+    rules = boarding.rules
+    return {
+        "doors": [
+            {"ring": d.ring, "state": d.state.value, "reason": d.reason.value} for d in doors
+        ],
+        "rules": {
+            "alpha_harm": float_to_text(rules.alpha_harm),
+            "alpha_warn": float_to_text(rules.alpha_warn),
+            "alpha_clear": float_to_text(rules.alpha_clear),
+            "delta": float_to_text(rules.delta),
+            "liars": rules.liars,
+            "weights": [[signal, float_to_text(weight)] for signal, weight in rules.weights],
+        },
+        "rings": {
+            ring: {
+                "active": terms.active_machines,
+                "budget": terms.budget,
+                "delta": float_to_text(terms.delta),
+                "control": float_to_text(terms.control),
+                "soak_ms": terms.soak_ms,
+            }
+            for ring, terms in boarding.terms.items()
+        },
+    }
+
+
+def sentence(flight: Flight, found: Verdict) -> str:
+    """The evidence in one sentence, with the numbers a person would ask for."""
+    harm = ", ".join(
+        f"{s.signal}: {s.treated_harmed} treated and {s.control_harmed} control machines"
+        for s in found.streams
+        if s.treated_harmed or s.control_harmed
+    )
+    rules = flight.evidence.rules
+    if found.state is VerdictState.HARMFUL:
+        needed = -math.log(rules.alpha_harm)
+        reached = f"the e-value reached {_power(found.max_log_e_harm)}, {_power(needed)} shuts"
+        return f"harm is proved: {harm}; {reached}"
+    if not found.matured.treated:
+        return f"no machine has matured yet; {harm}" if harm else "no machine has matured yet"
+    seen = f"harm seen: {harm}" if harm else "no harm seen"
+    return (
+        f"{found.matured.installed} installed and matured, {seen}; more than "
+        f"{100 * found.harm_upper:.3g} % excess harm is excluded with "
+        f"{100 * (1 - rules.alpha_clear):g} % confidence"
+    )
+
+
+def track_point(found: Verdict, rings: Iterable[Numbers]) -> str:
+    """One point of a boarding's curve, as JSON."""
+    numbers = list(rings)
+    return msgspec.json.encode(
+        {
+            "log_e_harm": found.log_e_harm,
+            "harm_upper": found.harm_upper,
+            "admitted": sum(n.admitted for n in numbers),
+            "control": sum(n.control for n in numbers),
+            "harmed": sum(n.harmed for n in numbers),
+            "in_flight": sum(n.in_flight for n in numbers),
+            "window": sum(n.window for n in numbers),
+        }
+    ).decode()
+
+
+def verdict_json(flight: Flight, found: Verdict, rings: Mapping[str, Numbers]) -> str:
+    """The whole verdict with every stream's counts and every ring's numbers, as JSON."""
+    return msgspec.json.encode(
+        {
+            "verdict": found,
+            "rings": dict(rings),
+            "rules": flight.evidence.rules,
+            "cells_digest": flight.digest,
+            "sentence": sentence(flight, found),
+        }
+    ).decode()
+
+
+def _power(log_e: float) -> str:
+    if log_e > math.log(1e6):
+        return f"1e{log_e / math.log(10):.0f}"
+    return f"{math.exp(log_e):,.0f}"

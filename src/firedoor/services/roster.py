@@ -1,0 +1,219 @@
+"""The roster: what the gate remembers of every machine, in flat arrays.
+
+One row per register number, about 90 bytes: a million machines fit in 90 MB and a poll costs a
+few array reads. What must survive a crash is written elsewhere: places before the first byte,
+the rest once a bucket. Losing the last bucket costs one re-learned gap, never a record.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firedoor.core import silence
+
+_SECOND_SESSION = 2
+_FLIPS_OF_A_CLONE = 4
+_INTERLEAVED_MS = 600_000
+_SPREAD_SAMPLE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """What is kept of one machine over restarts.
+
+    Attributes:
+        machine: Register number.
+        first_wall: Wall clock of its first session, ms.
+        last_wall: Wall clock of its last session start, ms.
+        sessions: Sessions begun, count.
+        gaps: Codes of the last gaps between session starts (``silence.gap_code``).
+    """
+
+    machine: int
+    first_wall: int
+    last_wall: int
+    sessions: int
+    gaps: bytes
+
+
+class Roster:
+    """Habits and signs of life of all machines, by register number."""
+
+    first: NDArray[np.int64]
+    start: NDArray[np.int64]
+    last: NDArray[np.int64]
+    deadline: NDArray[np.int64]
+    address_since: NDArray[np.int64]
+    sessions: NDArray[np.uint32]
+    address: NDArray[np.uint32]
+    other_address: NDArray[np.uint32]
+    flips: NDArray[np.uint8]
+    cloned: NDArray[np.uint8]
+    beating: NDArray[np.uint8]
+    heard: NDArray[np.uint8]
+    gaps: NDArray[np.uint8]
+
+    def __init__(self, *, heartbeat_ms: int, silence_min_ms: int, cold_ms: int) -> None:
+        """Start empty.
+
+        Args:
+            heartbeat_ms: Configured heartbeat interval, ms.
+            silence_min_ms: Shortest silence deadline, ms.
+            cold_ms: Deadline of a stratum of which nothing is known yet, ms.
+        """
+        self._beat_deadline_ms = silence.heartbeat_deadline(heartbeat_ms, silence_min_ms)
+        self._silence_min_ms = silence_min_ms
+        self._stratum_ms = max(cold_ms, silence_min_ms)
+        self._spread = 1.0
+        self._size = 0
+        self._heard: list[int] = []
+        self._changed: set[int] = set()
+        self._allocate(1024)
+
+    def __len__(self) -> int:
+        """Rows allocated."""
+        return self._size
+
+    def grow(self, machine: int) -> None:
+        """Make sure that register number ``machine`` has a row."""
+        if machine >= self._size:
+            self._allocate(max(machine + 1, self._size * 2))
+
+    def restore(self, habits: Iterable[Habit], *, mono_ms: int, wall_ms: int) -> None:
+        """Load what the last run kept; wall-clock distances become monotonic ones."""
+        for habit in habits:
+            no = habit.machine
+            self.grow(no)
+            self.first[no] = mono_ms - max(0, wall_ms - habit.first_wall)
+            self.start[no] = mono_ms - max(0, wall_ms - habit.last_wall)
+            self.sessions[no] = habit.sessions
+            self.gaps[no, : len(habit.gaps)] = np.frombuffer(habit.gaps, np.uint8)
+            self._learn(no)
+        self.relearn()
+
+    def touch(self, machine: int, now: int) -> None:
+        """Note a sign of life on any channel."""
+        self.last[machine] = now
+        if not self.heard[machine]:
+            self.heard[machine] = 1
+            self._heard.append(machine)
+
+    def begin_session(self, machine: int, now: int) -> None:
+        """Note the start of a session: learn the gap and renew the deadline."""
+        sessions = int(self.sessions[machine])
+        if sessions:
+            gap = now - int(self.start[machine])
+            self.gaps[machine, sessions % silence.GAPS_KEPT] = silence.gap_code(gap)
+        else:
+            self.first[machine] = now
+        self.sessions[machine] = sessions + 1
+        self.start[machine] = now
+        self._changed.add(machine)
+        self._learn(machine)
+
+    def deadline_class(self, machine: int) -> int:
+        """Class of the machine's silence deadline, fixed by its past."""
+        return silence.deadline_class(self._deadline_of(machine), self._silence_min_ms)
+
+    def seasoned(self, machine: int, now: int) -> bool:
+        """Say whether it is in its second session or later, a deadline after the first."""
+        if self.sessions[machine] < _SECOND_SESSION or self.cloned[machine]:
+            return False
+        return now - int(self.first[machine]) >= self._deadline_of(machine)
+
+    def all_seasoned(self, now: int) -> NDArray[np.bool_]:
+        """The same of every row at once, shape (rows,)."""
+        own = np.where(self.deadline > 0, self.deadline, self._stratum_ms)
+        limit = np.where(self.beating > 0, self._beat_deadline_ms, own)
+        enough = (self.sessions >= _SECOND_SESSION) & (self.cloned == 0)
+        seasoned: NDArray[np.bool_] = enough & (now - self.first >= limit)
+        return seasoned
+
+    def seen_from(self, machine: int, address: int, now: int) -> None:
+        """Note the client address (a hash). Interleaved addresses mean a cloned identity."""
+        known = int(self.address[machine])
+        if known == address:
+            return
+        if known and address == int(self.other_address[machine]):
+            interleaved = now - int(self.address_since[machine]) < _INTERLEAVED_MS
+            flips = int(self.flips[machine]) + 1 if interleaved else 1
+            self.flips[machine] = min(flips, _FLIPS_OF_A_CLONE)
+            if flips >= _FLIPS_OF_A_CLONE:
+                self.cloned[machine] = 1
+        self.other_address[machine] = known
+        self.address[machine] = address
+        self.address_since[machine] = now
+
+    def set_beating(self, machine: int, *, beating: bool) -> None:
+        """Note that the intake gets regular heartbeats from it, or no longer does."""
+        self.grow(machine)
+        self.beating[machine] = beating
+
+    def drain_heard(self) -> list[int]:
+        """Machines heard since the last call, each once."""
+        heard, self._heard = self._heard, []
+        self.heard[heard] = 0
+        return heard
+
+    def drain_habits(self, *, mono_ms: int, wall_ms: int) -> list[Habit]:
+        """Habits that changed since the last call."""
+        changed, self._changed = self._changed, set()
+        return [
+            Habit(
+                machine=no,
+                first_wall=wall_ms - (mono_ms - int(self.first[no])),
+                last_wall=wall_ms - (mono_ms - int(self.start[no])),
+                sessions=int(self.sessions[no]),
+                gaps=self.gaps[no].tobytes(),
+            )
+            for no in changed
+        ]
+
+    def relearn(self) -> None:
+        """Renew what the stratum knows: the spread of gaps and the cold deadline.
+
+        Reads a bounded sample, evenly spaced, so its cost does not grow with the fleet.
+        """
+        known = np.flatnonzero(self.deadline)
+        if not len(known):
+            return
+        sample = known[:: max(1, len(known) // _SPREAD_SAMPLE)]
+        self._spread = silence.spread_of([r for no in sample for r in self._ratios(int(no))])
+        own = np.sort(self.deadline[sample])
+        self._stratum_ms = int(own[min(len(own) - 1, int(0.99 * len(own)))])
+
+    def _deadline_of(self, machine: int) -> int:
+        if self.beating[machine]:
+            return self._beat_deadline_ms
+        return int(self.deadline[machine]) or self._stratum_ms
+
+    def _learn(self, machine: int) -> None:
+        if int(self.sessions[machine]) > silence.GAPS_NEEDED:
+            self.deadline[machine] = silence.deadline(
+                self.gaps[machine].tolist(),
+                self._spread,
+                cold_ms=self._stratum_ms,
+                silence_min_ms=self._silence_min_ms,
+            )
+
+    def _ratios(self, machine: int) -> Sequence[float]:
+        gaps = sorted(silence.gap_of_code(code) for code in self.gaps[machine].tolist() if code)
+        median = gaps[len(gaps) // 2]
+        return [gap / median for gap in gaps]
+
+    def _allocate(self, size: int) -> None:
+        long = (("first", "start", "last", "deadline", "address_since"), np.int64)
+        word = (("sessions", "address", "other_address"), np.uint32)
+        byte = (("flips", "cloned", "beating", "heard"), np.uint8)
+        for names, dtype in (long, word, byte):
+            for name in names:
+                self._extend(name, np.zeros(size, dtype))
+        self._extend("gaps", np.zeros((size, silence.GAPS_KEPT), np.uint8))
+        self._size = size
+
+    def _extend(self, name: str, fresh: NDArray[np.generic]) -> None:
+        if self._size:
+            fresh[: self._size] = getattr(self, name)
+        setattr(self, name, fresh)

@@ -1,0 +1,386 @@
+"""Trains: what boards a channel, when, and what every ring is served.
+
+A channel has at most one release in flight. When it ends, the newest snapshot boards; those in
+between are listed as skipped. Source: decisions.md 2.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from firedoor.config import ChannelConfig, Config
+from firedoor.core import valve
+from firedoor.core.board import Board, ChannelBoard, Lane
+from firedoor.core.door import Boarded, Door, EarlierOpened, Reason, State, Supersede, ended
+from firedoor.core.door import step as step_door
+from firedoor.core.release import release_id
+from firedoor.core.ring import Ring
+from firedoor.core.terms import resolve
+from firedoor.core.units import UnixMs
+from firedoor.ports import Instant
+from firedoor.services import reports
+from firedoor.services.boarding import Boarding, rules_for
+from firedoor.services.flight import Flight
+from firedoor.services.judging import Judge
+from firedoor.services.mirror import Snapshot
+from firedoor.services.records import ChannelState, StoredRelease
+
+ALL_CLOSED = (1 << 32) - 1
+"""Bit mask of a deck whose classes have all closed."""
+
+_INDEXES = ("SHA256SUMS", "SHA256SUMS.txt", "index.json")
+_BAD_ENDS = 2
+_UNDECIDED = (State.WAITING, State.OPENING, State.HELD)
+
+
+@dataclass(slots=True)
+class Line:
+    """One boarding of a channel, whether or not the judge still watches it."""
+
+    boarding: Boarding
+    doors: dict[str, Door]
+
+
+class Train:
+    """Boards releases and draws up the board. One thread at a time, within the judge's steps."""
+
+    def __init__(self, judge: Judge, config: Config, root_key: Callable[[], bytes]) -> None:
+        """Read all boardings.
+
+        Args:
+            judge: Where a boarding is watched.
+            config: Channels, rings and policies.
+            root_key: Gives the secret that seeds are made from.
+        """
+        self._judge = judge
+        self._store = judge.store
+        self._config = config
+        self._root_key = root_key
+        self.lines: dict[str, dict[int, Line]] = {
+            channel.name: {
+                boarding.number: Line(
+                    boarding,
+                    {d.ring: d for d in self._store.doors(boarding.channel, boarding.number)},
+                )
+                for boarding in self._store.boardings(channel.name)
+            }
+            for channel in config.channels
+        }
+
+    def unfinished(self) -> list[Flight]:
+        """Boardings the judge has to watch: undecided ones, and those with open decks."""
+        return [
+            flight
+            for lines in self.lines.values()
+            for line in lines.values()
+            if (flight := self._flight(line)).watched() or self._has_open_decks(line)
+        ]
+
+    def flight(self, channel: str, number: int) -> Flight:
+        """A boarding with its evidence, watched or not."""
+        known = self._judge.flights.get((channel, number))
+        if known is not None:
+            return known
+        flight = self._flight(self.lines[channel][number])
+        self._judge.recall(flight)
+        return flight
+
+    def arrived(self, channel: ChannelConfig, snapshot: Snapshot, now: Instant) -> str:
+        """Take over a good snapshot; return its release id."""
+        manifest = dict(snapshot.manifest)
+        release = release_id(channel.name, channel.kind, manifest)
+        listing = next((name for name in _INDEXES if name in manifest), "")
+        self._store.add_release(
+            StoredRelease(
+                id=release,
+                channel=channel.name,
+                created_ms=now.wall_ms,
+                listing=listing,
+                size=snapshot.total_bytes,
+                files=len(manifest),
+            ),
+            manifest,
+        )
+        seen = self._store.snapshots(channel.name)
+        if not seen or seen[-1].release != release:
+            self._store.add_snapshot(channel.name, release, now.wall_ms, "waiting")
+        state = self._store.channel(channel.name)
+        self._store.put_channel(
+            replace(
+                state,
+                snapshot=snapshot.to_json().decode(),
+                synced_ms=now.wall_ms,
+                error="",
+                failures=0,
+            )
+        )
+        return release
+
+    def failed(self, channel: str, error: str, now: Instant) -> None:
+        """Note that a synchronisation failed; what is served does not change."""
+        state = self._store.channel(channel)
+        if state.error != error:
+            self._judge.ledger.note(channel, f"upstream: {error}", now)
+        self._store.put_channel(replace(state, error=error, failures=state.failures + 1))
+
+    def consider(self, channel: ChannelConfig, now: Instant) -> None:
+        """Board the newest snapshot, if it is time."""
+        seen = self._store.snapshots(channel.name)
+        if not seen or self._store.pins(channel.name):
+            return
+        newest = seen[-1]
+        if newest.state != "waiting":
+            return
+        lines = self.lines[channel.name]
+        if not lines:
+            self._board(channel, newest.release, now, adopted=True)
+        elif newest.release in self._shut_releases(channel.name):
+            self._store.set_snapshot(newest.seq, "refused")
+            note = f"release {newest.release[:12]} was shut and does not board by itself"
+            self._judge.ledger.note(channel.name, note, now)
+            return
+        else:
+            number = self._in_flight(channel.name)
+            served = {lines[base].boarding.release for base in self._bases(channel.name) if base}
+            if number and lines[number].boarding.release == newest.release:
+                self._store.set_snapshot(newest.seq, "boarded")
+                return
+            if served == {newest.release}:
+                if number:
+                    self._supersede(channel.name, number, Reason.WITHDRAWN, now)
+                self._store.set_snapshot(newest.seq, "boarded")
+                return
+            if number and not self._may_supersede(channel.name, number, now):
+                return
+            if self._store.channel(channel.name).blocked or self._count_is_stale(channel.name):
+                return
+            if number:
+                self._supersede(channel.name, number, Reason.NEWER, now)
+            self._board(channel, newest.release, now, adopted=False)
+        for snapshot in seen[:-1]:
+            if snapshot.state == "waiting":
+                self._store.set_snapshot(snapshot.seq, "skipped")
+        self._store.set_snapshot(newest.seq, "boarded")
+
+    def advance(self, channel: ChannelConfig, now: Instant) -> None:
+        """Open waiting rings whose earlier ring is open; block a channel that fails twice."""
+        number = self._in_flight(channel.name)
+        if number:
+            flight = self.flight(channel.name, number)
+            for ring in self._config.rings:
+                door = flight.doors[ring.name]
+                if door.state is State.WAITING and not self._is_blocked(ring, flight.doors):
+                    event = EarlierOpened(empty=self._is_empty(channel.name, ring.name))
+                    self._judge.apply(flight, ring.name, event, now)
+        self._block(channel.name, now)
+
+    def unblock(self, channel: str, by: str, note: str, now: Instant) -> None:
+        """A person lets the next release board."""
+        self._store.put_channel(replace(self._store.channel(channel), blocked=False))
+        self._judge.ledger.note(channel, f"boarding resumed by {by}: {note}", now)
+
+    def board(self) -> Board:
+        """Draw up the board from the doors as they are."""
+        before = self._store.board()
+        channels = tuple(self._channel_board(channel.name) for channel in self._config.channels)
+        if channels == before.channels:
+            return before
+        return Board(before.version + 1, channels)
+
+    def bases(self, channel: str) -> Mapping[str, int]:
+        """Boarding number that every ring is served, 0 for nothing."""
+        return {ring.name: self._base(channel, ring.name) for ring in self._config.rings}
+
+    def _board(self, channel: ChannelConfig, release: str, now: Instant, *, adopted: bool) -> None:
+        lines = self.lines[channel.name]
+        number = max(lines, default=0) + 1
+        seed = valve.boarding_seed(self._root_key(), channel.name, number)
+        active = {ring.name: self._active(channel.name, ring.name) for ring in self._config.rings}
+        whole = resolve(self._config.policy_for(channel.name), sum(active.values()))
+        boarding = Boarding(
+            channel=channel.name,
+            number=number,
+            release=release,
+            previous=max(self._bases(channel.name), default=0),
+            boarded_ms=now.wall_ms,
+            commitment=valve.seed_commitment(seed),
+            terms={
+                ring.name: resolve(
+                    self._config.policy_for(channel.name, ring.name), active[ring.name]
+                )
+                for ring in self._config.rings
+            },
+            rules=rules_for(whole, reporting=self._judge.hearing.reporting()),
+        )
+        flight = Flight.begin(boarding, seed, ())
+        line = lines[number] = Line(boarding, flight.doors)
+        self._store.add_boarding(boarding)
+        for ring in self._config.rings:
+            event = Boarded(
+                adopted=adopted,
+                empty=self._is_empty(channel.name, ring.name),
+                blocked=self._is_blocked(ring, line.doors),
+            )
+            line.doors[ring.name], _ = step_door(
+                self._new_door(boarding, ring.name), event, now.wall_ms
+            )
+            self._store.put_door(line.doors[ring.name])
+        previous = lines[boarding.previous].boarding.release if boarding.previous else ""
+        facts = reports.terms_of(boarding, line.doors.values())
+        self._judge.ledger.board(boarding, previous, facts, now)
+        self._judge.flights[(channel.name, number)] = flight
+        self._judge.publish(flight, now)
+
+    def _new_door(self, boarding: Boarding, ring: str) -> Door:
+        base = self._base(boarding.channel, ring)
+        lines = self.lines[boarding.channel]
+        return Door(
+            channel=boarding.channel,
+            number=boarding.number,
+            ring=ring,
+            release=boarding.release,
+            previous=lines[base].boarding.release if base else "",
+            budget=boarding.terms[ring].budget,
+            state=State.WAITING,
+            reason=Reason.EARLIER_RING,
+            since_ms=UnixMs(boarding.boarded_ms),
+        )
+
+    def _supersede(self, channel: str, number: int, reason: Reason, now: Instant) -> None:
+        flight = self.flight(channel, number)
+        for ring, door in flight.doors.items():
+            if door.state in _UNDECIDED:
+                self._judge.apply(flight, ring, Supersede(reason), now)
+
+    def _may_supersede(self, channel: str, number: int, now: Instant) -> bool:
+        """A newer snapshot takes over at once from a held door, after patience from any other."""
+        line = self.lines[channel][number]
+        doors = [door for door in line.doors.values() if door.state in _UNDECIDED]
+        if any(d.state is State.HELD and d.reason is Reason.PERSON for d in doors):
+            return False
+        if any(d.state is State.HELD for d in doors):
+            return True
+        patience = self._config.policy_for(channel).patience_ms
+        return now.wall_ms - line.boarding.boarded_ms >= patience
+
+    def _block(self, channel: str, now: Instant) -> None:
+        """Two releases in a row that ended held or shut: the next one waits for a person."""
+        lines = self.lines[channel]
+        last = [lines[number] for number in sorted(lines)[-_BAD_ENDS:]]
+        state = self._store.channel(channel)
+        bad = len(last) == _BAD_ENDS and all(_ended_badly(line) for line in last)
+        key = f"blocked:{channel}"
+        newest = max(lines, default=0)
+        if not bad or state.blocked or self._store.cursor(key) == newest:
+            return
+        self._store.put_cursor(key, newest)
+        self._store.put_channel(replace(state, blocked=True))
+        note = "two releases in a row ended held or shut: the next boards when a person resumes"
+        self._judge.ledger.note(channel, note, now, alert=True)
+
+    def _in_flight(self, channel: str) -> int:
+        lines = self.lines[channel]
+        undecided = [
+            number
+            for number, line in lines.items()
+            if any(door.state in _UNDECIDED for door in line.doors.values())
+        ]
+        return max(undecided, default=0)
+
+    def _shut_releases(self, channel: str) -> set[str]:
+        return {
+            line.boarding.release
+            for line in self.lines[channel].values()
+            if any(door.state is State.SHUT for door in line.doors.values())
+        }
+
+    def _bases(self, channel: str) -> set[int]:
+        return set(self.bases(channel).values())
+
+    def _base(self, channel: str, ring: str) -> int:
+        lines = self.lines[channel]
+        is_open = (n for n, line in lines.items() if _state(line, ring) is State.OPEN)
+        return max(is_open, default=0)
+
+    def _is_blocked(self, ring: Ring, doors: Mapping[str, Door]) -> bool:
+        return ring.after is not None and (
+            ring.after not in doors or doors[ring.after].state is not State.OPEN
+        )
+
+    def _active(self, channel: str, ring: str) -> int:
+        count = self._judge.hearing.census.get((channel, ring))
+        return 0 if count is None else count.active
+
+    def _is_empty(self, channel: str, ring: str) -> bool:
+        return self._active(channel, ring) == 0
+
+    def _count_is_stale(self, channel: str) -> bool:
+        """No gate has counted this channel's rings yet: a boarding would think them empty."""
+        board = self._store.board().version
+        return any(
+            self._judge.hearing.count(channel, ring.name, board=board) is None
+            for ring in self._config.rings
+        )
+
+    def _flight(self, line: Line) -> Flight:
+        boarding = line.boarding
+        seed = valve.boarding_seed(self._root_key(), boarding.channel, boarding.number)
+        flight = Flight.begin(boarding, seed, ())
+        flight.doors = line.doors
+        return flight
+
+    def _has_open_decks(self, line: Line) -> bool:
+        decks = self._store.decks(line.boarding.channel, line.boarding.number)
+        return any(deck.closed >= 0 for deck in decks)
+
+    def _channel_board(self, channel: str) -> ChannelBoard:
+        lanes = tuple(self._lane(channel, ring.name) for ring in self._config.rings)
+        numbers = {lane.base for lane in lanes} | {lane.candidate for lane in lanes}
+        lines = self.lines[channel]
+        releases = [(n, lines[n].boarding.release) for n in sorted(numbers) if n]
+        return ChannelBoard(channel, lanes, tuple(releases))
+
+    def _lane(self, channel: str, ring: str) -> Lane:
+        lines = self.lines[channel]
+        base = self._base(channel, ring)
+        revoked = tuple(n for n, line in sorted(lines.items()) if _is_revoked(line, ring, base))
+        number = self._in_flight(channel)
+        if not number or _state(lines[number], ring) not in (State.OPENING, State.HELD):
+            return Lane(ring, base, revoked=revoked)
+        flight = self.flight(channel, number)
+        decks = {pool.deck: pool for pool in flight.pools_of(ring)}
+        last = flight.last_deck.get(ring, 0)
+        below = min(decks, default=last + 1)
+        return Lane(
+            ring=ring,
+            base=base,
+            candidate=number,
+            grant=flight.grants.get(ring),
+            closed_below=below,
+            closed=tuple(
+                (deck, decks[deck].closed_mask() if deck in decks else ALL_CLOSED)
+                for deck in range(below, last + 1)
+            ),
+            revoked=revoked,
+        )
+
+
+def _state(line: Line, ring: str) -> State | None:
+    door = line.doors.get(ring)
+    return None if door is None else door.state
+
+
+def _ended_badly(line: Line) -> bool:
+    """Shut, or held and then superseded: nobody got it by evidence."""
+    states = [door.state for door in line.doors.values()]
+    if State.SHUT in states:
+        return True
+    held = [d for d in line.doors.values() if d.state is State.SUPERSEDED and d.was_held]
+    return bool(held) and all(ended(state) for state in states)
+
+
+def _is_revoked(line: Line, ring: str, base: int) -> bool:
+    door = line.doors.get(ring)
+    if door is None:
+        return False
+    left_behind = door.state is State.SUPERSEDED and door.reason is Reason.PINNED
+    return door.state is State.SHUT or (left_behind and door.number > base)

@@ -1,0 +1,100 @@
+"""The intake as a process of its own, for tests and benchmarks that need to kill or to weigh it.
+
+``python -m tests.intake_process DATA [--heartbeat-ms N] [--bucket-ms N] [--file-limit BYTES]``
+serves on a free loopback port and prints ``{"port": N}`` when it is ready; SIGTERM ends it.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from granian._granian import SocketHolder
+from granian.server.embed import Server
+
+from firedoor.adapters.clock import SystemClock
+from firedoor.adapters.store.register import MachineRegister
+from firedoor.adapters.store.signals import SignalDatabase
+from firedoor.intake.app import make_app
+
+REGISTER = "machines.db"
+SIGNALS = "intake.db"
+
+
+class _Server(Server):
+    """Granian on a socket that is bound already; it closes the descriptor it is given."""
+
+    def __init__(self, app: Any, listener: socket.socket) -> None:
+        super().__init__(app, interface="asginl", log_enabled=False, websockets=False)
+        self._listener = listener
+
+    def _init_shared_socket(self) -> None:
+        self._ssp = None
+        self._shd = SocketHolder(os.dup(self._listener.fileno()), False, 128)
+        self._sfd = self._listener.fileno()
+
+
+@contextlib.contextmanager
+def running(data: Path, *options: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """Run the process; yield it and its port, and end it whatever happens."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.intake_process", str(data), *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    try:
+        assert process.stdout is not None
+        yield process, json.loads(process.stdout.readline())["port"]
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+async def _serve(data: Path, heartbeat_ms: int, bucket_ms: int) -> None:
+    clock = SystemClock()
+    register = MachineRegister(data / REGISTER, clock, read_only=True)
+    store = SignalDatabase(data / SIGNALS)
+    intake = make_app(register, store, clock, heartbeat_ms=heartbeat_ms, bucket_ms=bucket_ms)
+    await intake.start()
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        listener.setblocking(False)
+        server = _Server(intake, listener)
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        serving = asyncio.create_task(server.serve())
+        print(json.dumps({"port": listener.getsockname()[1]}), flush=True)  # noqa: T201 - for running()
+        await stop.wait()
+        server.stop()
+        await serving
+    await intake.stop()
+    store.close()
+    register.close()
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--heartbeat-ms", type=int, default=60_000)
+    parser.add_argument("--bucket-ms", type=int, default=60_000)
+    parser.add_argument("--file-limit", type=int, help="largest file in bytes: a full disk")
+    given = parser.parse_args()
+    if given.file_limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (given.file_limit, given.file_limit))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(given.data, given.heartbeat_ms, given.bucket_ms))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Channels: names that fit into a URL, and what the loop knows about each kind of updater."""
+
+import pytest
+
+from firedoor.core.channel import (
+    RESERVED_NAMES,
+    Kind,
+    Traits,
+    Undo,
+    Verb,
+    built_kinds,
+    check_channel_name,
+    traits,
+)
+from firedoor.core.errors import BadConfig
+
+
+@pytest.mark.parametrize("name", ["web", "clamav-custom", "a", "7zip", "v1.2_x", "a" * 64])
+def test_a_channel_may_have_an_ordinary_name(name):
+    """What people would write is allowed."""
+    assert check_channel_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "Web", "a b", "a/b", ".", "..", ".hidden", "-x", "a" * 65, "caf\u00e9", "web\n", "\u0661"],
+)
+def test_a_name_that_would_not_survive_a_url_is_refused(name):
+    """The name is the first segment of every address a machine asks for."""
+    with pytest.raises(BadConfig):
+        check_channel_name(name)
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED_NAMES))
+def test_a_channel_cannot_hide_what_the_gate_needs(name):
+    """A channel called "m" would swallow every path token."""
+    with pytest.raises(BadConfig, match="keeps this name"):
+        check_channel_name(name)
+
+
+def test_every_built_kind_can_contain():
+    """Whatever the client does, the gate can always stop handing out."""
+    assert Kind.FILES in built_kinds()
+    for kind in built_kinds():
+        assert Verb.CONTAIN in {undo.verb for undo in traits(kind).undo}
+
+
+def test_a_machine_that_reads_files_goes_back_when_it_is_served_the_old_ones():
+    """Plain files have no version check: a revert is what the next poll brings."""
+    assert traits(Kind.FILES).reverts
+
+
+def test_a_kind_that_only_contains_does_not_revert():
+    """Saying "reverts" of a client that refuses older content would be a lie."""
+    only = Traits(1, 1, 1, undo=(Undo(Verb.CONTAIN, "nobody new"),))
+
+    assert not only.reverts
+
+
+def test_a_kind_that_is_not_built_is_refused_by_name():
+    """An operator must not believe that apt is protected when it is not."""
+    missing = sorted(set(Kind) - set(built_kinds()))
+    assert missing
+
+    for kind in missing:
+        with pytest.raises(BadConfig, match=kind) as caught:
+            traits(kind)
+        assert "files" in caught.value.hint
+
+
+def test_freshness_files_are_known_by_pattern():
+    """A re-signed index in any suite is the same index."""
+    apt = Traits(1, 1, 1, undo=(), freshness=("dists/*/InRelease", "*.md5"))
+
+    assert apt.is_freshness("dists/stable/InRelease")
+    assert apt.is_freshness("rules.tar.gz.md5")
+    assert not apt.is_freshness("pool/InRelease")
+    assert not traits(Kind.FILES).is_freshness("SHA256SUMS")
