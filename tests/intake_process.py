@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import resource
 import signal
 import socket
@@ -16,32 +15,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import uvloop
-from granian._granian import SocketHolder
-from granian.server.embed import Server
 
 from firedoor.adapters.clock import SystemClock
+from firedoor.adapters.server import HttpServer
 from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.signals import SignalDatabase
 from firedoor.intake.app import make_app
 
 REGISTER = "machines.db"
 SIGNALS = "intake.db"
-
-
-class _Server(Server):
-    """Granian on a socket that is bound already; it closes the descriptor it is given."""
-
-    def __init__(self, app: Any, listener: socket.socket) -> None:
-        super().__init__(app, interface="asginl", log_enabled=False, websockets=False)
-        self._listener = listener
-
-    def _init_shared_socket(self) -> None:
-        self._ssp = None
-        self._shd = SocketHolder(os.dup(self._listener.fileno()), False, 128)
-        self._sfd = self._listener.fileno()
 
 
 @contextlib.contextmanager
@@ -68,8 +52,7 @@ async def _serve(data: Path, heartbeat_ms: int, bucket_ms: int) -> None:
     intake = make_app(register, store, clock, heartbeat_ms=heartbeat_ms, bucket_ms=bucket_ms)
     await intake.start()
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-        listener.setblocking(False)
-        server = _Server(intake, listener)
+        server = HttpServer(intake, listener)
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         serving = asyncio.create_task(server.serve())

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Self
 
 NGINX = shutil.which("nginx")
 
@@ -115,7 +116,7 @@ class ToldVendor:
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}
         )
 
-    def __enter__(self) -> "ToldVendor":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -171,7 +172,7 @@ class ToldVendor:
                 else:
                     self.wfile.write(answer.body)
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
                 pass
 
         return Handler

@@ -57,7 +57,8 @@ class Fetched:
 
     Attributes:
         entry: Digest and size of the bytes now stored, and their media type.
-        validator: ``ETag`` or ``Last-Modified`` of the reply, ``""`` where it had neither.
+        validator: What lets the adapter that made it tell later that the file is unchanged
+            (``ETag``, ``Last-Modified``, times of a file); ``""`` where nothing proves that.
     """
 
     entry: FileEntry
@@ -75,7 +76,9 @@ class Upstream(Protocol):
         """Bring one file's bytes into ``into`` and verify them against ``listed``.
 
         With ``known`` the request is conditional: when upstream says "not modified" and the
-        blob is still held, ``known`` is returned and no body travels.
+        blob is still held, ``known`` is returned and no body travels. Where ``listed`` promises
+        a digest that is held, nothing is asked at all; where it promises another, ``known``
+        counts for nothing.
         """
         ...
 

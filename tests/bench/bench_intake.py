@@ -22,12 +22,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import psutil
+from tests.intake_process import REGISTER, SIGNALS, running
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.signals import SignalReader
 from firedoor.core.units import UnixMs
-from tests.intake_process import REGISTER, SIGNALS, running
 
 LINES = 1_000
 MACHINES = 100_000

@@ -1,13 +1,13 @@
 """Every register that is written in one process and read in another."""
 
 import pytest
+from tests.clocks import HandClock
 
 from firedoor.adapters.store import register as store
 from firedoor.adapters.store.register import ROTATION_MS, MachineRegister
 from firedoor.core.errors import BadInput, NotFound, Rejected, Unavailable
 from firedoor.core.units import UnixMs
 from firedoor.ports import Identity
-from tests.clocks import HandClock
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def register(tmp_path, clock):
 
 
 @pytest.fixture
-def reader(tmp_path, clock, register):
-    """Another process's view; ``register`` comes first because it makes the file."""
+def reader(tmp_path, clock, register):  # noqa: ARG001 - the writer makes the file
+    """The view of another process."""
     opened = MachineRegister(tmp_path / "machines.db", clock, read_only=True)
     yield opened
     opened.close()

@@ -6,9 +6,10 @@ import pytest
 
 from firedoor.adapters.store import signals
 from firedoor.adapters.store.signals import SignalDatabase, SignalReader
+from firedoor.adapters.store.sqlite import open_reader
 from firedoor.core.errors import Unavailable
 from firedoor.core.units import MachineNo, UnixMs
-from firedoor.ports import Delivery, Instant, SignalEvent
+from firedoor.ports import Delivery, Instant, SignalEvent, StoredBatch, StoredEvent
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def source(tmp_path, store):
+def source(tmp_path, store):  # noqa: ARG001 - the store makes the file
     opened = SignalReader(tmp_path / "intake.db")
     yield opened
     opened.close()
@@ -53,7 +54,7 @@ def test_heartbeats_are_four_bytes_each_least_first(tmp_path, store):
     """A day of a million machines is 5.8 GB at this size; and the file moves between hosts."""
     store.append(at(1), [delivery(heartbeats=[258, 1])])
 
-    opened = signals.open_reader(tmp_path / "intake.db", signals.SCHEMA)
+    opened = open_reader(tmp_path / "intake.db", signals.SCHEMA)
     assert opened.execute("SELECT heartbeats FROM batch").fetchone() == (b"\1\0\0\0\2\1\0\0",)
     opened.close()
 
@@ -101,7 +102,8 @@ def test_readers_go_on_from_where_they_were(store, source):
     for ms in range(1, 6):
         store.append(at(ms), [delivery(event(ms), event(1, key="again"), heartbeats=[ms])])
 
-    batches, events = [], []
+    batches: list[StoredBatch] = []
+    events: list[StoredEvent] = []
     for _ in range(6):
         batches += source.batches_after(batches[-1].seq if batches else 0, 2)
         events += source.events_after(events[-1].seq if events else 0, 2)
@@ -115,14 +117,14 @@ def test_a_failed_commit_leaves_nothing_and_the_next_one_works(tmp_path):
     """503 means that nothing was stored, so the sender's repeat is no duplicate."""
     store = SignalDatabase(tmp_path / "intake.db")
     source = SignalReader(tmp_path / "intake.db")
-    connection = store._connection
+    connection = store._connection  # noqa: SLF001 - SQLite's own limit stands for a full disk
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages + 2}")
     many = delivery(*(event(machine) for machine in range(1, 2_000)), heartbeats=[9])
 
     with pytest.raises(Unavailable, match="full"):
         store.append(at(1), [many])
-    assert source.batches_after(0, 10) == source.events_after(0, 10) == []
+    assert [*source.batches_after(0, 10), *source.events_after(0, 10)] == []
 
     connection.execute("PRAGMA max_page_count = 100000")
     assert store.append(at(2), [many]) == [1_999]

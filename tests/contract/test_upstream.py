@@ -22,6 +22,7 @@ from firedoor.adapters.upstream.http import HttpUpstream
 from firedoor.adapters.upstream.index import Limits
 from firedoor.core.errors import Untrusted, UpstreamMoved
 from firedoor.core.release import FileEntry
+from firedoor.core.units import Digest, UnixMs
 from firedoor.ports import Instant, Listed, Upstream
 
 LONG_AGO = 1_700_000_000
@@ -43,8 +44,9 @@ class LaterClock:
     """The system's clock, an hour on: a change time cannot be set back, but it can grow old."""
 
     def now(self) -> Instant:
+        """As the port says, an hour on."""
         now = SystemClock().now()
-        return replace(now, wall_ms=now.wall_ms + 3_600_000)
+        return replace(now, wall_ms=UnixMs(now.wall_ms + 3_600_000))
 
 
 @dataclass
@@ -57,11 +59,13 @@ class Site:
     blobs: DiskBlobs
 
     def upstream(self, limits: Limits | None = None) -> Upstream:
+        """The adapter that reads it."""
         if self.kind == "directory":
             return DirectoryUpstream(self.root, LaterClock(), limits=limits)
         return HttpUpstream(self.url, random.Random(1), SystemClock(), limits=limits)
 
     def write(self, path: str, data: bytes, mtime: float = LONG_AGO) -> None:
+        """Put a file there that looks as old as ``mtime``."""
         place = self.root / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
@@ -72,6 +76,7 @@ class Site:
         return Path(self.blobs.path(digest)).stat().st_mtime_ns
 
     def stored(self) -> int:
+        """How many files the store holds, temporary ones too."""
         return sum(path.is_file() for path in (self.root.parent / "blobs").rglob("*"))
 
 
@@ -103,8 +108,8 @@ def tree(site):
     return site
 
 
-def digest_of(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def digest_of(data: bytes) -> Digest:
+    return Digest(hashlib.sha256(data).hexdigest())
 
 
 def sums_of(files) -> bytes:
@@ -218,6 +223,16 @@ def test_bytes_that_are_not_what_was_promised_are_refused(tree):
         tree.upstream().fetch(listed, None, tree.blobs)
 
     assert tree.stored() == 0
+
+
+def test_what_was_promised_outweighs_that_a_file_did_not_change(tree):
+    """The list is new and the file still old: the vendor is in the middle of an update."""
+    upstream = tree.upstream()
+    known = upstream.fetch(Listed("version.txt", None, None), None, tree.blobs)
+    assert known.validator
+
+    with pytest.raises(Untrusted, match=r"version\.txt"):
+        upstream.fetch(Listed("version.txt", digest_of(b"2\n"), None), known, tree.blobs)
 
 
 def test_a_file_of_another_size_than_promised_is_refused(tree):

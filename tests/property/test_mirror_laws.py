@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from firedoor.core.errors import Unavailable, Untrusted, UpstreamMoved
@@ -20,6 +20,7 @@ class Memory:
         self.blobs = {}
 
     def put(self, chunks, expected=None):
+        """As the port says."""
         data = b"".join(chunks)
         digest = digest_of(data)
         if expected not in {None, digest}:
@@ -28,12 +29,15 @@ class Memory:
         return digest, len(data)
 
     def path(self, digest):
+        """Not needed here."""
         raise NotImplementedError
 
     def has(self, digest):
+        """As the port says."""
         return digest in self.blobs
 
     def scrub(self):
+        """Not needed here."""
         raise NotImplementedError
 
 
@@ -44,21 +48,24 @@ class Restless:
     Validators tell every version of a file apart, as a strong ETag does.
     """
 
-    versions: list
-    moves: list
+    versions: list[dict[str, bytes]]
+    moves: list[bool]
     promises: bool
     now: int = 0
     bodies: int = 0
 
     @property
     def files(self):
+        """What it serves now."""
         return self.versions[self.now]
 
     def move(self):
+        """Go on to the next version, if the schedule says so at this request."""
         if self.moves and self.moves.pop(0) and self.now + 1 < len(self.versions):
             self.now += 1
 
     def index(self):
+        """As the port says."""
         self.move()
         return [
             Listed(path, digest_of(data) if self.promises else None, None)
@@ -66,6 +73,7 @@ class Restless:
         ]
 
     def fetch(self, listed, known, into):
+        """As the port says."""
         self.move()
         data = self.files.get(listed.path)
         if data is None:
@@ -95,11 +103,21 @@ def histories(draw):
     return versions
 
 
+# At which requests upstream moves on.
+schedules = st.sets(st.integers(0, 12), max_size=4).map(
+    lambda moments: [number in moments for number in range(13)]
+)
+
+
 def manifest_of(files):
     return {path: FileEntry(digest_of(data), len(data), "t") for path, data in files.items()}
 
 
-@given(histories(), st.lists(st.booleans(), max_size=25), st.booleans(), st.booleans())
+@settings(max_examples=300)
+@given(histories(), schedules, st.booleans(), st.booleans())
+# The second look at the files stands against the first, at the index against the second.
+@example([{"a": b"a0", "b": b"b0"}, {"a": b"a1", "b": b"b1"}], [False, False, True], False, False)
+@example([{"a": b"a0"}, {"a": b"a1", "b": b"b0"}], [False, True], False, False)
 def test_a_snapshot_is_one_version_of_upstream_or_none(versions, moves, promises, warm):
     """A machine must never get the new agent with the old rules, nor a list without its file.
 

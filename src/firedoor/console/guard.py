@@ -84,6 +84,10 @@ class Guard:
             )
         trusted = self._has_token(headers)
         if scope["method"] in ("GET", "HEAD"):
+            # A foreign page could not read the answer, but it could take up event streams.
+            # Following a link to the console is fine.
+            if _crosses(headers) and headers.get("sec-fetch-mode") != "navigate":
+                return problem(403, "a page from another origin may not read")
             if trusted or scope["path"] in _OPEN or is_loopback(scope.get("client")):
                 return None
             return _unknown("reading from another host needs the console token")
@@ -120,9 +124,8 @@ def _foreign(headers: Headers, host: str) -> Response | None:
     origin = headers.get("origin")
     # Scheme aside: a TLS proxy before us changes it. A page of another scheme but the same host
     # and port cannot exist beside us.
-    if origin is not None and (origin == "null" or urlsplit(origin).netloc != host):
-        return problem(403, "a page from another origin may not act")
-    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+    strange = origin is not None and (origin == "null" or urlsplit(origin).netloc != host)
+    if strange or _crosses(headers):
         return problem(403, "a page from another origin may not act")
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return problem(415, "acting needs Content-Type: application/json")
@@ -130,6 +133,10 @@ def _foreign(headers: Headers, host: str) -> Response | None:
     if not length.isdecimal() or int(length) > BODY_LIMIT_BYTES:
         return problem(413, f"a body may have {BODY_LIMIT_BYTES} bytes")
     return None
+
+
+def _crosses(headers: Headers) -> bool:
+    return headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
 
 
 def _unknown(detail: str) -> Response:

@@ -135,7 +135,8 @@ def _operation(each: Operation, schema: dict[str, Any]) -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": schema[_key(each.body)]}},
         }
-        found["security"] = [{"token": []}]
+        security: list[dict[str, list[str]]] = [{"token": []}]
+        found["security"] = security
     return found
 
 

@@ -8,7 +8,8 @@ and version, so a hundred viewers cost one rendering per change.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import jinja2
 from markupsafe import Markup, escape
@@ -362,15 +363,19 @@ def _templates(language: Language) -> jinja2.Environment:
     def translate_many(one: str, many: str, count: int, /, **values: object) -> Markup:
         return Markup(language.ngettext(one, many, count, **_escaped(values)))  # noqa: S704
 
-    environment.globals.update(
-        _=translate,
-        ngettext=translate_many,
-        harm=lambda kind: phrases.harm(language, kind),
-        number=language.number,
-        size=language.size,
-        stamp=stamp,
-        state_name=lambda state: language.gettext(phrases.STATES[state]),
-        undoing=lambda undo: phrases.undoing(language, undo),
-        why=why,
-    )
+    def state_name(state: State) -> str:
+        return language.gettext(phrases.STATES[state])
+
+    words: dict[str, Any] = {
+        "_": translate,
+        "ngettext": translate_many,
+        "harm": partial(phrases.harm, language),
+        "number": language.number,
+        "size": language.size,
+        "stamp": stamp,
+        "state_name": state_name,
+        "undoing": partial(phrases.undoing, language),
+        "why": why,
+    }
+    environment.globals.update(words)
     return environment

@@ -173,8 +173,8 @@ def _json_item(item: object, number: int) -> tuple[str, Promise]:
     match item:
         case str(name):
             return name, Promise()
-        case {"path": str(name), **rest}:
-            return name, Promise(_json_digest(rest.get("sha256")), _json_size(rest.get("size")))
+        case dict() if isinstance(path := item.get("path"), str):
+            return path, Promise(_json_digest(item.get("sha256")), _json_size(item.get("size")))
         case _:
             raise BadInput(f'item {number} of the JSON list is neither a name nor has a "path"')
 

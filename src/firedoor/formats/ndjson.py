@@ -9,9 +9,9 @@
 be missing. Members that are not known are ignored: an agent newer than this server must not
 lose a crash over an additional word.
 
-A body is decoded piece by piece. All lines of a piece are decoded in one call, which takes a
-fifth of a microsecond a line; only where that fails, or the piece holds blank lines, is it
-taken apart, to find and number the lines that are wrong.
+A body is decoded piece by piece. The lines of a piece are first decoded as if all were right,
+which takes a third of a microsecond each; only where that fails, or the piece holds blank
+lines, is it gone through again, to find and number the lines that are wrong.
 """
 
 from collections.abc import Iterator, Sequence
@@ -123,46 +123,44 @@ def detail_text(line: SignalLine) -> str | None:
         raise BadInput("detail is not UTF-8") from error
 
 
-_DECODER: Final = msgspec.json.Decoder(SignalLine)
+_decode: Final = msgspec.json.Decoder(SignalLine).decode
 
 
 def _pieces(body: bytes) -> Iterator[Piece]:
     start, number = 0, 1
     while start < len(body):
         end = body.find(b"\n", start + _PIECE_BYTES) + 1 or len(body)
-        piece = body[start:end]
-        count = _count_lines(piece)
-        yield _decode_piece(piece, number, count)
-        start, number = end, number + count
+        texts = body[start:end].removesuffix(b"\n").split(b"\n")
+        yield _decode_piece(texts, number)
+        start, number = end, number + len(texts)
+
+
+def _decode_piece(texts: Sequence[bytes], first: int) -> Piece:
+    try:
+        # Not ``decode_lines``: it reads the piece as a stream of objects, however many on a line.
+        lines = [_decode(text) for text in texts]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decode_each(texts, first)
+    return Piece(range(first, first + len(lines)), lines, ())
+
+
+def _decode_each(texts: Sequence[bytes], first: int) -> Piece:
+    numbers: list[int] = []
+    lines: list[SignalLine] = []
+    malformed: list[Malformed] = []
+    for number, text in enumerate(texts, first):
+        if not text or text.isspace():
+            continue
+        try:
+            line = _decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            malformed.append(Malformed(number, str(error)))
+        else:
+            lines.append(line)
+            numbers.append(number)
+    return Piece(numbers, lines, malformed)
 
 
 def _count_lines(text: bytes) -> int:
     # A final newline ends the last line and does not begin another.
     return text.count(b"\n") + (text[-1:] not in {b"", b"\n"})
-
-
-def _decode_piece(piece: bytes, first: int, count: int) -> Piece:
-    try:
-        lines = _DECODER.decode_lines(piece)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _decode_each(piece, first)
-    # Fewer or more objects than lines: blank lines, or several objects on one.
-    if len(lines) != count:
-        return _decode_each(piece, first)
-    return Piece(range(first, first + count), lines, ())
-
-
-def _decode_each(piece: bytes, first: int) -> Piece:
-    numbers: list[int] = []
-    lines: list[SignalLine] = []
-    malformed: list[Malformed] = []
-    for number, text in enumerate(piece.split(b"\n"), first):
-        if not text or text.isspace():
-            continue
-        try:
-            lines.append(_DECODER.decode(text))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            malformed.append(Malformed(number, str(error)))
-        else:
-            numbers.append(number)
-    return Piece(numbers, lines, malformed)

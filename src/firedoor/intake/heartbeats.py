@@ -19,7 +19,8 @@ from firedoor.core.units import MachineNo
 _REGULAR: Final = 3
 """Heartbeats in a row that make a machine a beating one, and intervals missed that end it."""
 
-_LONG_AGO: Final = -(2**62)
+# Twice the gap to it still fits 64 bits.
+_LONG_AGO: Final = -(2**60)
 _GROWTH: Final = 1_024
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from firedoor.core.errors import BadInput
+from firedoor.core.machine import redact
 from firedoor.core.signal import SignalKind
 from firedoor.core.units import MachineNo, UnixMs
 from firedoor.formats.ndjson import Malformed, Piece, detail_text, unix_ms
@@ -76,7 +77,7 @@ def sort(piece: Piece, voice: Voice, known: Heartbeats, received_ms: UnixMs, int
                 sent[machine] = time
                 into.heartbeats += 1
         elif kind not in _EVENTS:
-            shown = repr(kind[:_SHOWN_CHARACTERS])
+            shown = redact(repr(kind[:_SHOWN_CHARACTERS]))
             into.refused.append(Malformed(at, f"unknown kind {shown}; known: {_KNOWN_KINDS}"))
         else:
             try:

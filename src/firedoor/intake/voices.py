@@ -7,7 +7,7 @@ patterns; the numbers of those it has spoken for are remembered until the regist
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from firedoor.core.machine import name_filter
+from firedoor.core.machine import name_filter, redact
 from firedoor.core.units import MachineNo
 from firedoor.ports import Identity, Register
 
@@ -48,7 +48,7 @@ class Voice:
 
     def refusal(self, name: str) -> str:
         """Say why this voice may not speak for ``name``; never whether such a machine exists."""
-        shown = repr(name[:_SHOWN_CHARACTERS])
+        shown = redact(repr(name[:_SHOWN_CHARACTERS]))
         if self._identity.machine is not None:
             return f"{self._identity.name} may not speak for {shown}"
         if not self._bound(name):

@@ -93,13 +93,13 @@ class Admission:
         self._grow(1024)
 
     def restore(
-        self, places: Iterable[Place], cuts: Iterable[Cut], held: Iterable[Standing]
+        self, exposures: Iterable[Place], cuts: Iterable[Cut], held: Iterable[Standing]
     ) -> None:
-        """Load what is durable: every place (oldest first), every cut, the last standing."""
+        """Load what is durable: last exposure and standing of every machine, and every cut."""
         for cut in cuts:
             key = (cut.number, cut.ring)
             self._last_cut[key] = max(cut.deck, self._last_cut.get(key, 0))
-        for place in places:
+        for place in exposures:
             self.settle(place)
         for stand in held:
             self._ensure(stand.machine)
@@ -108,29 +108,35 @@ class Admission:
             # Active, as far as its last session anywhere says; sessions themselves do not last.
             self.touched[stand.machine] = int(self._roster.start[stand.machine])
 
-    def resume_decks(self, places: Iterable[Place], now: int) -> None:
-        """After ``restore`` and the first ``apply``: go on with decks that were not yet cut."""
+    def candidates(self) -> list[int]:
+        """Boarding numbers that are in flight in some ring."""
+        return sorted({lane.candidate for lane in self._lanes.values()} - {0})
+
+    def resume(self, places: Iterable[Place], now: int) -> None:
+        """After ``restore`` and the first ``apply``: seat the members of the boarding in flight.
+
+        A deck that was not cut goes on where its durable cards end. Cards drawn but never made
+        durable were never answered; their labels go to others.
+        """
         for place in places:
+            self.settle(place)
             lane = self._lanes.get(place.ring)
             if lane is None or lane.grant is None or place.number != lane.candidate:
                 continue
             if place.deck != lane.grant.deck or place.deck <= self._cut_so_far(lane):
                 continue
-            deck = self._decks.setdefault(place.ring, _Deck(place.number, lane.grant, now))
-            deck.opened_ms = min(deck.opened_ms, place.mono_ms) or now
+            fresh = _Deck(place.number, lane.grant, min(now, place.mono_ms))
+            deck = self._decks.setdefault(place.ring, fresh)
             deck.drawn = max(deck.drawn, place.card + 1)
-        for ring, deck in self._decks.items():
-            # Cards drawn but never made durable were never answered: their labels go to others.
-            cards = valve.arrangement(
-                bytes.fromhex(deck.grant.key), valve.Deal(deck.grant.treated, deck.grant.cards)
-            )
+        for deck in self._decks.values():
+            whole = valve.Deal(deck.grant.treated, deck.grant.cards)
+            cards = valve.arrangement(bytes.fromhex(deck.grant.key), whole)
             deck.treated = sum(cards[: deck.drawn])
-            self._decks[ring] = deck
 
     def apply(self, board: ChannelBoard, now: int) -> list[Cut]:
         """Take over a new board; return the decks that it ends.
 
-        A revoked release loses its sessions here, at once.
+        From here on a revoked release has no sessions any more.
         """
         self._lanes = {lane.ring: lane for lane in board.lanes}
         self._closed = {lane.ring: dict(lane.closed) for lane in board.lanes}
@@ -248,6 +254,14 @@ class Admission:
         if place.deck != AFTERWARDS and int(self.member[no]) == place.number:
             self.member[no] = 0
             self.arm[no] = 0
+
+    def fallback(self, machine: int) -> int:
+        """What a machine may get when nothing can be recorded: only what it is on record for."""
+        lane = self._lane_of(machine)
+        known = int(self.exposed[machine])
+        if lane is None or known in lane.revoked:
+            return 0
+        return min(known, lane.base)
 
     def in_flight(self, machine: int) -> int:
         """Boarding number the machine is treated in, while that door is undecided; else 0."""

@@ -59,6 +59,7 @@ class Client:
             self._head += f"Authorization: Basic {pair}\r\n"
         self._connection: _Connection | None = None
         self._closed = False
+        self._drops = 0
 
     async def get(
         self, path: str, *, etag: str = "", on_body: Callable[[Reply], None] | None = None
@@ -91,7 +92,11 @@ class Client:
         return await self._exchange(head.encode() + body, None)
 
     def drop(self) -> None:
-        """Let the connection go without a word; the next request makes a new one."""
+        """Let the connection go without a word, with what is under way on it.
+
+        The next request makes a new one.
+        """
+        self._drops += 1
         if self._connection is not None:
             self._connection.abort()
             self._connection = None
@@ -102,6 +107,9 @@ class Client:
         self.drop()
 
     async def _exchange(self, request: bytes, on_body: Callable[[Reply], None] | None) -> Reply:
+        if self._closed:
+            raise Unavailable("switched off")
+        drops = self._drops
         try:
             async with asyncio.timeout(self._timeout_s):
                 kept = self._connection
@@ -110,29 +118,23 @@ class Client:
                         return await kept.exchange(request, on_body)
                     except _ClosedUnanswered:
                         self._connection = None
-                return await (await self._connect()).exchange(request, on_body)
+                return await (await self._connect(drops)).exchange(request, on_body)
         except OSError as error:  # TimeoutError and ConnectionError are among its kinds
             self.drop()
             reason = str(error) or type(error).__name__
             raise Unavailable(f"{self._host}:{self._port}: {reason}") from error
-        except BaseException:
-            # Cancelled, or too large: what is still to come would answer another question.
-            self.drop()
-            raise
 
-    async def _connect(self) -> "_Connection":
-        self._insist_on_power()
-        self.drop()
+    async def _connect(self, drops: int) -> "_Connection":
+        if self._connection is not None:
+            self._connection.abort()
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: _Connection(self._limit), self._host, self._port
         )
+        if drops != self._drops:  # since the request began: it was dropped, too
+            connection.abort()
+            raise ConnectionAbortedError("dropped while connecting")
         self._connection = connection
-        self._insist_on_power()  # it may have gone meanwhile
         return connection
-
-    def _insist_on_power(self) -> None:
-        if self._closed:
-            raise ConnectionAbortedError("switched off")
 
 
 class _ClosedUnanswered(ConnectionError):

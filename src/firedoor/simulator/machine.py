@@ -64,7 +64,8 @@ class Machine:
         self._received = Digest("")
         self._files: dict[str, Digest] = {}
         self._version = ""
-        self._away_until = 0.0
+        self._present = asyncio.Event()
+        self._present.set()
         self._start_at = 0.0  # when a failed service is to be started again; 0: it runs
         self._starts = 0  # tries in a row that failed
         self._boot_ms = now_ms()
@@ -99,7 +100,7 @@ class Machine:
         await asyncio.sleep(chance.uniform(0, self._habits.poll_s))
         self._note(Event.STARTED)
         while True:
-            await self._be_present()
+            await self._present.wait()
             if self._start_at and asyncio.get_running_loop().time() >= self._start_at:
                 self._load()
             reachable = await self._session(chance)
@@ -201,7 +202,7 @@ class Machine:
         chance = self._chance("heartbeat")
         await asyncio.sleep(chance.uniform(0, self._habits.heartbeat_s))
         while True:
-            await self._be_present()
+            await self._present.wait()
             reachable = await self._send(intake)
             pause = _around(self._habits.heartbeat_s, chance)
             await self._nap(pause if reachable else pause * _PATIENCE)
@@ -237,16 +238,12 @@ class Machine:
                 self._crash("chance")
                 continue
             away = chance.expovariate(1 / self._habits.absence_s)
-            self._away_until = asyncio.get_running_loop().time() + away
+            self._present.clear()
             self._note(Event.ABSENT)
             self._hang_up()
             await asyncio.sleep(away)
             self._note(Event.RETURNED)
-
-    async def _be_present(self) -> None:
-        left = self._away_until - asyncio.get_running_loop().time()
-        if left > 0:
-            await asyncio.sleep(left)
+            self._present.set()
 
     async def _nap(self, seconds: float) -> None:
         """Sleep, but wake for a crash. A timer and an event, half the price of ``wait_for``."""

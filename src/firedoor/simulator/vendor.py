@@ -17,12 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
+from functools import partial
 from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from shutil import copyfileobj
-from typing import BinaryIO, get_args
+from typing import Any, BinaryIO, get_args
 from urllib.parse import quote, unquote, urlsplit
 
 from firedoor.core.units import Digest
@@ -110,8 +111,7 @@ class Vendor(ThreadingHTTPServer):
     request_queue_size = 256
 
     def __init__(self, directory: Path, port: int = 0) -> None:
-        self.directory = directory
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(("127.0.0.1", port), partial(_Handler, directory))
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Be silent about clients that vanish within an answer; tell of the rest."""
@@ -177,7 +177,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = IDLE_S
     wbufsize = -1  # head and body leave in one segment; without it Nagle holds back small files
-    server: Vendor
+
+    def __init__(self, directory: Path, *connection: Any) -> None:
+        self._directory = directory
+        super().__init__(*connection)  # answers the requests, too
 
     def do_GET(self) -> None:
         self._answer()
@@ -190,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = [part for part in asked.split("/") if part]
         if "\0" in asked or any(part.startswith(".") for part in parts):
             return self._refuse()
-        path = self.server.directory.joinpath(*parts)
+        path = self._directory.joinpath(*parts)
         if path.is_dir():
             return self._list(path, asked)
         with contextlib.ExitStack() as stack:

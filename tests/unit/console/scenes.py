@@ -92,7 +92,7 @@ class World:
         view = self.release(release)
         if view is None or release not in self.tracks:
             return None
-        cell = Cell(1, "everyone", 1, 0, Test.HARM, "silence", "", 5, 45, view.harmed, 0)
+        cell = Cell(1, "everyone", 1, 0, Test.HARM, "silence", "", 7, 45, view.harmed, 0)
         return VerdictView(
             release=release,
             thresholds=LINES,
@@ -104,7 +104,7 @@ class World:
                 StreamView(
                     test="harm",
                     signal="silence",
-                    treated=5,
+                    treated=7,
                     control=45,
                     treated_harmed=view.harmed,
                     log_e=view.verdict.log_e_harm,
@@ -227,8 +227,7 @@ def opening(machines: int = 200) -> World:
     world.boarded.append(release)
     world.tracks[SECOND] = _track(18, harm=0.0, upper=0.42)
     world.enrolled += _machines(SECOND, 26, harmed=0)
-    began = msgspec.structs.replace(door, since_ms=NOW - 420_000)
-    world.decide(_decision(2, SECOND, began, "boarded: 2 files changed; budget 5, delta 0.025"))
+    world.decide(_decision(2, SECOND, door, "boarded: 2 files changed; budget 5, delta 0.025"))
     world.views = [_channel(in_flight=SECOND, machines=machines, waiting=("4d" * 32,))]
     return world
 

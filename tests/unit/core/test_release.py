@@ -24,8 +24,9 @@ from firedoor.core.release import (
     parse_manifest,
     release_id,
 )
+from firedoor.core.units import Digest, UnixMs
 
-A, B = "a" * 64, "b" * 64
+A, B = Digest("a" * 64), Digest("b" * 64)
 ONE = FileEntry(A, 1, "text/plain")
 TWO = FileEntry(B, 2, "text/plain")
 
@@ -73,20 +74,20 @@ def test_a_resigned_index_is_the_same_release(monkeypatch):
 def test_a_release_cannot_be_changed_after_it_was_named():
     """An immutable release is the promise everything else rests on."""
     manifest = {"b": TWO, "a": ONE}
-    release = Release.of("web", Kind.FILES, manifest, 5)
+    release = Release.of("web", Kind.FILES, manifest, UnixMs(5))
 
     manifest["c"] = ONE
 
     assert list(release.manifest) == ["a", "b"]
     assert release.id == release_id("web", Kind.FILES, {"a": ONE, "b": TWO})
     with pytest.raises(TypeError):
-        release.manifest["c"] = ONE
+        release.manifest["c"] = ONE  # type: ignore[index]  # what the type forbids, tried anyway
 
 
 def test_the_same_content_at_another_time_is_the_same_release():
     """When it was mirrored is for people."""
-    first = Release.of("web", Kind.FILES, {"a": ONE}, 1)
-    later = Release.of("web", Kind.FILES, {"a": ONE}, 2)
+    first = Release.of("web", Kind.FILES, {"a": ONE}, UnixMs(1))
+    later = Release.of("web", Kind.FILES, {"a": ONE}, UnixMs(2))
 
     assert first.id == later.id
     assert len({first, first}) == 1
@@ -96,7 +97,7 @@ def test_the_same_content_at_another_time_is_the_same_release():
     ("path", "entry"),
     [
         ("../a", ONE),
-        ("a", FileEntry("A" * 64, 1, "text/plain")),
+        ("a", FileEntry(Digest("A" * 64), 1, "text/plain")),
         ("a", FileEntry(A, -1, "text/plain")),
         ("a", FileEntry(A, 1, "text/pl\u00e4in")),
         ("a", FileEntry(A, 1, "text/plain\r\nX-Evil: 1")),
@@ -106,7 +107,7 @@ def test_the_same_content_at_another_time_is_the_same_release():
 def test_a_release_of_nonsense_is_refused(path, entry):
     """The gate trusts manifests: they become file names and header lines."""
     with pytest.raises(BadInput):
-        Release.of("web", Kind.FILES, {path: entry}, 0)
+        Release.of("web", Kind.FILES, {path: entry}, UnixMs(0))
     with pytest.raises(BadInput):
         parse_manifest(canonical_manifest({path: entry}))
 
@@ -114,7 +115,7 @@ def test_a_release_of_nonsense_is_refused(path, entry):
 def test_a_release_of_a_kind_that_is_not_built_is_refused():
     """Its freshness files are not known, so its id would be wrong."""
     with pytest.raises(BadConfig):
-        Release.of("debian", Kind.APT, {"a": ONE}, 0)
+        Release.of("debian", Kind.APT, {"a": ONE}, UnixMs(0))
 
 
 @pytest.mark.parametrize(

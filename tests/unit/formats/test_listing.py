@@ -3,9 +3,10 @@
 import pytest
 
 from firedoor.core.errors import BadInput
+from firedoor.core.units import Digest
 from firedoor.formats.listing import Page, Promise, parse_json, parse_page, parse_sums
 
-A, B = "a" * 64, "b" * 64
+A, B = Digest("a" * 64), Digest("b" * 64)
 
 # The shapes of pages as the servers print them, with names made up here.
 NGINX = b"""<html>\r
@@ -48,7 +49,8 @@ a, a:active {text-decoration: none} /* <a href="style.css"> */</style></head><bo
 </tbody></table><div class="foot">lighttpd/1.4</div>
 <script type="text/javascript">document.write('<a href="script">');</script></body></html>
 """
-CADDY = b"""<!DOCTYPE html><html><body><header><h1><a href="/">/</a><a href="..">feed</a></h1></header>
+CADDY = b"""<!DOCTYPE html><html><body><header>
+<h1><a href="/">/</a><a href="..">feed</a></h1></header>
 <a href="./?sort=name&order=desc">Name</a><a href="?layout=grid">Grid</a><a href="#top">Up</a>
 <tr class="file"><td><a href="./sub/"><span class="name">sub</span></a></td></tr>
 <tr class=file><td><A HREF='./a.bin' class="x>y"><span>a.bin</span></A></td></tr>

@@ -22,7 +22,8 @@ from firedoor.services.mirror import (
 )
 
 V1 = {"agent.bin": b"agent 1", "rules/a.rules": b"rules 1", "version": b"same"}
-V2 = {"agent.bin": b"agent 2", "rules/a.rules": b"rules 2", "version": b"same"}
+V2 = {**V1, "agent.bin": b"agent 2", "rules/a.rules": b"rules 2"}
+V3 = {**V2, "new.bin": b"new"}
 
 
 def digest_of(data):
@@ -49,12 +50,13 @@ class Publisher:
     def __init__(self, told, *, sums):
         self.told = told
         self._sums = sums
-        self._switch_at = None
-        self._next = {}
+        self._switch_at: int | None = None
+        self._next: dict[str, bytes] = {}
         self.publish(V1)
         told.answer = self._answer
 
     def publish(self, files, after=None):
+        """Serve these files, now or after so many more requests."""
         if after is None:
             self._files = files
         else:
@@ -140,23 +142,24 @@ def test_only_what_changed_is_brought(told, upstream, blobs, sums):
     assert os.stat(blobs.path(digest_of(b"same"))).st_ino == inode  # noqa: PTH116
 
 
+@pytest.mark.parametrize("later", [V2, V3], ids=["same names", "a new name"])
 @pytest.mark.parametrize("sums", [True, False], ids=["promised", "listed"])
-def test_whenever_upstream_changes_no_snapshot_is_a_mix(told, upstream, blobs, sums):
+def test_whenever_upstream_changes_no_snapshot_is_a_mix(told, upstream, blobs, sums, later):
     """The new agent with the old rules was never tested by anybody."""
     publisher = Publisher(told, sums=sums)
     refused = 0
     for after in range(14):
         publisher.publish(V1)
-        publisher.publish(V2, after=after)
+        publisher.publish(later, after=after)
         try:
             found = contents(take_snapshot(upstream, blobs), blobs)
         except UpstreamMoved:
             refused += 1
         else:
-            assert found in (V1, V2)
+            assert found in (V1, later)
         # The next poll finds it at rest.
-        publisher.publish(V2)
-        assert contents(take_snapshot(upstream, blobs), blobs) == V2
+        publisher.publish(later)
+        assert contents(take_snapshot(upstream, blobs), blobs) == later
 
     assert refused > 0
 

@@ -160,6 +160,25 @@ def test_a_machine_that_is_switched_off_says_nothing_more() -> None:
     assert len(server.heads) == 1
 
 
+def test_a_request_that_was_dropped_while_it_connected_is_never_sent() -> None:
+    """A machine that goes absent in that moment would speak through its absence."""
+    server = _Server([OK], [OK])
+
+    async def talk(url: str) -> None:
+        client = Client(url)
+        asking = asyncio.create_task(client.get("/x"))
+        await asyncio.sleep(0)
+        client.drop()
+        with pytest.raises(Unavailable):
+            await asking
+        assert (await client.get("/later")).body == b"ok"
+        client.close()
+
+    _meet(server, talk)
+
+    assert [head.split()[1] for _, head in server.heads] == ["/later"]
+
+
 def test_exposure_is_told_before_the_reply_is_whole() -> None:
     """A machine that loses the connection after one byte was exposed all the same."""
     exposed: list[Reply] = []

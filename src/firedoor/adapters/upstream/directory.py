@@ -106,7 +106,7 @@ class DirectoryUpstream:
         level = [""]
         directories = 0
         for _ in range(self._limits.max_depth):
-            below = []
+            below: list[str] = []
             for directory in level:
                 for name in self._names(directory):
                     path = directory + name

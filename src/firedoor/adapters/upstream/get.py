@@ -4,6 +4,7 @@ Every fault of the conversation ends as one of the project's errors, and a body 
 known to be whole: its length was announced, or its end was marked, or the caller has a digest.
 """
 
+import datetime as dt
 import random
 import ssl
 import time
@@ -28,8 +29,11 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NOT_MODIFIED: Final = 304
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_FAULTS: Final = 500
+# "Not implemented" will be as true a second later: servers say it to methods they do not know.
+_NOT_IMPLEMENTED: Final = 501
 # A buggy header must not silence a channel for good.
 _QUIET_MAX_S: Final = 6 * 3600.0
+_DIGITS_MAX: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class Manners:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply below 500 that is no redirect and not 429.
+    """A reply that speaks of no passing fault and is no redirect that is followed.
 
     Attributes:
         url: What was asked for, before any redirect.
@@ -78,8 +82,7 @@ class Reply:
     @property
     def length(self) -> int | None:
         """The length in bytes that was announced, or None."""
-        text = self.headers.get("Content-Length", "")
-        return int(text) if text.isascii() and text.isdigit() else None
+        return _natural(self.headers.get("Content-Length", ""))
 
     @property
     def marks_its_end(self) -> bool:
@@ -194,7 +197,7 @@ class Getter:
         response = None
         try:
             response = self._follow(method, url, {**self._headers, **headers})
-            if response.status == _TOO_MANY_REQUESTS or response.status >= _SERVER_FAULTS:
+            if _may_pass(response.status):
                 raise _AskAgainError(
                     f"answered {response.status}", _retry_after_s(response.headers)
                 )
@@ -228,15 +231,19 @@ class Getter:
             if response.status not in _REDIRECTS or location is None:
                 return response
             response.close()
-            at = self._allowed(at, urljoin(at, location))
+            at = self._allowed(at, location)
         raise Untrusted(
             f"{url} redirects more than {self._manners.redirects} times",
             hint="point the channel at the address it ends at",
         )
 
-    def _allowed(self, origin: str, target: str) -> str:
+    def _allowed(self, origin: str, location: str) -> str:
         """The target of a redirect, if it stays with the vendor."""
-        old, new = urlsplit(origin), urlsplit(target)
+        try:
+            target = urljoin(origin, location)
+            old, new = urlsplit(origin), urlsplit(target)
+        except ValueError as error:
+            raise Untrusted(f"{origin} redirects to no address: {error}") from error
         hosts = {old.hostname, *self._manners.redirect_hosts}
         safe = new.scheme == "https" or (new.scheme == "http" and old.scheme == "http")
         if safe and new.hostname in hosts and not new.username:
@@ -254,16 +261,37 @@ class Getter:
             yield chunk
 
 
+def _may_pass(status: int) -> bool:
+    """Whether a status speaks of a fault that may be over soon."""
+    busy = status == _TOO_MANY_REQUESTS
+    return busy or (status >= _SERVER_FAULTS and status != _NOT_IMPLEMENTED)
+
+
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds of a ``Retry-After``, which has two forms; None if there is none that makes sense.
 
     A date is measured against the same reply's ``Date``: both are the server's clock.
     """
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
+    text = headers.get("Retry-After", "")
+    seconds = _natural(text)
+    if seconds is not None:
+        return float(seconds)
+    until, sent = date_of(text), date_of(headers.get("Date", ""))
+    return (until - sent).total_seconds() if until and sent else None
+
+
+def date_of(text: str) -> dt.datetime | None:
+    """The moment an HTTP date names, or None if it names none."""
     try:
-        until = parsedate_to_datetime(text)
-        return (until - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
-    except (ValueError, TypeError):
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
         return None
+    # A date without a zone is UTC by the standard's intent, and could not be compared otherwise.
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def _natural(text: str) -> int | None:
+    """The number a header field holds, or None; no field of ours needs more digits."""
+    bare = text.strip()
+    sane = bare.isascii() and bare.isdigit() and len(bare) <= _DIGITS_MAX
+    return int(bare) if sane else None

@@ -13,12 +13,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from firedoor.adapters.upstream import index
-from firedoor.adapters.upstream.get import Getter, Manners, Reply
+from firedoor.adapters.upstream.get import Getter, Manners, Reply, date_of
 from firedoor.adapters.upstream.index import SUMS, Limits
 from firedoor.core.errors import BadConfig, Unavailable, Untrusted, UpstreamMoved
 from firedoor.formats.listing import Page, Promise, parse_json, parse_page, parse_sums
@@ -193,7 +192,7 @@ class HttpUpstream:
         level = [""]
         directories = 0
         for _ in range(self._limits.max_depth):
-            below = []
+            below: list[str] = []
             for directory in level:
                 page = self._page(directory)
                 files += (Listed(directory + name, None, None) for name in page.files)
@@ -295,11 +294,9 @@ def _capped(reply: Reply, limit: int, setting: str) -> Iterator[bytes]:
 def _validator(headers: Mapping[str, str]) -> str:
     """What says later that the file is unchanged: a strong ETag, else the date, else nothing."""
     etag, date = headers.get("ETag", ""), headers.get("Last-Modified", "")
-    try:
-        age = parsedate_to_datetime(headers.get("Date", "")) - parsedate_to_datetime(date)
-        settled = age >= _SETTLED
-    except (ValueError, TypeError):
-        settled, date = True, ""
-    if not settled:
+    modified, sent = date_of(date), date_of(headers.get("Date", ""))
+    if modified and sent and sent - modified < _SETTLED:
         return ""
-    return etag if _STRONG_ETAG.fullmatch(etag) else date
+    if _STRONG_ETAG.fullmatch(etag):
+        return etag
+    return date if modified and sent else ""

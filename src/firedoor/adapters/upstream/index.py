@@ -121,7 +121,10 @@ def held(listed: Listed, known: Fetched | None, blobs: BlobStore) -> Fetched | N
         return None
     if known is not None and known.entry.sha256 == listed.sha256:
         return known
-    size = Path(blobs.path(listed.sha256)).stat().st_size
+    try:
+        size = Path(blobs.path(listed.sha256)).stat().st_size
+    except FileNotFoundError:
+        return None  # A scrub has put it aside just now.
     return fetched(listed, listed.sha256, size, "", listed.path)
 
 

@@ -50,7 +50,7 @@ function localise() {
   for (const time of document.querySelectorAll("time")) {
     const when = new Date(time.dateTime);
     if (when.getTimezoneOffset() === 0) continue;
-    const mine = when.toLocaleTimeString(document.documentElement.lang);
+    const mine = when.toLocaleTimeString(document.documentElement.lang, { timeZoneName: "short" });
     time.title = `${words.local}: ${when.toLocaleString(document.documentElement.lang)}`;
     time.dataset.local = mine;
   }
@@ -67,7 +67,6 @@ async function refresh() {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.getElementById("live");
       if (fresh) {
-        for (const still of fresh.querySelectorAll("noscript")) still.textContent = "";
         morph(live, fresh);
         localise();
       }
@@ -101,5 +100,6 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) source?.close();
   else listen();
 });
+document.getElementById("still").remove();
 localise();
 if (!document.hidden) listen();

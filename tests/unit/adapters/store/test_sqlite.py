@@ -107,9 +107,13 @@ def test_a_block_that_fails_leaves_nothing_behind(tmp_path):
     """All or nothing, also for errors that are not the database's."""
     connection = open_writer(tmp_path / "x.db", SCHEMA)
 
-    with pytest.raises(KeyError), transaction(connection, "x.db"):
-        connection.execute("INSERT INTO fact VALUES (1)")
-        raise KeyError
+    def fail_half_way():
+        with transaction(connection, "x.db"):
+            connection.execute("INSERT INTO fact VALUES (1)")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_half_way()
 
     assert facts(connection) == []
     assert not connection.in_transaction

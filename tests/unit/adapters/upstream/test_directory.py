@@ -86,7 +86,7 @@ def test_a_pipe_is_refused_and_not_waited_for(root, upstream, blobs):
         upstream.fetch(Listed("pipe", None, None), None, blobs)
 
 
-def test_a_socket_is_refused(root, upstream, blobs, monkeypatch):
+def test_a_socket_is_refused(root, upstream, monkeypatch):
     """What is not a file has no bytes to publish."""
     monkeypatch.chdir(root)  # names of sockets must be short
     with socket.socket(socket.AF_UNIX) as listening:
@@ -146,7 +146,9 @@ def test_a_directory_that_does_not_exist_is_a_mistake_in_the_configuration(tmp_p
         DirectoryUpstream(tmp_path / "missing", SystemClock())
 
 
-def test_a_file_where_a_directory_should_be_is_refused(root, tmp_path):
-    """Likewise."""
+def test_a_file_where_a_directory_should_be_is_refused(tmp_path):
+    """A list of files is no directory, however it is reached."""
+    (tmp_path / "list.json").write_bytes(b"[]")
+
     with pytest.raises(BadConfig):
-        DirectoryUpstream(tmp_path / "secret", SystemClock())
+        DirectoryUpstream(tmp_path / "list.json", SystemClock())

@@ -1,6 +1,6 @@
 """Reading a vendor over HTTP: manners, broken replies, redirects, and what an address means."""
 
-import datetime
+import datetime as dt
 import hashlib
 import ipaddress
 import random
@@ -19,12 +19,18 @@ from firedoor.adapters.upstream.get import Manners
 from firedoor.adapters.upstream.http import HttpUpstream
 from firedoor.adapters.upstream.index import Limits
 from firedoor.core.errors import BadConfig, Unavailable, Untrusted, UpstreamMoved
-from firedoor.core.units import UnixMs
+from firedoor.core.units import Digest, UnixMs
 from firedoor.ports import Instant, Listed
 
 BODY = b"rule one\nrule two\n"
+
+
+def digest_of(data: bytes) -> Digest:
+    return Digest(hashlib.sha256(data).hexdigest())
+
+
 FILE = Listed("rules.txt", None, None)
-PROMISED = Listed("rules.txt", hashlib.sha256(BODY).hexdigest(), len(BODY))
+PROMISED = Listed("rules.txt", digest_of(BODY), len(BODY))
 HTML = {"Content-Type": "text/html"}
 
 
@@ -37,10 +43,12 @@ class Time:
         self._at = 1000.0
 
     def now(self) -> Instant:
+        """As the port says."""
         self._at += self.step_s
         return Instant("boot", int(self._at * 1000), UnixMs(0))
 
     def sleep(self, seconds: float) -> None:
+        """Go on, at once."""
         self.slept.append(seconds)
         self._at += seconds
 
@@ -84,7 +92,7 @@ def in_turn(*answers):
     return lambda _: left.pop(0) if len(left) > 1 else left[0]
 
 
-def stored(blobs, tmp_path):
+def stored(tmp_path):
     return [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
 
 
@@ -129,7 +137,7 @@ def test_a_vendor_may_say_it_with_a_date(vendor, upstream, time, blobs):
     def answer(_: Asked) -> Answer:
         if len(vendor.asked) > 1:
             return Answer(BODY)
-        soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=20)
+        soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=20)
         return Answer(b"", 503, {"Retry-After": format_datetime(soon, usegmt=True)})
 
     vendor.answer = answer
@@ -152,7 +160,21 @@ def test_a_vendor_that_wants_to_be_left_alone_is_left_alone(vendor, upstream, ti
     assert upstream.fetch(FILE, None, blobs).entry.size == len(BODY)
 
 
-@pytest.mark.parametrize("text", ["soon", "-5", "\u0665", ""])
+def test_a_vendor_cannot_silence_a_channel_for_good(vendor, upstream, time, blobs):
+    """A header gone wrong is overruled after some hours."""
+    vendor.answer = in_turn(Answer(b"", 503, {"Retry-After": "9" * 15}), Answer(BODY))
+    with pytest.raises(Unavailable, match="asks to come back"):
+        upstream.fetch(FILE, None, blobs)
+
+    time.sleep(6 * 3600)
+
+    assert upstream.fetch(FILE, None, blobs).entry.size == len(BODY)
+
+
+ABSURD = "Fri, 02 Jan 2026 00:00:00 +99999999999999999"
+
+
+@pytest.mark.parametrize("text", ["soon", "-5", "\u0665", "", "9" * 5000, ABSURD])
 def test_a_retry_after_without_sense_is_not_obeyed(vendor, upstream, time, blobs, text):
     """Garbage in a header must not stop a channel."""
     headers = {"Retry-After": text.encode().decode("latin-1")}
@@ -172,10 +194,12 @@ def test_nobody_listening_is_unavailable(time, blobs):
         reading(url, time).fetch(FILE, None, blobs)
 
 
-def test_many_files_travel_over_one_connection(vendor, upstream, blobs):
+@pytest.mark.parametrize("dated", [False, True], ids=["ETag", "date"])
+def test_many_files_travel_over_one_connection(vendor, upstream, blobs, dated):
     """A new connection for each file would cost a vendor more than the files."""
     files = {f"f{number}": b"%d" % number for number in range(5)}
-    vendor.answer = serving(files)
+    dates = {"Last-Modified": "Fri, 02 Jan 2026 00:00:00 GMT"}
+    vendor.answer = (lambda _: Answer(BODY, headers=dates)) if dated else serving(files)
 
     known = {name: upstream.fetch(Listed(name, None, None), None, blobs) for name in files}
     for name in files:
@@ -221,7 +245,7 @@ def test_a_body_that_always_breaks_off_leaves_nothing(vendor, upstream, blobs, t
     with pytest.raises(Unavailable, match="IncompleteRead"):
         upstream.fetch(FILE, None, blobs)
 
-    assert stored(blobs, tmp_path) == []
+    assert stored(tmp_path) == []
 
 
 def test_a_body_without_length_needs_a_promise(vendor, upstream, blobs):
@@ -250,6 +274,14 @@ def test_a_file_announced_too_large_is_refused_before_it_travels(vendor, time, b
         reading(vendor.url, time, Limits(max_file_bytes=100)).fetch(FILE, None, blobs)
 
 
+def test_a_length_that_is_no_number_is_no_length(vendor, upstream, blobs):
+    """Garbage in a header is the vendor's fault, and must not be ours."""
+    vendor.answer = in_turn(Answer(BODY, announced=None, headers={"Content-Length": "9" * 5000}))
+
+    with pytest.raises(Unavailable, match="without a length"):
+        upstream.fetch(FILE, None, blobs)
+
+
 def test_a_file_that_lies_about_its_size_is_cut_at_the_limit(vendor, time, blobs, tmp_path):
     """Without a length the limit has to hold while the bytes come."""
     vendor.answer = in_turn(Answer(b"x" * 200, chunked=True))
@@ -257,7 +289,7 @@ def test_a_file_that_lies_about_its_size_is_cut_at_the_limit(vendor, time, blobs
     with pytest.raises(Untrusted, match="larger than 100 bytes"):
         reading(vendor.url, time, Limits(max_file_bytes=100)).fetch(FILE, None, blobs)
 
-    assert stored(blobs, tmp_path) == []
+    assert stored(tmp_path) == []
 
 
 def test_a_packed_body_is_refused_unless_the_file_is_packed_itself(vendor, upstream, blobs):
@@ -283,8 +315,14 @@ def test_a_strong_etag_spares_the_body(vendor, upstream, blobs):
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, {"ETag": 'W/"1"'}, {"ETag": "bare"}, {"Last-Modified": "yesterday"}],
-    ids=["none", "weak", "unquoted", "no date"],
+    [
+        {},
+        {"ETag": 'W/"1"'},
+        {"ETag": "bare"},
+        {"Last-Modified": "yesterday"},
+        {"Last-Modified": ABSURD},
+    ],
+    ids=["none", "weak", "unquoted", "no date", "absurd"],
 )
 def test_what_does_not_prove_the_same_bytes_is_no_validator(vendor, upstream, blobs, headers):
     """A weak ETag means "as good as": not good enough for an update."""
@@ -311,6 +349,19 @@ def test_a_date_is_compared_and_not_handed_over(vendor, upstream, blobs):
 
     assert again.entry != known.entry
     assert [asked.method for asked in vendor.asked] == ["GET", "HEAD", "HEAD", "GET"]
+
+
+@pytest.mark.parametrize("status", [405, 501])
+def test_a_server_that_knows_no_head_is_read_with_get(vendor, upstream, time, blobs, status):
+    """Small servers answer GET only: that costs bodies, and must not cost the channel."""
+    dated = {"Last-Modified": "Fri, 02 Jan 2026 00:00:00 GMT"}
+    vendor.answer = lambda asked: (
+        Answer(b"", status) if asked.method == "HEAD" else Answer(BODY, headers=dated)
+    )
+    known = upstream.fetch(FILE, None, blobs)
+
+    assert upstream.fetch(FILE, known, blobs) == known
+    assert time.slept == []
 
 
 def test_not_modified_without_being_asked_is_no_file(vendor, upstream, blobs):
@@ -359,6 +410,7 @@ def test_a_redirect_within_the_vendor_is_followed(vendor, upstream, blobs):
         "file:///etc/passwd",
         "ftp://127.0.0.1/rules.txt",
         "http://user:word@127.0.0.1:{port}/rules.txt",
+        "http://[::1/",
     ],
 )
 def test_a_redirect_that_leaves_the_vendor_is_refused(vendor, upstream, blobs, target):
@@ -366,7 +418,7 @@ def test_a_redirect_that_leaves_the_vendor_is_refused(vendor, upstream, blobs, t
     location = target.format(port=vendor.url.split(":")[2].rstrip("/"))
     vendor.answer = in_turn(Answer(b"", 302, {"Location": location}), Answer(BODY))
 
-    with pytest.raises(Untrusted, match="not allowed"):
+    with pytest.raises(Untrusted, match=r"not allowed|no address"):
         upstream.fetch(FILE, None, blobs)
 
     assert len(vendor.asked) == 1
@@ -395,7 +447,7 @@ def certificate(tmp_path_factory):
     """Path of a self-signed certificate with its key, for loopback."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "vendor")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     signed = (
         x509.CertificateBuilder()
@@ -403,8 +455,8 @@ def certificate(tmp_path_factory):
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([address]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -462,14 +514,14 @@ def test_a_json_list_names_files_relative_to_it(vendor, time):
 
     assert index == (
         Listed("b/two.txt", None, 3),
-        Listed("my list.json", hashlib.sha256(text).hexdigest(), len(text)),
+        Listed("my list.json", digest_of(text), len(text)),
         Listed("one.txt", None, None),
     )
 
 
 def test_a_checksum_list_may_be_named_itself(vendor, time):
     """And what it says about itself is out of date by nature."""
-    digest = "ab" * 32
+    digest = Digest("ab" * 32)
     text = f"{digest}  one.txt\n{digest}  v1-SHA256SUMS\n".encode()
     vendor.answer = serving({"feed/v1-SHA256SUMS": text})
 
@@ -477,7 +529,7 @@ def test_a_checksum_list_may_be_named_itself(vendor, time):
 
     assert index == (
         Listed("one.txt", digest, None),
-        Listed("v1-SHA256SUMS", hashlib.sha256(text).hexdigest(), len(text)),
+        Listed("v1-SHA256SUMS", digest_of(text), len(text)),
     )
 
 
@@ -487,7 +539,7 @@ def test_a_list_that_is_not_there_is_not_guessed(vendor, time):
         reading(vendor.url + "SHA256SUMS", time).index()
 
 
-def test_a_directory_that_is_not_there_says_so(vendor, upstream):
+def test_a_directory_that_is_not_there_says_so(upstream):
     """The commonest mistake in a configuration."""
     with pytest.raises(Unavailable, match="is not there") as caught:
         upstream.index()

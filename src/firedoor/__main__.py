@@ -1,0 +1,5 @@
+"""``python -m firedoor``."""
+
+from firedoor.cli import main
+
+main()

@@ -1,0 +1,156 @@
+"""What a command needs first: the configuration, where the data lies, and who is asking."""
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from firedoor.adapters.store.gate import GateReader
+from firedoor.adapters.store.judge import JudgeReader
+from firedoor.config import Config, load
+from firedoor.console.model import ReleaseView
+from firedoor.core.errors import BadConfig, BadInput, NotFound
+from firedoor.wire.files import Files
+from firedoor.wire.views import Views
+
+PLACES: Final = (Path("firedoor.toml"), Path("/etc/firedoor/firedoor.toml"))
+"""Where a configuration is looked for when none is named, in this order."""
+
+SHORTEST_PREFIX: Final = 6
+"""Digits of a release id that a person has to type at least."""
+
+_ID_DIGITS: Final = 64
+_HEX: Final = frozenset("0123456789abcdef")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="PATH",
+        envvar="FIREDOOR_CONFIG",
+        show_default=False,
+        help="Configuration file; else ./firedoor.toml, else /etc/firedoor/firedoor.toml.",
+    ),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        show_default=False,
+        help="Data directory, instead of the one in the configuration.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+ReleaseArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RELEASE",
+        help=f"Release id, or a unique beginning of {SHORTEST_PREFIX} or more digits.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One installation of Firedoor, as its files show it.
+
+    Attributes:
+        config: What was configured.
+        files: Where everything lies.
+    """
+
+    config: Config
+    files: Files
+
+    def views(self) -> Views:
+        """What has been decided, read from the stores."""
+        return Views(self.config, self.files)
+
+    @contextmanager
+    def judge(self) -> Iterator[JudgeReader]:
+        """The judge's store. Raises Unavailable while the judge has never run."""
+        reader = JudgeReader(self.files.data)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+    @contextmanager
+    def gate(self) -> Iterator[GateReader]:
+        """The gate's store. Raises Unavailable while the gate has never run."""
+        reader = GateReader(self.files.data)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+
+def here(config: Path | None, data: Path | None) -> Place:
+    """The installation that the options, or the usual places, name.
+
+    Raises:
+        BadConfig: There is no configuration, or it says something it may not.
+    """
+    loaded = load(find(config), data=data)
+    return Place(loaded, Files(loaded.data))
+
+
+def find(config: Path | None) -> Path:
+    """The configuration file that holds.
+
+    Raises:
+        BadConfig: None was named, and there is none in the usual places.
+    """
+    if config is not None:
+        return config
+    found = next((path for path in PLACES if path.exists()), None)
+    if found is None:
+        looked = " nor ".join(str(path) for path in PLACES)
+        raise BadConfig(
+            f"there is no configuration: neither {looked}",
+            hint="firedoor init writes one; --config PATH names another",
+        )
+    return found
+
+
+def release_of(views: Views, prefix: str) -> ReleaseView:
+    """The one release whose id begins with ``prefix``.
+
+    Raises:
+        BadInput: It is no beginning of an id, or of more than one.
+        NotFound: No release begins so.
+    """
+    digits = prefix.lower()
+    if not _HEX.issuperset(digits) or not SHORTEST_PREFIX <= len(digits) <= _ID_DIGITS:
+        raise BadInput(
+            f"{prefix[:80]!r} is no release id",
+            hint=f"give {SHORTEST_PREFIX} to {_ID_DIGITS} hexadecimal digits of it, "
+            "as firedoor release list shows them",
+        )
+    found = views.match(digits)
+    if len(found) > 1:
+        raise BadInput(f"more than one release begins with {digits}", hint="give more digits")
+    view = views.release(found[0]) if found else None
+    if view is None:
+        raise NotFound(
+            f"no release begins with {digits}", hint="firedoor release list shows them all"
+        )
+    return view
+
+
+def login_user() -> str:
+    """Who is asking, unless they say otherwise: the login user, also behind sudo.
+
+    Raises:
+        BadInput: The system does not know.
+    """
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        raise BadInput("the system does not know your name", hint="--by NAME") from None

@@ -1,0 +1,152 @@
+"""Printing: tables on a terminal, plain and stable text elsewhere; data to stdout, talk to stderr.
+
+Away from a terminal a table is lines of tab-separated cells under one line of headings, whatever
+the width of the window was. Text of others (names, notes, paths) may hold what a terminal would
+obey, so everything goes through ``plain``.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from firedoor.console.api import ReleaseReply
+from firedoor.console.model import ReleaseView
+
+SHORT_ID: Final = 12
+"""Digits of a release id that a table shows."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(value: object) -> str:
+    """Text that a terminal prints and does not obey."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", "" if value is None else str(value))
+
+
+def line(text: str = "") -> None:
+    """Print one line of data."""
+    print(plain(text))
+
+
+def say(text: str) -> None:
+    """Tell the person something; it is no data."""
+    print(plain(text), file=sys.stderr)
+
+
+def complain(message: str, hint: str) -> None:
+    """Print an error and what to do about it. A message of several lines stays one."""
+    first, *rest = message.split("\n")
+    say(f"error: {_phrase(first)}")
+    for row in rest:
+        say(row)
+    if hint:
+        say(f"hint: {_phrase(hint)}")
+
+
+def document(value: object) -> None:
+    """Print one JSON document, on one line."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under headings. Numbers stand right on a terminal."""
+    cells = [[plain(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in [list(headings), *cells]:
+            print("\t".join(row))
+        return
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column, heading in enumerate(headings):
+        numeric = cells and all(_is_number(row[column]) for row in cells)
+        drawn.add_column(
+            Text(heading, style="bold"),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=bool(numeric),
+        )
+    for row in cells:
+        drawn.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False).print(drawn)
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print names and values, one pair a line."""
+    known = [(name, plain(value)) for name, value in pairs]
+    if not sys.stdout.isatty():
+        for name, value in known:
+            print(f"{name}\t{value}")
+        return
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    drawn.add_column(style="bold", no_wrap=True)
+    drawn.add_column(overflow="fold")
+    for name, value in known:
+        drawn.add_row(Text(name), Text(value))
+    Console(highlight=False).print(drawn)
+
+
+def heading(text: str) -> None:
+    """Print a heading between parts of one answer."""
+    print()
+    Console(highlight=False).print(Text(plain(text), style="bold"), soft_wrap=True)
+
+
+def when(ms: int | None) -> str:
+    """A wall-clock time as RFC 3339 in UTC, to the second."""
+    return "never" if not ms else f"{moment(ms, 'seconds')}"
+
+
+def moment(ms: int, precision: str = "milliseconds") -> str:
+    """A wall-clock time as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec=precision)[:-6] + "Z"
+
+
+def short(release: str | None) -> str:
+    """A release id as tables show it."""
+    return "-" if not release else release[:SHORT_ID]
+
+
+def share(value: float) -> str:
+    """A share as a percentage."""
+    return f"{100 * value:.3g} %"
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    amount, units = float(count), ["B", "KiB", "MiB", "GiB"]
+    while amount >= 1024 and units[1:]:  # noqa: PLR2004 - the step of the units
+        amount, units = amount / 1024, units[1:]
+    return f"{amount:.3g} {units[0]}" if units[0] != "B" else f"{count} B"
+
+
+def span(seconds: float) -> str:
+    """A length of time for people."""
+    for worth, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * worth:
+            return f"{seconds / worth:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def reply(view: ReleaseView) -> ReleaseReply:
+    """A release as the API answers it: its time also as RFC 3339."""
+    fields = {name: getattr(view, name) for name in ReleaseView.__struct_fields__}
+    return ReleaseReply(created=moment(view.created_ms), **fields)
+
+
+def _phrase(text: str) -> str:
+    """A message in the house's form: no capital unless it is a name's, no full stop."""
+    text = text.strip()
+    if text.endswith(".") and not text.endswith(".."):
+        text = text[:-1]
+    # "Invalid value" begins a sentence; "TOML", "I/O" and "'Amira'" are names.
+    return text[0].lower() + text[1:] if re.match(r"[A-Z][a-z]", text) else text
+
+
+def _is_number(cell: str) -> bool:
+    return re.fullmatch(r"[-+]?[0-9][0-9.,e+-]*( %| B| [KMG]iB)?|-", cell) is not None

@@ -1,0 +1,108 @@
+"""``firedoor up`` and ``firedoor serve``: the roles, together or one by one."""
+
+import logging
+import signal
+import socket
+import sys
+import threading
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from firedoor.config import Config, load
+from firedoor.core.errors import BadConfig
+from firedoor.wire import roles, supervisor
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="Configuration file.", envvar="FIREDOOR_CONFIG")
+]
+DataOption = Annotated[Path | None, typer.Option("--data", help="Data directory.")]
+
+
+class Role(StrEnum):
+    """What one process can be."""
+
+    GATE = "gate"
+    INTAKE = "intake"
+    JUDGE = "judge"
+    CONSOLE = "console"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command("up")(up)
+    app.command("serve")(serve)
+
+
+def up(config: ConfigOption = None, data: DataOption = None) -> None:
+    """Run everything in one process tree: gate, intake, judge and console.
+
+    Example: firedoor up --config firedoor.toml
+    """
+    path, loaded = _load(config, data)
+    log_to_stderr()
+    held = supervisor.sockets(loaded)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+    def ready() -> None:
+        for role, sock in held.items():
+            typer.echo(f"{role}: http://{address_of(sock)}", err=True)
+
+    supervisor.up(path, loaded, held, stop=stop, on_ready=ready)
+
+
+def serve(
+    role: Annotated[Role, typer.Argument(help="Which role this process has.")],
+    config: ConfigOption = None,
+    data: DataOption = None,
+    fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    parent: Annotated[int, typer.Option(hidden=True)] = 0,
+) -> None:
+    """Run one role in this process.
+
+    Example: firedoor serve gate --config firedoor.toml
+    """
+    _, loaded = _load(config, data)
+    log_to_stderr()
+    listener = None
+    if role is not Role.JUDGE:
+        if fd is None:
+            listener = supervisor.sockets(loaded, only=role.value)[role.value]
+        else:
+            listener = socket.socket(fileno=fd)
+    roles.run(role.value, loaded, listener, parent)
+
+
+def address_of(sock: socket.socket) -> str:
+    """Host and port of a listening socket, as a URL has them."""
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def log_to_stderr() -> None:
+    """One line an event, key=value, to stderr; JSON where nobody watches."""
+    watched = sys.stderr.isatty()
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if watched else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _load(path: Path | None, data: Path | None) -> tuple[Path, Config]:
+    found = path or Path("firedoor.toml")
+    if not found.exists():
+        raise BadConfig(f"no configuration at {found}", hint="firedoor init writes one")
+    return found.absolute(), load(found, data=data)

@@ -1,0 +1,1 @@
+"""The gate: machines read content here, over HTTP. The hot path."""

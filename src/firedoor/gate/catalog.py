@@ -1,0 +1,110 @@
+"""The catalogue: manifests of the releases that are served now, and who got how much of them."""
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from firedoor.core.release import FileEntry
+
+_HEAD = "<!DOCTYPE html>\n<title>{title}</title>\n<h1>{title}</h1>\n<pre>\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One boarding's content.
+
+    Attributes:
+        number: Boarding number.
+        release: Release id.
+        manifest: Path -> file.
+        payload: Paths whose delivery counts as an install: what changed, without the index.
+    """
+
+    number: int
+    release: str
+    manifest: Mapping[str, FileEntry]
+    payload: frozenset[str] = frozenset()
+
+    def listing(self, folder: str) -> bytes | None:
+        """An index page of a folder ("" or ending in a slash), or None if there is no such one.
+
+        The format is what mirroring clients read: one link a line, folders with a slash.
+        """
+        names: set[str] = set()
+        for path in self.manifest:
+            if path.startswith(folder):
+                name, slash, _ = path[len(folder) :].partition("/")
+                names.add(name + slash)
+        if not names:
+            return None
+        title = html.escape(f"Index of /{folder}")
+        links = ['<a href="../">../</a>'] if folder else []
+        links += [
+            f'<a href="{html.escape(_quote(name))}">{html.escape(name)}</a>'
+            for name in sorted(names)
+        ]
+        return (_HEAD.format(title=title) + "\n".join(links) + "\n</pre>\n").encode()
+
+
+def payload_of(
+    manifest: Mapping[str, FileEntry], previous: Mapping[str, FileEntry], listing: str
+) -> frozenset[str]:
+    """Paths that are new or changed against ``previous``; the index alone only if nothing else."""
+    changed = {path for path, entry in manifest.items() if previous.get(path) != entry}
+    return frozenset(changed - {listing} or changed)
+
+
+@dataclass(slots=True)
+class Installs:
+    """Counts the bytes handed to machines in flight, until a changed file is complete."""
+
+    _parts: dict[tuple[int, int], dict[str, list[tuple[int, int]]]] = field(default_factory=dict)
+    _done: set[tuple[int, int]] = field(default_factory=set)
+    _fresh: list[tuple[int, int]] = field(default_factory=list)
+
+    def is_done(self, number: int, machine: int) -> bool:
+        """Say whether the machine is known to have installed already."""
+        return (number, machine) in self._done
+
+    def restore(self, number: int, machine: int) -> None:
+        """Remember an install that is on record."""
+        self._done.add((number, machine))
+
+    def deliver(
+        self, number: int, machine: int, path: str, *, size: int, start: int, end: int
+    ) -> None:
+        """Note that bytes ``start`` to ``end`` (exclusive) of a changed file were handed over."""
+        key = (number, machine)
+        if key in self._done:
+            return
+        parts = self._parts.setdefault(key, {})
+        parts[path] = _merged([*parts.get(path, []), (start, end)])
+        if parts[path] == [(0, size)]:
+            del self._parts[key]
+            self._done.add(key)
+            self._fresh.append(key)
+
+    def drain(self) -> list[tuple[int, int]]:
+        """(boarding number, machine) that became complete since the last call."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    def keep(self, numbers: set[int]) -> None:
+        """Forget boardings that are no longer in flight."""
+        self._parts = {key: parts for key, parts in self._parts.items() if key[0] in numbers}
+        self._done = {key for key in self._done if key[0] in numbers}
+
+
+def _merged(parts: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(parts):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _quote(name: str) -> str:
+    # A file may be called "?" or "#"; a link may not hold them bare.
+    return name.replace("%", "%25").replace("?", "%3F").replace("#", "%23")

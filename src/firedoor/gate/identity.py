@@ -1,0 +1,75 @@
+"""Who is asking: a machine's read token by Basic authentication or in the path.
+
+Per-machine state is keyed on nothing else: machines behind one NAT share their address and
+their User-Agent (clients.md, fact 10).
+"""
+
+import base64
+import binascii
+
+from firedoor.ports import Register
+
+_READ = "read"
+_REMEMBERED = 100_000
+
+
+class Doorbell:
+    """Tells machines apart. Remembers recent credentials until the register changes."""
+
+    def __init__(self, register: Register, order: tuple[str, ...]) -> None:
+        """Accept the ways of identifying in ``order`` (``[gate].identify``)."""
+        self._register = register
+        self._basic = "basic" in order
+        self._path = "path" in order
+        self.anonymous = "address" in order
+        self._version = register.version()
+        self._known: dict[bytes | str, int] = {}
+
+    def changed(self) -> bool:
+        """Forget everybody if the register has changed; say whether it has."""
+        version = self._register.version()
+        if version == self._version:
+            return False
+        self._version = version
+        self._known.clear()
+        return True
+
+    def by_header(self, authorization: bytes) -> int:
+        """Register number behind an ``Authorization`` header, 0 for nobody."""
+        number = self._known.get(authorization)
+        if number is None:
+            number = self._basic_number(authorization) if self._basic else 0
+            self._remember(authorization, number)
+        return number
+
+    def by_token(self, token: str) -> int:
+        """Register number behind a token in the path, 0 for nobody."""
+        number = self._known.get(token)
+        if number is None:
+            number = self._number(token, "") if self._path else 0
+            self._remember(token, number)
+        return number
+
+    def _remember(self, key: bytes | str, number: int) -> None:
+        # Only who is known: a stranger must not be able to fill the memory.
+        if number:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[key] = number
+
+    def _basic_number(self, authorization: bytes) -> int:
+        scheme, _, credentials = authorization.partition(b" ")
+        if scheme.lower() != b"basic":
+            return 0
+        try:
+            text = base64.b64decode(credentials.strip(), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return 0
+        name, colon, token = text.partition(":")
+        return self._number(token, name) if colon and name else 0
+
+    def _number(self, token: str, name: str) -> int:
+        identity = self._register.identify(token, _READ)
+        if identity is None or identity.machine is None:
+            return 0
+        return identity.machine if name in ("", identity.name) else 0

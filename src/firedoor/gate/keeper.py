@@ -1,0 +1,329 @@
+"""The keeper: follows the board, admits sessions, and writes once a bucket what was heard.
+
+It never decides about a door. When the judge's board or lease does not come, or nothing can be
+written, it goes on serving every machine what it had, and admits nobody new.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from firedoor.config import ChannelConfig
+from firedoor.core.board import Board, ChannelBoard
+from firedoor.core.errors import Unavailable
+from firedoor.core.release import FileEntry
+from firedoor.gate.catalog import Installs, Served, payload_of
+from firedoor.gate.committer import Committer, PlaceStore
+from firedoor.ports import Clock, Instant, Pulse
+from firedoor.services.admission import Admission
+from firedoor.services.places import Cut, Installed, Place
+from firedoor.services.records import Bucket, StoredRelease
+from firedoor.services.roster import Roster
+
+LEASE_BUCKETS = 3
+_LOOK_EVERY_S = 0.05
+_log = structlog.get_logger()
+
+
+class BoardSource(Protocol):
+    """The judge's store, as the gate reads it. Raises Unavailable while there is none."""
+
+    def version(self) -> int:
+        """Changes whenever the judge has written."""
+        ...
+
+    def board(self) -> Board:
+        """The newest board."""
+        ...
+
+    def last_tick(self) -> tuple[str, int, int] | None:
+        """(boot, monotonic ms, wall ms) of the judge's last tick."""
+        ...
+
+    def release(self, release: str) -> StoredRelease | None:
+        """A release, or None."""
+        ...
+
+    def manifest(self, release: str) -> dict[str, FileEntry]:
+        """Its manifest."""
+        ...
+
+
+class BucketStore(PlaceStore, Protocol):
+    """Where the gate writes."""
+
+    def flush(self, bucket: Bucket, at: Instant) -> None:
+        """One bucket, all or nothing. Raises Unavailable."""
+        ...
+
+
+@dataclass(slots=True)
+class Channel:
+    """One channel as the gate serves it."""
+
+    config: ChannelConfig
+    admission: Admission
+    board: ChannelBoard
+    catalog: dict[int, Served] = field(default_factory=dict)
+    installs: Installs = field(default_factory=Installs)
+    pending: dict[int, asyncio.Future[None]] = field(default_factory=dict)
+    cuts: list[Cut] = field(default_factory=list)
+
+
+class Keeper:
+    """The gate's state and its two loops."""
+
+    def __init__(
+        self,
+        channels: Mapping[str, Channel],
+        roster: Roster,
+        *,
+        store: BucketStore,
+        source: BoardSource,
+        pulses: Callable[[int], Sequence[Pulse]],
+        places: Callable[[str, int], Sequence[Place]],
+        clock: Clock,
+        bucket_ms: int,
+    ) -> None:
+        """Nothing is served before ``start``.
+
+        Args:
+            channels: By name.
+            roster: Habits of all machines.
+            store: Where places and buckets go.
+            source: Where the board comes from.
+            pulses: Machines whose heartbeats began or ceased, after a number of change.
+            places: What is on record of (channel, boarding number); asked once, at the start.
+            clock: For records.
+            bucket_ms: Interval of the flushes, ms.
+        """
+        self.channels = channels
+        self.ready = False
+        self._roster = roster
+        self._store = store
+        self._source = source
+        self._pulses = pulses
+        self._pulse = 0
+        self._places = places
+        self._clock = clock
+        self._bucket_ms = bucket_ms
+        self._run = secrets.token_hex(8)
+        self._committer = Committer(store, clock)
+        self._seen = -1
+        self._version = 0
+        self._lease_until = -1
+        self._kept: Bucket | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self.on_look: Callable[[], None] = lambda: None
+
+    async def start(self) -> None:
+        """Read the board once and begin to follow it."""
+        await self._look()
+        for name, channel in self.channels.items():
+            for number in channel.admission.candidates():
+                channel.admission.resume(self._places(name, number), self._now())
+        self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._flush_loop())]
+
+    async def stop(self) -> None:
+        """Write the last bucket, marked final, and end."""
+        self._stopping = True
+        self._wake.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._flush(final=True)
+        await self._committer.close()
+
+    async def number_for(self, channel: Channel, machine: int, *, admit: bool) -> int:
+        """Boarding number that answers this request of a machine.
+
+        Args:
+            channel: The channel asked.
+            machine: Register number.
+            admit: The request may begin a session (a GET); a HEAD never admits.
+
+        Returns:
+            The number, or 0 when nothing can be served.
+        """
+        admission = channel.admission
+        pending = channel.pending.get(machine)
+        if pending is not None:
+            # An answer on a second connection must not overtake the record of the first.
+            await asyncio.wait([pending])
+        now = self._now()
+        number = admission.current(machine, now)
+        if number:
+            admission.touch(machine, now)
+            return number
+        if not admit:
+            return admission.peek(machine)
+        return await self._begin(channel, machine, now)
+
+    def deliver(
+        self, channel: Channel, machine: int, number: int, path: str, size: int
+    ) -> Callable[[int, int], None] | None:
+        """Callback that counts delivered bytes, or None where they are no evidence."""
+        served = channel.catalog[number]
+        if path not in served.payload or channel.admission.in_flight(machine) != number:
+            return None
+        installs = channel.installs
+        if installs.is_done(number, machine):
+            return None
+
+        def delivered(start: int, end: int) -> None:
+            installs.deliver(number, machine, path, size=size, start=start, end=end)
+
+        return delivered
+
+    async def _begin(self, channel: Channel, machine: int, now: int) -> int:
+        lease = now <= self._lease_until
+        wall_s = int(time.time())  # noqa: TID251 - a door reads the clock; this is Last-Modified
+        choice, cuts = channel.admission.begin(machine, now, wall_s, lease=lease)
+        channel.cuts.extend(cuts)
+        if not choice.places:
+            return choice.number
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        channel.pending[machine] = done
+        cuts, channel.cuts = channel.cuts, []
+        try:
+            await self._committer.commit(choice.places, cuts)
+        except Unavailable as error:
+            _log.warning("place_not_recorded", channel=channel.config.name, error=str(error))
+            channel.cuts.extend(cuts)
+            for place in choice.places:
+                channel.admission.forget(place)
+            return channel.admission.fallback(machine)
+        finally:
+            del channel.pending[machine]
+            done.set_result(None)
+        for place in choice.places:
+            channel.admission.settle(place)
+        return choice.number
+
+    async def _follow(self) -> None:
+        while not self._stopping:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            if await self._look():
+                self._wake.set()
+
+    async def _look(self) -> bool:
+        """Take over what the judge wrote; say whether the board changed."""
+        self.on_look()
+        now = self._now()
+        for channel in self.channels.values():
+            channel.cuts.extend(channel.admission.expire(now))
+        try:
+            seen = self._source.version()
+            if seen == self._seen:
+                return False
+            board, tick = self._source.board(), self._source.last_tick()
+            self._renew_lease(tick)
+            changed = board.version != self._version
+            if changed:
+                for each in board.channels:
+                    if each.name in self.channels:
+                        self._take_over(self.channels[each.name], each, now)
+        except Unavailable as error:
+            _log.warning("board_unreadable", error=str(error))
+            return False
+        self._seen, self._version = seen, board.version
+        self.ready = True
+        return changed
+
+    def _renew_lease(self, tick: tuple[str, int, int] | None) -> None:
+        if tick is not None and tick[0] == self._clock.now().boot:
+            self._lease_until = tick[1] + LEASE_BUCKETS * self._bucket_ms
+
+    def _take_over(self, channel: Channel, board: ChannelBoard, now: int) -> None:
+        # Contents first: the admission may only name what can be served.
+        for number, release in board.releases:
+            if number not in channel.catalog:
+                channel.catalog[number] = self._load(channel, number, release, board)
+        channel.board = board
+        channel.cuts.extend(channel.admission.apply(board, now))
+        channel.installs.keep({lane.candidate for lane in board.lanes})
+        revoked = {number for lane in board.lanes for number in lane.revoked}
+        current = {number for number, _ in board.releases}
+        # A session in the middle of an older release finishes there; it lasts a minute at most.
+        kept = sorted(current | (set(channel.catalog) - revoked))[-8:]
+        channel.catalog = {n: s for n, s in channel.catalog.items() if n in current or n in kept}
+
+    def _load(self, channel: Channel, number: int, release: str, board: ChannelBoard) -> Served:
+        manifest = self._source.manifest(release)
+        stored = self._source.release(release)
+        earlier = max((n for n, _ in board.releases if n < number), default=0)
+        previous = channel.catalog[earlier].manifest if earlier in channel.catalog else {}
+        listing = "" if stored is None else stored.listing
+        return Served(number, release, manifest, payload_of(manifest, previous, listing))
+
+    async def _flush_loop(self) -> None:
+        while not self._stopping:
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._bucket_ms / 1000)
+            except TimeoutError:
+                self._roster.relearn()
+            self._wake.clear()
+            await self._flush(final=False)
+
+    async def _flush(self, *, final: bool) -> None:
+        self._read_pulses()
+        at = self._clock.now()
+        bucket = self._bucket(at, final=final)
+        channels = list(self.channels.values())
+        cuts = [cut for channel in channels for cut in channel.cuts]
+        for channel in channels:
+            channel.cuts = []
+        try:
+            if cuts:
+                await self._committer.commit((), cuts)
+            await self._committer.run(lambda: self._store.flush(bucket, at))
+        except Unavailable as error:
+            # What was heard is lost with this bucket, and the judge sees the gap; the rest waits.
+            _log.warning("bucket_not_written", error=str(error))
+            self._kept = bucket
+            for cut in cuts:
+                self.channels[cut.channel].cuts.append(cut)
+
+    def _bucket(self, at: Instant, *, final: bool) -> Bucket:
+        admissions = [channel.admission for channel in self.channels.values()]
+        kept, self._kept = self._kept, None
+        installed = [
+            Installed(channel.config.name, number, machine)
+            for channel in self.channels.values()
+            for number, machine in channel.installs.drain()
+        ]
+        return Bucket(
+            run=self._run,
+            final=final and kept is None,
+            heard=self._roster.drain_heard(),
+            habits=[
+                *(kept.habits if kept else ()),
+                *self._roster.drain_habits(mono_ms=at.mono_ms, wall_ms=at.wall_ms),
+            ],
+            standings=[
+                *(kept.standings if kept else ()),
+                *(s for admission in admissions for s in admission.drain_standing()),
+            ],
+            installed=[*(kept.installed if kept else ()), *installed],
+            census=[c for admission in admissions for c in admission.census(at.mono_ms)],
+            board=self._version,
+        )
+
+    def _read_pulses(self) -> None:
+        try:
+            for pulse in self._pulses(self._pulse):
+                self._pulse = pulse.changed
+                self._roster.set_beating(pulse.machine, beating=pulse.beating)
+        except Unavailable as error:
+            _log.debug("no_intake_yet", error=str(error))
+
+    @staticmethod
+    def _now() -> int:
+        return time.monotonic_ns() // 1_000_000

@@ -1,0 +1,334 @@
+"""Answering one request, once it is known which file of which release the machine gets.
+
+::
+
+    not GET or HEAD      405
+    If-Match fails       412   the client insists on bytes that we do not have for it
+    it has these bytes   304   If-None-Match, else If-Modified-Since
+    Range                206   one part, if If-Range agrees; 416 if there is no such part
+    otherwise            200
+    no (whole) blob      503   never a 200 that ends early
+
+Whole files go out in one of three ways, the cheapest that tells enough (``tests/bench``):
+
+- up to ``KEEP_BYTES`` from memory, in one message;
+- longer ones by ``http.response.pathsend``: the server reads the file, outside Python;
+- in pieces, one after the other, when somebody has to know how far they went (``delivered``), or
+  the server has no ``pathsend``.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+
+from firedoor.core.errors import Unavailable
+from firedoor.core.release import FileEntry
+from firedoor.core.units import Digest
+from firedoor.gate.asgi import Header, Message, Receive, Scope, Send
+from firedoor.gate.blob import OpenBlob, check_blob
+from firedoor.gate.conditional import NAMES, continues, is_current, is_refused
+from firedoor.gate.problem import send_problem
+from firedoor.gate.ranges import asked_part
+
+__all__ = ["Answerer", "Delivered", "Receive", "Send"]
+
+KEEP_BYTES: Final = 1024 * 1024
+"""Files up to this long are sent from memory; from here on ``pathsend`` is as cheap."""
+
+MEMORY_BYTES: Final = 64 * 1024 * 1024
+"""All files in memory together, by default."""
+
+PIECE_BYTES: Final = 64 * 1024
+"""Bytes handed to the server at a time when a reply goes out in pieces.
+
+The smaller, the closer ``delivered`` follows what the machine has; each piece costs some 25 us.
+"""
+
+RETRY_AFTER_S: Final = 10
+"""When a client should ask again for a file whose blob could not be read."""
+
+Delivered = Callable[[int, int], None]
+"""Called with (start, end): the bytes of the file at [start, end) were handed over."""
+
+_HEADS: Final = 4096
+_ASK_AGAIN: Final = b"private, no-cache"
+_FOR_EVER: Final = b"private, immutable, max-age=31536000"
+_LOG: Final = structlog.get_logger()
+
+
+_Key = tuple[Digest, str, str, int | None, bool]
+"""Digest, media type, release, Last-Modified, immutable name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    """What all replies for one file in one release have in common; built once."""
+
+    etag: bytes
+    last_modified: bytes | None
+    whole: Message
+    current: Message
+    shared: tuple[Header, ...]
+    content: tuple[Header, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """One request that is not answered from memory."""
+
+    receive: Receive
+    send: Send
+    entry: FileEntry
+    path: str
+    heads: _Heads
+    delivered: Delivered | None
+
+
+class Answerer:
+    """Answers requests for files; holds the bytes of small ones in memory, least used out first."""
+
+    def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
+        """Begin with nothing in memory.
+
+        Args:
+            memory_bytes: How much the files in memory may take together, >= 0.
+        """
+        self._memory_bytes = memory_bytes
+        self._kept: OrderedDict[Digest, Message] = OrderedDict()
+        self._kept_bytes = 0
+        self._heads: dict[_Key, _Heads] = {}
+
+    async def answer(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        method: str,
+        headers: Iterable[Header],
+        entry: FileEntry,
+        path: str,
+        release: str,
+        last_modified: int | None,
+        immutable_name: bool,
+        delivered: Delivered | None = None,
+    ) -> None:
+        """Answer one request with one file.
+
+        Args:
+            scope: Of the request; asked for the server's extensions.
+            receive: Of the request; read only while a reply goes out in pieces.
+            send: Of the request.
+            method: Of the request: anything.
+            headers: Of the request, names in lower case.
+            entry: The file, as the release's manifest has it.
+            path: Where its blob lies.
+            release: Id of the release, told to the client.
+            last_modified: When this release was assigned, Unix seconds, strictly rising over the
+                releases of a channel. None: no date is sent and none is honoured.
+            immutable_name: The URL names these bytes for ever (by-hash, pool), so caches may too.
+            delivered: Told, in order and as it happens, which bytes were handed over. That is
+                what the server took before the client went away: what was still on the way then
+                (half a megabyte at most with ``adapters.server``) may not have arrived. An empty
+                file that was sent is ``(0, 0)``; HEAD, 304 and errors tell nothing.
+        """
+        key = (entry.sha256, entry.type, release, last_modified, immutable_name)
+        heads = self._heads.get(key) or self._heads_of(key, entry.size)
+        asked: dict[bytes, bytes] | None = None
+        for name, value in headers:
+            if name in NAMES:
+                asked = asked or {}
+                asked[name] = asked[name] + b", " + value if name in asked else value
+
+        if method == "GET" and asked is None:
+            kept = self._kept.get(entry.sha256)
+            if kept is not None and (delivered is None or entry.size <= PIECE_BYTES):
+                self._kept.move_to_end(entry.sha256)
+                await send(heads.whole)
+                await send(kept)
+                if delivered is not None:
+                    delivered(0, entry.size)
+                return
+        elif method not in {"GET", "HEAD"}:
+            allowed = [(b"allow", b"GET, HEAD")]
+            await send_problem(send, HTTPStatus.METHOD_NOT_ALLOWED, headers=allowed)
+            return
+        exchange = _Exchange(receive, send, entry, path, heads, delivered)
+        try:
+            if asked is not None and await _answered_by_condition(exchange, asked):
+                return
+            if method == "HEAD":
+                check_blob(path, entry.size)
+                await _send_head(send, heads.whole)
+                return
+            part = _asked_part(exchange, asked) if asked is not None else None
+            if part is None:
+                pathsend = "http.response.pathsend" in scope.get("extensions", ())
+                await self._send_whole(exchange, pathsend=pathsend)
+            else:
+                await _send_part(exchange, part)
+        except Unavailable as error:
+            _LOG.error("blob-unavailable", digest=entry.sha256, reason=str(error))
+            later = [(b"retry-after", b"%d" % RETRY_AFTER_S)]
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+            await send_problem(send, status, headers=later, head=method == "HEAD")
+
+    async def _send_whole(self, exchange: _Exchange, *, pathsend: bool) -> None:
+        send, entry, delivered = exchange.send, exchange.entry, exchange.delivered
+        if entry.size <= (KEEP_BYTES if delivered is None else PIECE_BYTES):
+            message = await self._keep(entry, exchange.path)
+            await send(exchange.heads.whole)
+            await send(message)
+            if delivered is not None:
+                delivered(0, entry.size)
+        elif delivered is None and pathsend:
+            check_blob(exchange.path, entry.size)
+            await send(exchange.heads.whole)
+            await send({"type": "http.response.pathsend", "path": exchange.path})
+        else:
+            await _send_pieces(exchange, exchange.heads.whole, range(entry.size))
+
+    async def _keep(self, entry: FileEntry, path: str) -> Message:
+        """Bring a small file into memory; return the message that sends it."""
+        with OpenBlob(path, entry.size) as blob:
+            body = await blob.read(range(entry.size))
+        message = {"type": "http.response.body", "body": body}
+        if entry.sha256 not in self._kept and entry.size <= self._memory_bytes:
+            while self._kept_bytes + entry.size > self._memory_bytes:
+                _, oldest = self._kept.popitem(last=False)
+                self._kept_bytes -= len(oldest["body"])
+            self._kept[entry.sha256] = message
+            self._kept_bytes += entry.size
+        return message
+
+    def _heads_of(self, key: _Key, size: int) -> _Heads:
+        if len(self._heads) >= _HEADS:
+            self._heads.clear()
+        heads = self._heads[key] = _build_heads(key, size)
+        return heads
+
+
+def _build_heads(key: _Key, size: int) -> _Heads:
+    digest, media, release, assigned, immutable_name = key
+    etag = b'"%b"' % digest.encode()
+    last_modified = None if assigned is None else formatdate(assigned, usegmt=True).encode()
+    shared: tuple[Header, ...] = (
+        (b"etag", etag),
+        (b"cache-control", _FOR_EVER if immutable_name else _ASK_AGAIN),
+        (b"vary", b"Authorization"),
+        (b"firedoor-release", release.encode()),
+        *(((b"last-modified", last_modified),) if last_modified else ()),
+    )
+    content: tuple[Header, ...] = (
+        (b"content-type", (media or "application/octet-stream").encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"accept-ranges", b"bytes"),
+    )
+    length: Header = (b"content-length", b"%d" % size)
+    return _Heads(
+        etag=etag,
+        last_modified=last_modified,
+        whole=_start(HTTPStatus.OK, (length, *content, *shared)),
+        current=_start(HTTPStatus.NOT_MODIFIED, shared),
+        shared=shared,
+        content=content,
+    )
+
+
+async def _answered_by_condition(exchange: _Exchange, asked: Mapping[bytes, bytes]) -> bool:
+    """Answer 412 or 304 if a condition says so. Source of the order: RFC 9110, 13.2.2."""
+    heads = exchange.heads
+    if is_refused(asked, heads.etag):
+        length: Header = (b"content-length", b"0")
+        await _send_head(
+            exchange.send, _start(HTTPStatus.PRECONDITION_FAILED, (length, *heads.shared))
+        )
+        return True
+    if is_current(asked, heads.etag, heads.last_modified):
+        await _send_head(exchange.send, heads.current)
+        return True
+    return False
+
+
+def _asked_part(exchange: _Exchange, asked: Mapping[bytes, bytes]) -> range | None:
+    """The part to send (empty: there is none such), or None to send the whole file."""
+    header = asked.get(b"range")
+    if header is None or not continues(asked, exchange.heads.etag, exchange.heads.last_modified):
+        return None
+    return asked_part(header, exchange.entry.size)
+
+
+async def _send_part(exchange: _Exchange, part: range) -> None:
+    heads, size = exchange.heads, exchange.entry.size
+    if not part:
+        headers: tuple[Header, ...] = (
+            (b"content-length", b"0"),
+            (b"content-range", b"bytes */%d" % size),
+            *heads.shared,
+        )
+        await _send_head(exchange.send, _start(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers))
+        return
+    headers = (
+        (b"content-length", b"%d" % len(part)),
+        (b"content-range", b"bytes %d-%d/%d" % (part.start, part.stop - 1, size)),
+        *heads.content,
+        *heads.shared,
+    )
+    await _send_pieces(exchange, _start(HTTPStatus.PARTIAL_CONTENT, headers), part)
+
+
+async def _send_pieces(exchange: _Exchange, start: Message, part: range) -> None:
+    """Send ``start`` and the bytes of ``part`` (not empty), piece by piece.
+
+    Stops when the client has gone. Where the disk fails on the way it stops too: the server sees
+    that Content-Length was not met and breaks the connection, so the client knows.
+
+    Raises:
+        Unavailable: The blob cannot be read; nothing was sent.
+    """
+    send, delivered = exchange.send, exchange.delivered
+    with OpenBlob(exchange.path, exchange.entry.size) as blob:
+        body = await blob.read(part[:PIECE_BYTES])
+        await send(start)
+        # A server's `send` need not fail when nobody listens any more, so somebody has to watch.
+        gone = asyncio.ensure_future(_disconnect(exchange.receive))
+        try:
+            for at in range(part.start, part.stop, PIECE_BYTES):
+                piece = range(at, min(at + PIECE_BYTES, part.stop))
+                if at > part.start:
+                    body = await blob.read(piece)
+                more = piece.stop < part.stop
+                await send({"type": "http.response.body", "body": body, "more_body": more})
+                # Granian reports the end of a complete reply as a disconnect too, but only after
+                # `send` has returned: one that is known by now cut the reply short.
+                if gone.done():
+                    return
+                if delivered is not None:
+                    delivered(piece.start, piece.stop)
+        except Unavailable as error:
+            _LOG.error("reply-cut", digest=exchange.entry.sha256, reason=str(error))
+        except OSError:
+            return  # ASGI 2.4: `send` raises it when the client has gone
+        finally:
+            gone.cancel()
+
+
+async def _disconnect(receive: Receive) -> None:
+    """Wait until the client has gone; what it sends with a GET is read and dropped."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _send_head(send: Send, start: Message) -> None:
+    await send(start)
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _start(status: HTTPStatus, headers: Sequence[Header]) -> Message:
+    return {"type": "http.response.start", "status": status.value, "headers": list(headers)}

@@ -1,0 +1,60 @@
+"""The alert hook: a door that is held or shut at a site without staff must not be invisible."""
+
+import subprocess
+from collections.abc import Callable, Mapping
+
+import msgspec
+import structlog
+import urllib3
+
+from firedoor.config.model import AlertConfig
+
+_SECONDS = 10.0
+_log = structlog.get_logger()
+
+Alert = Callable[[Mapping[str, object]], None]
+
+
+def hook(config: AlertConfig) -> Alert:
+    """What is called with an alert: a webhook (POST, JSON), a command (JSON on its input), or
+    only a line in the log. A hook that fails is logged; nothing waits for it twice.
+    """
+    if config.webhook is not None:
+        return _webhook(config.webhook)
+    if config.command is not None:
+        return _command(config.command)
+    return lambda alert: _log.warning("alert", **alert)
+
+
+def _webhook(url: str) -> Alert:
+    pool = urllib3.PoolManager(timeout=_SECONDS, retries=urllib3.Retry(3, backoff_factor=0.5))
+
+    def post(alert: Mapping[str, object]) -> None:
+        try:
+            reply = pool.request(
+                "POST",
+                url,
+                body=msgspec.json.encode(alert),
+                headers={"Content-Type": "application/json"},
+            )
+        except urllib3.exceptions.HTTPError as error:
+            # The address may hold a secret: its class says enough.
+            _log.error("alert_not_delivered", hook="webhook", error=type(error).__name__)
+            return
+        if reply.status >= 400:  # noqa: PLR2004 - HTTP's own border
+            _log.error("alert_not_delivered", hook="webhook", status=reply.status)
+
+    return post
+
+
+def _command(argv: tuple[str, ...]) -> Alert:
+    def run(alert: Mapping[str, object]) -> None:
+        try:
+            # The operator's own command from their own configuration, without a shell.
+            subprocess.run(  # noqa: S603
+                argv, input=msgspec.json.encode(alert), timeout=_SECONDS, check=True
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            _log.error("alert_not_delivered", hook="command", error=type(error).__name__)
+
+    return run

@@ -1,0 +1,217 @@
+"""The judge's process: orders, snapshots and ticks, each in one durable step."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from firedoor.config import Config
+from firedoor.core.board import Board
+from firedoor.core.door import Hold, Reason, State
+from firedoor.core.errors import Unavailable
+from firedoor.core.ledger.chain import Head
+from firedoor.core.ledger.entry import leaf_hash
+from firedoor.ports import Clock, SignalSource
+from firedoor.services.judging import Judge, Pace
+from firedoor.services.ledger import LedgerWriter, Sign
+from firedoor.services.orders import Answer, Order, Orders
+from firedoor.services.records import GateRecords, JudgeRecords
+from firedoor.services.train import Train
+from firedoor.wire.alerts import Alert
+from firedoor.wire.files import Files
+from firedoor.wire.head import keep_head, read_head
+from firedoor.wire.mirroring import Mirror, Result
+
+_LOOK_EVERY_S = 0.05
+_RETRY_S = 1.0
+_log = structlog.get_logger()
+
+
+class OrderSource(Protocol):
+    """Where orders come from. Raises Unavailable."""
+
+    def version(self) -> int:
+        """Changes whenever an order has come."""
+        ...
+
+    def after(self, number: int) -> list[tuple[int, Order]]:
+        """Orders above a number, oldest first."""
+        ...
+
+
+class Court:
+    """Judge, train and orders around one store."""
+
+    def __init__(
+        self,
+        config: Config,
+        files: Files,
+        *,
+        store: JudgeRecords,
+        gate: GateRecords,
+        signals: SignalSource,
+        orders: OrderSource,
+        mirror: Mirror,
+        sign: Sign,
+        root_key: Callable[[], bytes],
+        alert: Alert,
+        clock: Clock,
+    ) -> None:
+        """Put the parts together; ``run`` reads and writes."""
+        self._config = config
+        self._files = files
+        self._store = store
+        self._gate = gate
+        self._signals = signals
+        self._inbox = orders
+        self._mirror = mirror
+        self._sign = sign
+        self._root_key = root_key
+        self._alert = alert
+        self._clock = clock
+        self._waiting: list[Result] = []
+        self._inbox_seen = -1
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set. A store that fails is tried again; nothing is admitted
+        meanwhile, because the leases run out.
+        """
+        while not stop.is_set():
+            try:
+                self._sit(stop)
+            except Unavailable as error:
+                _log.error("judge_cannot_write", error=str(error))
+                stop.wait(_RETRY_S)
+
+    def _sit(self, stop: threading.Event) -> None:
+        self._load()
+        bucket_s = self._config.time.bucket_ms / 1000
+        due = time.monotonic()
+        while not stop.is_set():
+            orders = self._new_orders()
+            self._collect()
+            tick = time.monotonic() >= due
+            if tick:
+                due = max(due + bucket_s, time.monotonic())
+            if tick or orders or self._waiting:
+                self._step(orders, tick=tick)
+                self._send_alerts()
+            stop.wait(min(_LOOK_EVERY_S, max(0.0, due - time.monotonic())))
+
+    def _load(self) -> None:
+        times = self._config.time
+        ledger = LedgerWriter(self._store, self._sign)
+        pace = Pace(times.bucket_ms, times.silence_min_ms, times.settle_ms)
+        self._judge = Judge(self._store, self._gate, self._signals, ledger, pace)
+        self._train = Train(self._judge, self._config, self._root_key)
+        self._orders = Orders(self._judge, self._train, self._config, self._mirror.sync)
+        now = self._clock.now()
+        self._judge.load(self._train.unfinished(), now)
+        kept = read_head(self._files.ledger_head)
+        if kept is not None and kept.size > self._store.last_index() + 1:
+            self._hold_what_was_restored(kept)
+        self._keep_head()
+
+    def _hold_what_was_restored(self, kept: Head) -> None:
+        """The database is older than the head kept beside it: a backup was restored.
+
+        Whom the lost entries exposed is not known any more, so nothing in flight goes on by
+        itself.
+        """
+        now = self._clock.now()
+        with self._store.step():
+            last = self._store.entries(after=self._store.last_index() - 1)
+            since = last[0].entry.time_ms if last else 0
+            note = (
+                f"a restored ledger ends at {self._store.last_index() + 1} of {kept.size} entries; "
+                f"the list of exposed machines is incomplete since {since}"
+            )
+            for flight in list(self._judge.flights.values()):
+                for ring, door in flight.doors.items():
+                    if door.state in (State.WAITING, State.OPENING):
+                        self._judge.apply(flight, ring, Hold(Reason.RESTORED, note=note), now)
+            self._judge.ledger.note("", note, now, alert=True)
+            self._publish_board()
+
+    def _step(self, orders: list[tuple[int, Order]], *, tick: bool) -> None:
+        now = self._clock.now()
+        results, self._waiting = self._waiting, []
+        with self._store.step():
+            answers = [(number, self._orders.obey(order, now)) for number, order in orders]
+            for result in results:
+                self._take_over(result)
+            if tick:
+                self._judge.tick(now, self._store.board().version)
+                self._store.put_tick(now.boot, now.mono_ms, now.wall_ms)
+            for channel in self._config.channels:
+                self._train.advance(channel, now)
+                self._train.consider(channel, now)
+            board = self._publish_board()
+            for number, answer in answers:
+                self._store.put_cursor("request", number)
+                self._store.put_answer(number, answer.status, _with_board(answer, board))
+        # A crash here leaves a head that is older than the ledger, which is no harm.
+        self._keep_head()
+
+    def _take_over(self, result: Result) -> None:
+        now = self._clock.now()
+        if result.snapshot is None:
+            self._train.failed(result.channel, result.error, now)
+        else:
+            self._train.arrived(self._config.channel(result.channel), result.snapshot, now)
+
+    def _publish_board(self) -> Board:
+        board = self._train.board()
+        if board.version != self._store.board().version:
+            self._store.put_board(board)
+        return board
+
+    def _new_orders(self) -> list[tuple[int, Order]]:
+        try:
+            seen = self._inbox.version()
+            if seen == self._inbox_seen:
+                return []
+            orders = self._inbox.after(self._store.cursor("request"))
+        except Unavailable:
+            return []  # No console has run yet: nobody can have asked.
+        self._inbox_seen = seen
+        return orders
+
+    def _collect(self) -> None:
+        while not self._mirror.results.empty():
+            self._waiting.append(self._mirror.results.get())
+
+    def _keep_head(self) -> None:
+        last = self._store.last_index()
+        if last < 0 or last == getattr(self, "_head", -1):
+            return
+        (signed,) = self._store.entries(after=last - 1)
+        keep_head(self._files.ledger_head, Head(last + 1, leaf_hash(signed.entry)))
+        self._head = last
+
+    def _send_alerts(self) -> None:
+        """Call the hook for what it has not been called for: at least once, after a crash twice."""
+        done = self._store.cursor("alerted")
+        entries = self._store.entries(after=done - 1)
+        if not entries:
+            return
+        for signed in entries:
+            entry = signed.entry
+            if entry.body.get("alert"):
+                self._alert({"index": entry.index, "kind": entry.kind, **_alert_body(entry.body)})
+        with self._store.step():
+            self._store.put_cursor("alerted", entries[-1].entry.index + 1)
+
+
+def _alert_body(body: object) -> dict[str, object]:
+    wanted = ("channel", "release", "ring", "to", "reason", "by", "note")
+    plain = msgspec.to_builtins(body)
+    return {key: plain[key] for key in wanted if key in plain}
+
+
+def _with_board(answer: Answer, board: Board) -> str:
+    body = msgspec.json.decode(answer.body)
+    return msgspec.json.encode({**body, "board": board.version}).decode()

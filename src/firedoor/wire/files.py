@@ -1,0 +1,50 @@
+"""Where everything lies in the data directory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Paths below the data directory. ``keys`` and the token are readable by the owner only."""
+
+    data: Path
+
+    @property
+    def blobs(self) -> Path:
+        """Bytes by digest."""
+        return self.data / "blobs"
+
+    @property
+    def register(self) -> Path:
+        """Machines and their tokens."""
+        return self.data / "machines.db"
+
+    @property
+    def signals(self) -> Path:
+        """The intake's database."""
+        return self.data / "intake.db"
+
+    @property
+    def root_key(self) -> Path:
+        """Secret that admission seeds are made from: not in a database, nor in its backup."""
+        return self.data / "keys" / "root.key"
+
+    @property
+    def ledger_key(self) -> Path:
+        """Private key of the ledger; the public one lies beside it."""
+        return self.data / "keys" / "ledger.pem"
+
+    @property
+    def console_token(self) -> Path:
+        """What a person shows to act through the console."""
+        return self.data / "console.token"
+
+    @property
+    def ledger_head(self) -> Path:
+        """The last ledger head, kept apart from the ledger: it shows a restored backup."""
+        return self.data / "ledger.head"
+
+    def lock(self, role: str) -> Path:
+        """Held by the one process that has this role."""
+        return self.data / f"{role}.lock"

@@ -1,0 +1,186 @@
+"""``firedoor up``: all roles in one process tree, and the sockets that outlive them.
+
+The supervisor binds the listening sockets and keeps them; a role that dies is started again
+while its clients wait in the socket's backlog. A restart of a role is a pause, never a refusal.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from firedoor.adapters.server import BACKLOG
+from firedoor.config import Config
+from firedoor.config.values import Listen
+from firedoor.core.errors import Unavailable
+from firedoor.wire.roles import ROLES
+
+_GRACE_S = 8.0
+_FIRST_BACKOFF_S = 0.1
+_LONGEST_BACKOFF_S = 5.0
+_HEALTHY_AFTER_S = 10.0
+_SYSTEMD_FIRST_FD = 3
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Child:
+    process: "subprocess.Popen[bytes]"
+    started: float
+    backoff_s: float = _FIRST_BACKOFF_S
+    due: float = 0.0
+
+
+def bind(listen: Listen, *, search: bool = False) -> socket.socket:
+    """Bind and listen.
+
+    Args:
+        listen: Address and port; port 0 takes any free one.
+        search: If the port is taken, take the next free one above it.
+
+    Raises:
+        Unavailable: The address cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    reason = ""
+    ports = range(listen.port, listen.port + (100 if search and listen.port else 1))
+    for port in ports:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((listen.host, port))
+            sock.listen(BACKLOG)
+        except OSError as error:
+            sock.close()
+            reason = error.strerror or str(error)
+            continue
+        sock.set_inheritable(True)
+        return sock
+    raise Unavailable(
+        f"cannot listen on {listen}: {reason}",
+        hint="another program has the port; choose another in the configuration",
+    )
+
+
+def sockets(config: Config, *, search: bool = False, only: str = "") -> dict[str, socket.socket]:
+    """The listening sockets: from systemd where it hands them over, else bound here.
+
+    Args:
+        config: Says where to listen.
+        search: Take the next free port where one is taken.
+        only: One role's socket; "" for all three.
+
+    Raises:
+        Unavailable: An address cannot be bound.
+    """
+    given = _from_systemd()
+    wanted = {
+        "gate": config.gate.listen,
+        "intake": config.intake.listen,
+        "console": config.console.listen,
+    }
+    return {
+        role: given[role] if role in given else bind(listen, search=search)
+        for role, listen in wanted.items()
+        if only in ("", role)
+    }
+
+
+def up(
+    config_path: Path | None,
+    config: Config,
+    held: Mapping[str, socket.socket],
+    *,
+    stop: threading.Event,
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Run all roles until ``stop`` is set; start again what dies.
+
+    Args:
+        config_path: Handed on to the roles, which read it themselves.
+        config: The same, already read.
+        held: The listening sockets by role.
+        stop: Set by a signal handler or a caller.
+        on_ready: Called once all roles have been started.
+    """
+    children = {
+        role: _Child(_start(role, config_path, config, held.get(role)), time.monotonic())
+        for role in ROLES
+    }
+    on_ready()
+    try:
+        while not stop.wait(0.1):
+            for role, child in children.items():
+                if child.process.poll() is not None:
+                    _revive(role, child, config_path, config, held)
+    finally:
+        _end([child.process for child in children.values()])
+
+
+def _revive(
+    role: str,
+    child: _Child,
+    config_path: Path | None,
+    config: Config,
+    held: Mapping[str, socket.socket],
+) -> None:
+    now = time.monotonic()
+    if not child.due:
+        if now - child.started > _HEALTHY_AFTER_S:
+            child.backoff_s = _FIRST_BACKOFF_S
+        child.due = now + child.backoff_s
+        child.backoff_s = min(2 * child.backoff_s, _LONGEST_BACKOFF_S)
+        _log.error("role_died", role=role, status=child.process.returncode)
+    if now >= child.due:
+        child.process = _start(role, config_path, config, held.get(role))
+        child.started, child.due = now, 0.0
+
+
+def _start(
+    role: str, config_path: Path | None, config: Config, held: socket.socket | None
+) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "firedoor", "serve", role, "--data", str(config.data)]
+    if config_path is not None:
+        command += ["--config", str(config_path)]
+    command += ["--parent", str(os.getpid())]
+    passed: tuple[int, ...] = ()
+    if held is not None:
+        passed = (held.fileno(),)
+        command += ["--fd", str(held.fileno())]
+    # A group of its own: Ctrl-C reaches the supervisor alone, which ends the roles in order.
+    return subprocess.Popen(command, pass_fds=passed, start_new_session=True)  # noqa: S603
+
+
+def _end(processes: "list[subprocess.Popen[bytes]]") -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + _GRACE_S
+    for process in processes:
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _log.error("role_killed", pid=process.pid)
+            process.kill()
+            process.wait()
+
+
+def _from_systemd() -> dict[str, socket.socket]:
+    """Sockets of systemd's socket activation, named gate, intake and console by their units."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return {}
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    found = {}
+    for offset, name in enumerate(names):
+        sock = socket.socket(fileno=_SYSTEMD_FIRST_FD + offset)
+        sock.set_inheritable(True)
+        found[name] = sock
+    return found

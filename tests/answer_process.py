@@ -1,0 +1,109 @@
+"""The gate's answering of files as a process of its own: real server, one directory, no doors.
+
+``python -m tests.answer_process DIRECTORY`` serves on a free loopback port and prints
+``{"port": N}`` when it is ready; SIGTERM ends it.
+
+``/NAME`` is a file of the directory, ``/watched/NAME`` the same for a machine whose bytes are
+counted, ``/dated/NAME`` with a Last-Modified, ``/by-hash/NAME`` under an immutable name.
+``/deliveries`` tells what was delivered: ``[[name, start, end], ...]``.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from firedoor.adapters.server import HttpServer, Limits
+from firedoor.core.release import FileEntry, media_type
+from firedoor.core.units import Digest
+from firedoor.gate.respond import Answerer
+
+RELEASE = "7e" * 32
+ASSIGNED_S = 1_795_332_390
+"""Sun, 22 Nov 2026 07:26:30 GMT."""
+
+
+class Files:
+    """The application."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
+        self._answerer = Answerer()
+        self._deliveries: list[tuple[str, int, int]] = []
+        self._entries = {
+            file.name: FileEntry(
+                Digest(hashlib.sha256(file.read_bytes()).hexdigest()),
+                file.stat().st_size,
+                media_type(file.name),
+            )
+            for file in root.iterdir()
+        }
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        mode, _, name = scope["path"][1:].rpartition("/")
+        if name == "deliveries":
+            await self._tell(send)
+            return
+
+        def delivered(start: int, end: int) -> None:
+            self._deliveries.append((name, start, end))
+
+        await self._answerer.answer(
+            scope,
+            receive,
+            send,
+            method=scope["method"],
+            headers=scope["headers"],
+            entry=self._entries[name],
+            path=f"{self._root}/{name}",
+            release=RELEASE,
+            last_modified=ASSIGNED_S if mode == "dated" else None,
+            immutable_name=mode == "by-hash",
+            delivered=delivered if mode == "watched" else None,
+        )
+
+    async def _tell(self, send: Any) -> None:
+        body = json.dumps(self._deliveries).encode()
+        length = (b"content-length", b"%d" % len(body))
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": body})
+
+
+@contextlib.contextmanager
+def answering(root: Path, *prefix: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """Run the process, after the words of ``prefix``; yield it and its port, and end it."""
+    process = subprocess.Popen(
+        [*prefix, sys.executable, "-m", "tests.answer_process", str(root)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    try:
+        assert process.stdout is not None
+        yield process, json.loads(process.stdout.readline())["port"]
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+async def _serve(root: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        server = HttpServer(Files(root), listener, Limits(stop_s=1.0))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
+        print(json.dumps({"port": listener.getsockname()[1]}), flush=True)  # noqa: T201 - for answering()
+        await server.serve()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(Path(sys.argv[1])))

@@ -1,0 +1,225 @@
+"""What a served file costs the gate, next to nginx.
+
+``python -m tests.bench.bench_gate [--rounds N] [--seconds S]``
+``python -m tests.bench.bench_gate --gate-url http://127.0.0.1:8080/channel/ --gate-pid N
+  [--gate-pid M ...] [--header "Authorization: Basic ..."]``
+
+nginx (one worker, sendfile, no access log) and the gate are pinned to core 0, wrk (1 thread, 32
+connections) to core 1, and asked in turn. The figure is the CPU time of the serving processes per
+completed request: requests per second depend on who else uses the machine, and wrk is the slower
+side for large files. The ratio is the median over the rounds, each of one round's pair.
+
+Without ``--gate-url`` the gate is ``tests.answer_process``: answering alone, without identity and
+sessions. With it, the gate given must serve ``16k.bin`` and ``1m.bin`` (``--write`` makes them),
+and it is pinned to core 0 for the time of the run. Prints one line of JSON.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import re
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from random import Random
+
+import psutil
+from tests.answer_process import answering
+
+SIZES = {"16k.bin": 16 * 1024, "1m.bin": 1024 * 1024}
+TARGETS = {"16k.bin": 3.0, "1m.bin": 1.3}
+"""What the ratio to nginx may be."""
+
+_SERVER_CORE, _CLIENT_CORE = 0, 1
+_NGINX_CONF = """
+daemon off;
+worker_processes 1;
+pid nginx.pid;
+error_log stderr error;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 100000000;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    types {{ }}
+    default_type application/octet-stream;
+    server {{ listen 127.0.0.1:{port}; root {root}; }}
+}}
+"""
+
+
+def write_files(root: Path) -> None:
+    """The two files that are asked for; the same bytes every time."""
+    for name, size in SIZES.items():
+        (root / name).write_bytes(Random(size).randbytes(size))
+
+
+@contextlib.contextmanager
+def nginx(root: Path, prefix: Path) -> Iterator[tuple[str, list[int]]]:
+    """Its URL and the process ids that serve."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (prefix / "nginx.conf").write_text(_NGINX_CONF.format(port=port, root=root))
+    command = ["taskset", "-c", str(_SERVER_CORE), "nginx", "-e", "stderr"]
+    with subprocess.Popen([*command, "-p", str(prefix), "-c", "nginx.conf"]) as master:
+        try:
+            for _ in range(250):
+                workers = psutil.Process(master.pid).children()
+                if workers and _answers(port):
+                    break
+                time.sleep(0.02)
+            else:
+                raise RuntimeError("nginx did not start")
+            yield f"http://127.0.0.1:{port}/", [worker.pid for worker in workers]
+        finally:
+            master.terminate()
+
+
+def cost_us(url: str, pids: Sequence[int], seconds: int, headers: Sequence[str]) -> float:
+    """CPU microseconds per completed request, of all threads of the serving processes."""
+    wrk = ["taskset", "-c", str(_CLIENT_CORE), "wrk", "-t1", "-c32", f"-d{seconds}s"]
+    before = _cpu_ticks(pids)
+    said = subprocess.run(
+        [*wrk, *(word for header in headers for word in ("-H", header)), url],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=seconds + 30,
+    ).stdout
+    spent = _cpu_ticks(pids) - before
+    completed = re.search(r"(\d+) requests in", said)
+    if completed is None or "Non-2xx" in said or "Socket errors" in said:
+        raise RuntimeError(f"wrk could not be answered by {url}: {said}")
+    return spent / os.sysconf("SC_CLK_TCK") / int(completed[1]) * 1e6
+
+
+def compare(
+    ours: Callable[[str], float], theirs: Callable[[str], float], rounds: int
+) -> dict[str, dict[str, object]]:
+    """Ask both in turn, the first of a pair changing sides, and take medians."""
+    figures: dict[str, dict[str, object]] = {}
+    for name in SIZES:
+        pairs = []
+        for number in range(rounds):
+            if number % 2:
+                gate, other = ours(name), theirs(name)
+            else:
+                other, gate = theirs(name), ours(name)
+            pairs.append((gate, other))
+        ratios = [gate / other for gate, other in pairs]
+        figures[name] = {
+            "gate_us": round(statistics.median(gate for gate, _ in pairs), 1),
+            "nginx_us": round(statistics.median(other for _, other in pairs), 1),
+            "ratio": round(statistics.median(ratios), 2),
+            "ratios": [round(ratio, 2) for ratio in sorted(ratios)],
+            "target": TARGETS[name],
+        }
+    return figures
+
+
+def main() -> None:
+    """Run the comparison and print it."""
+    given = _arguments()
+    if given.write:
+        write_files(given.write)
+        return
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        root = scratch / "root"
+        root.mkdir(mode=0o755)
+        scratch.chmod(0o755)  # nginx's worker is another user
+        write_files(root)
+        if given.gate_url:
+            url, pids, what = given.gate_url, given.gate_pid, "gate"
+            for pid in pids:
+                stack.enter_context(_pinned(pid))
+        else:
+            pin = ("taskset", "-c", str(_SERVER_CORE))
+            process, port = stack.enter_context(answering(root, *pin))
+            url, pids, what = f"http://127.0.0.1:{port}/", [process.pid], "answering alone"
+        other_url, other_pids = stack.enter_context(nginx(root, scratch))
+
+        def ours(name: str) -> float:
+            return cost_us(url + name, pids, given.seconds, given.header)
+
+        def theirs(name: str) -> float:
+            return cost_us(other_url + name, other_pids, given.seconds, ())
+
+        figures = compare(ours, theirs, given.rounds)
+    print(json.dumps({"bench": "gate", "measured": what, **figures, **_circumstances(given)}))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--gate-url", help="folder of the two files, with the slash at the end")
+    parser.add_argument("--gate-pid", type=int, action="append", default=[])
+    parser.add_argument("--header", action="append", default=[], help="as a machine would send it")
+    parser.add_argument("--write", type=Path, help="only write the files into this folder")
+    given = parser.parse_args()
+    if bool(given.gate_url) != bool(given.gate_pid):
+        parser.error("--gate-url and --gate-pid go together")
+    return given
+
+
+def _circumstances(given: argparse.Namespace) -> dict[str, object]:
+    said = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr
+    return {
+        "rounds": given.rounds,
+        "seconds": given.seconds,
+        "load": round(os.getloadavg()[0], 1),
+        "nginx": said.strip().rpartition("/")[2],
+        "granian": version("granian"),
+        "uvloop": version("uvloop"),
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+    }
+
+
+@contextlib.contextmanager
+def _pinned(pid: int) -> Iterator[None]:
+    """All threads of a process on the servers' core, for a while."""
+    threads = [thread.id for thread in psutil.Process(pid).threads()]
+    before = {thread: os.sched_getaffinity(thread) for thread in threads}
+    for thread in threads:
+        os.sched_setaffinity(thread, {_SERVER_CORE})
+    try:
+        yield
+    finally:
+        for thread, cores in before.items():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(thread, cores)
+
+
+def _cpu_ticks(pids: Sequence[int]) -> int:
+    total = 0
+    for pid in pids:
+        # The name in parentheses may hold blanks; utime and stime are fields 14 and 15 of proc(5).
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+if __name__ == "__main__":
+    main()

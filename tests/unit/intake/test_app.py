@@ -1,0 +1,420 @@
+"""The intake asked in process: real register, real store, a clock in the hand."""
+
+import asyncio
+import base64
+import gzip
+import json
+
+import pytest
+import structlog
+from tests.asgi import ask
+from tests.clocks import HandClock
+
+from firedoor.adapters.store.register import MachineRegister
+from firedoor.adapters.store.signals import SignalDatabase, SignalReader
+from firedoor.core.signal import SignalKind
+from firedoor.core.units import UnixMs
+from firedoor.intake.app import make_app
+
+PATH = "/v1/signals"
+
+
+class World:
+    """A register with some machines, a store, and an intake over both."""
+
+    def __init__(self, folder):
+        self.clock = HandClock()
+        self.register = MachineRegister(folder / "machines.db", self.clock)
+        self.store = SignalDatabase(folder / "intake.db")
+        self.source = SignalReader(folder / "intake.db")
+        self.till = self.register.enroll("till-17", {}, UnixMs(1))
+        self.pos = self.register.enroll("pos-1", {}, UnixMs(1))
+        self.collector = self.register.enroll_collector("prague", ["till-*"], UnixMs(1))
+        # Read through another connection than it is written, as the process does.
+        self.known = MachineRegister(folder / "machines.db", self.clock, read_only=True)
+        self.app = self.make()
+
+    def make(self, **options):
+        """Another intake over the same world."""
+        return make_app(
+            self.known,
+            self.store,
+            self.clock,
+            **{"heartbeat_ms": 60_000, "bucket_ms": 60_000, "max_body": 10_000, **options},
+        )
+
+    def post(self, body, token=None, path=PATH, **headers):
+        """Post as the till, unless told otherwise."""
+        sent = {"authorization": f"Bearer {token or self.till.signal}"}
+        sent.update({key.replace("_", "-"): value for key, value in headers.items()})
+        return asyncio.run(ask(self.app, "POST", path, body, sent))
+
+    def events(self):
+        """All stored events."""
+        return [stored.event for stored in self.source.events_after(0, 100)]
+
+    def heard(self):
+        """The heartbeats of each batch."""
+        return [list(batch.heartbeats) for batch in self.source.batches_after(0, 100)]
+
+    def close(self):
+        """Close all databases."""
+        for part in (self.register, self.known, self.store, self.source):
+            part.close()
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    yield made
+    made.close()
+
+
+def line(machine="till-17", time=1_721_362_140_000, kind="heartbeat", **more):
+    return json.dumps({"machine": machine, "time": time, "kind": kind, **more}).encode()
+
+
+def lines(*given):
+    return b"\n".join(given) + b"\n"
+
+
+def test_what_is_answered_200_is_stored(world):
+    """Acknowledged means durable: the answer comes after the commit."""
+    reply = world.post(lines(line(), line(kind="panic", id="p1", detail={"cpu": 3})))
+
+    assert (reply.status, reply.json()) == (
+        200,
+        {"accepted": 2, "duplicates": 0, "rejected": []},
+    )
+    assert reply.header("content-type") == "application/json"
+    (panic,) = world.events()
+    assert (panic.machine, panic.kind, panic.key) == (world.till.no, "panic", "p1")
+    assert json.loads(panic.detail) == {"cpu": 3}
+    assert world.heard() == [[world.till.no]]
+
+
+def test_a_repeat_is_counted_and_changes_nothing(world):
+    """A sender that lost the answer sends again; nothing may count twice."""
+    body = lines(line(), line(kind="panic"), line(kind="panic", id="x"))
+    world.post(body)
+
+    reply = world.post(body)
+
+    assert reply.json() == {"accepted": 0, "duplicates": 3, "rejected": []}
+    assert len(world.events()) == 2
+    assert [machines for machines in world.heard() if machines] == [[world.till.no]]
+
+
+def test_a_repeat_within_one_body_is_a_duplicate_too(world):
+    """Two spools of one agent may hold the same signal."""
+    reply = world.post(lines(line(), line(), line(kind="panic"), line(kind="panic")))
+
+    assert reply.json() == {"accepted": 2, "duplicates": 2, "rejected": []}
+
+
+@pytest.mark.parametrize("kind", [kind.value for kind in SignalKind if kind != "heartbeat"])
+def test_every_other_kind_is_an_event(world, kind):
+    """The kinds of the interface, each stored under its own name."""
+    assert world.post(line(kind=kind)).json()["accepted"] == 1
+    assert [event.kind for event in world.events()] == [kind]
+
+
+def test_a_wrong_line_is_named_and_the_others_are_accepted(world):
+    """One broken agent behind a collector must not silence the others."""
+    body = lines(line(), b"{", b"", line(kind="sneeze"), line(machine="nobody"), line(kind="panic"))
+
+    answer = world.post(body).json()
+
+    assert (answer["accepted"], answer["duplicates"]) == (2, 0)
+    errors = {bad["line"]: bad["error"] for bad in answer["rejected"]}
+    assert errors.keys() == {2, 4, 5}
+    assert "boot-unclean" in errors[4], "the known kinds are named"
+
+
+def test_a_large_detail_is_refused_by_itself(world):
+    """A line, not the request, is what is too large."""
+    answer = world.post(lines(line(kind="panic", detail={"x": "y" * 4_096}), line())).json()
+
+    assert answer["accepted"] == 1
+    assert [bad["line"] for bad in answer["rejected"]] == [1]
+
+
+def test_a_body_with_nothing_in_it_is_answered_without_a_commit(world):
+    """Nothing to store is no reason to sync a disk."""
+    assert world.post(b"\n").json() == {"accepted": 0, "duplicates": 0, "rejected": []}
+    assert world.heard() == []
+
+
+def test_a_machine_may_speak_for_itself_alone(world):
+    """A captured till must not be able to make other machines look crashed."""
+    answer = world.post(lines(line(machine="pos-1", kind="panic"), line(kind="panic"))).json()
+
+    assert answer["accepted"] == 1
+    assert "may not speak" in answer["rejected"][0]["error"]
+    assert [event.machine for event in world.events()] == [world.till.no]
+
+
+def test_a_collector_may_speak_for_the_machines_it_is_bound_to(world):
+    """And is told why not for others, without being told who exists."""
+    body = lines(
+        line(), line(machine="pos-1"), line(machine="pos-nobody"), line(machine="till-nobody")
+    )
+
+    answer = world.post(body, token=world.collector).json()
+
+    assert answer["accepted"] == 1
+    errors = [bad["error"] for bad in answer["rejected"]]
+    assert errors[0].replace("pos-1", "") == errors[1].replace("pos-nobody", "")
+    assert "enrolled" in errors[2]
+    assert world.heard() == [[world.till.no]]
+
+
+def test_a_collector_learns_of_enrolments_and_revocations_at_once(world):
+    """What it may say is remembered only until the register changes."""
+    late = line(machine="till-18", kind="panic")
+    assert world.post(late, token=world.collector).json()["accepted"] == 0
+
+    world.register.enroll("till-18", {}, UnixMs(2))
+    enrolled = world.post(late, token=world.collector).json()
+    world.register.revoke("till-18", UnixMs(3))
+    revoked = world.post(line(machine="till-18"), token=world.collector).json()
+
+    assert (enrolled["accepted"], revoked["accepted"]) == (1, 0)
+
+
+def test_every_form_of_credentials_leads_to_the_same_machine(world):
+    """Agents differ in what they can send."""
+    basic = base64.b64encode(f"till-17:{world.till.signal}".encode()).decode()
+    forms = [
+        world.post(line(kind="panic", id="1")),
+        world.post(line(kind="panic", id="2"), authorization=f"Basic {basic}"),
+        world.post(line(kind="panic", id="3"), authorization=f"bearer  {world.till.signal}"),
+        world.post(
+            line(kind="panic", id="4"), authorization="", path=f"/m/{world.till.signal}{PATH}"
+        ),
+    ]
+
+    assert [form.status for form in forms] == [200] * 4
+    assert [event.key for event in world.events()] == ["1", "2", "3", "4"]
+
+
+def _wrong_credentials(world):
+    def basic(user, password):
+        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+    return {
+        "nothing": ("", PATH),
+        "read token": (f"Bearer {world.till.read}", PATH),
+        "read token in the path": ("", f"/m/{world.till.read}{PATH}"),
+        "other machine's name": (basic("pos-1", world.till.signal), PATH),
+        "no name": (basic("", world.till.signal), PATH),
+        "bad base64": ("Basic %%%", PATH),
+        "not UTF-8": ("Basic /////w==", PATH),
+        "unknown": ("Bearer fds_" + "0" * 32, PATH),
+        "unknown scheme": (f"Digest {world.till.signal}", PATH),
+        "wrong path token despite a right header": (
+            f"Bearer {world.till.signal}",
+            f"/m/fds_{'0' * 32}{PATH}",
+        ),
+        "empty path token": ("", f"/m/{PATH}"),
+    }
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "nothing",
+        "read token",
+        "read token in the path",
+        "other machine's name",
+        "no name",
+        "bad base64",
+        "not UTF-8",
+        "unknown",
+        "unknown scheme",
+        "wrong path token despite a right header",
+        "empty path token",
+    ],
+)
+def test_wrong_credentials_are_answered_401_and_nothing_is_stored(world, form):
+    """A gate token in a world-readable sources.list must not be able to fake a crash."""
+    authorization, path = _wrong_credentials(world)[form]
+
+    reply = world.post(line(kind="panic"), path=path, authorization=authorization)
+
+    assert reply.status == 401
+    assert "Bearer" in reply.header("www-authenticate")
+    assert "Basic" in reply.header("www-authenticate")
+    assert world.events() == []
+
+
+def test_a_revoked_machine_is_a_stranger(world):
+    """From the next request on."""
+    assert world.post(line()).status == 200
+
+    world.register.revoke("till-17", UnixMs(2))
+
+    assert world.post(line(kind="panic")).status == 401
+
+
+def test_an_error_is_a_problem_document(world):
+    """RFC 9457: one form for every mistake, readable for scripts and people."""
+    reply = world.post(line(), authorization="Bearer fds_wrong")
+
+    assert reply.header("content-type") == "application/problem+json"
+    problem = reply.json()
+    assert problem.keys() == {"type", "title", "status", "detail", "hint"}
+    assert (problem["status"], problem["title"]) == (401, "Unauthorized")
+
+
+def test_too_large_a_body_is_answered_413_declared_or_not(world):
+    """A chunked body is counted while it is read."""
+    assert world.post(b"x" * 10_001).status == 413
+    assert world.post([b"x" * 6_000, b"x" * 6_000]).status == 413
+    assert world.post(gzip.compress(b"\n" * 10_001), content_encoding="gzip").status == 413
+
+
+def test_gzip_is_understood_and_nothing_else(world):
+    """Collectors pack; what we cannot unpack we must not store as rubbish."""
+    assert world.post(gzip.compress(line()), content_encoding="gzip").json()["accepted"] == 1
+    assert world.post(gzip.compress(line())[:9], content_encoding="gzip").status == 400
+
+    refused = world.post(line(), content_encoding="br")
+
+    assert refused.status == 415
+    assert refused.header("accept-encoding") == "gzip"
+
+
+def test_other_paths_and_methods_are_refused_in_the_ways_of_http(world):
+    """A person with a browser finds out what is wrong."""
+    get = asyncio.run(ask(world.app, "GET", PATH))
+
+    assert (get.status, get.header("allow")) == (405, "POST")
+    for path in ("/", "/v1/signal", "/v1/signals/", "/m/x", "/m/x/healthz"):
+        assert asyncio.run(ask(world.app, "GET", path)).status == 404
+
+
+def test_a_clock_that_runs_ahead_is_corrected_and_its_repeat_recognised(world):
+    """Else a crash would lie in a future that no judge ever looks at; the key stays as sent."""
+    ahead = world.clock.wall_ms + 5 * 60_000 + 1
+    body = lines(line(time=ahead, kind="panic"), line(time=ahead - 1, kind="bugcheck"))
+    world.post(body)
+    received = world.clock.wall_ms
+    world.clock.pass_ms(2_000)
+
+    assert world.post(body).json()["duplicates"] == 2
+    assert [event.time_ms for event in world.events()] == [received, ahead - 1]
+
+
+def test_a_full_disk_is_503_and_nothing_of_the_request_counts(world):
+    """The sender keeps it and tries again, and then it is new."""
+    body = lines(line(), *(line(kind="panic", id=f"{n:060}") for n in range(70)))
+    connection = world.store._connection  # noqa: SLF001 - SQLite's own limit stands for a full disk
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    refused = world.post(body)
+    sick = asyncio.run(ask(world.app, "GET", "/healthz"))
+    connection.execute("PRAGMA max_page_count = 100000")
+
+    assert refused.status == sick.status == 503
+    assert int(refused.header("retry-after")) > 0
+    assert world.events() == []
+    assert world.post(body).json() == {"accepted": 71, "duplicates": 0, "rejected": []}
+    assert asyncio.run(ask(world.app, "GET", "/healthz")).json() == {"status": "ok"}
+
+
+def test_requests_that_come_together_share_a_commit_and_get_their_own_answers(world):
+    """A thousand machines at once cost the disk a few syncs, not a thousand."""
+
+    async def together():
+        return await asyncio.gather(
+            *(
+                ask(
+                    world.app,
+                    "POST",
+                    PATH,
+                    lines(line(kind="panic", id=str(n)), line(kind="panic", id="same")),
+                    {"authorization": f"Bearer {world.till.signal}"},
+                )
+                for n in range(50)
+            )
+        )
+
+    answers = [reply.json() for reply in asyncio.run(together())]
+
+    assert sum(answer["accepted"] for answer in answers) == 51
+    assert sum(answer["duplicates"] for answer in answers) == 49
+    assert len(world.events()) == 51
+    assert len(world.heard()) < 10
+
+
+def test_no_token_gets_into_a_log_or_an_answer(world):
+    """Logs are read by many; a token in one is a token lost."""
+    secrets = [world.till.signal, world.till.read, world.collector, "fds_mistyped"]
+    with structlog.testing.capture_logs() as log:
+        replies = [
+            world.post(b"x", path=f"/m/{secret}{path}", authorization=header)
+            for secret in secrets
+            for path in (PATH, "/elsewhere", "")
+            for header in ("", f"Bearer {secret}", f"Basic {secret}")
+        ]
+        replies += [world.post(lines(line(machine=s), line(kind=s))) for s in secrets]
+        replies += [world.post(line(machine=s), token=world.collector) for s in secrets]
+
+    said = repr(log) + repr([(reply.headers, reply.body) for reply in replies])
+    assert log
+    assert [secret for secret in secrets if secret in said] == []
+
+
+def test_regular_heartbeats_are_recorded_as_a_pulse_and_so_is_their_end(world):
+    """The judge gives a beating machine a deadline of three heartbeats."""
+    app = world.make(heartbeat_ms=100, bucket_ms=10)
+    header = {"authorization": f"Bearer {world.till.signal}"}
+
+    async def bucket():
+        """Let 15 ms pass on the clock and wait until the intake looked at it."""
+        world.clock.pass_ms(15)
+        for _ in range(1_000):
+            if world.source.beats_after(0)[-1].at == world.clock.now():
+                return
+            await asyncio.sleep(0.005)
+
+    async def pulse_after(buckets):
+        for _ in range(buckets):
+            await bucket()
+        return [(pulse.machine, pulse.beating) for pulse in world.source.pulses_after(0)]
+
+    async def live():
+        await app.start()
+        pulses = []
+        for _ in range(3):
+            await ask(app, "POST", PATH, line(time=world.clock.wall_ms), header)
+            pulses.append(await pulse_after(buckets=7))
+        # Seven buckets have passed: three intervals end in the middle of the 20th.
+        pulses.append(await pulse_after(buckets=12))
+        pulses.append(await pulse_after(buckets=3))
+        await app.stop()
+        return pulses
+
+    pulses = asyncio.run(live())
+
+    till = world.till.no
+    assert pulses == [[], [], [(till, True)], [(till, True)], [(till, False)]]
+
+
+def test_the_intake_says_that_it_listened_from_start_to_stop(world):
+    """Time without a beat is time in which nobody could have been heard."""
+    app = world.make(bucket_ms=10)
+
+    async def live():
+        await app.start()
+        await asyncio.sleep(0.1)
+        world.clock.pass_ms(77)
+        await app.stop()
+
+    asyncio.run(live())
+
+    beats = [beat.at.mono_ms for beat in world.source.beats_after(0)]
+    assert len(beats) > 3
+    assert (beats[0], beats[-1]) == (1_000_000, 1_000_077)

@@ -1,0 +1,117 @@
+import pytest
+
+from firedoor.core.units import MachineNo
+from firedoor.intake.heartbeats import Heartbeats
+
+MINUTE = 60_000
+A, B = MachineNo(1), MachineNo(5_000)
+
+
+@pytest.fixture
+def beats():
+    return Heartbeats(MINUTE)
+
+
+def hear(beats, times_ms, machine=A):
+    for at in times_ms:
+        beats.hear({machine: at}, at)
+
+
+def test_three_regular_heartbeats_make_a_machine_a_beating_one(beats):
+    """From then on its silence is known after three intervals instead of hours."""
+    hear(beats, [0, MINUTE])
+    assert beats.turns(MINUTE) == ([], [])
+
+    hear(beats, [2 * MINUTE])
+
+    assert beats.turns(2 * MINUTE) == ([A], [])
+
+
+@pytest.mark.parametrize("gap", [MINUTE // 2, MINUTE, 2 * MINUTE])
+def test_regular_is_anything_up_to_twice_the_interval(beats, gap):
+    """Timers drift, and one lost heartbeat is nothing."""
+    hear(beats, [0, gap, 2 * gap])
+
+    assert beats.turns(2 * gap) == ([A], [])
+
+
+def test_a_longer_gap_begins_a_new_row(beats):
+    """A machine that speaks now and then must not be expected every minute."""
+    hear(beats, [0, MINUTE, 3 * MINUTE + 1, 4 * MINUTE])
+
+    assert beats.turns(4 * MINUTE) == ([], [])
+
+
+def test_a_burst_says_nothing_about_regularity(beats):
+    """A flushed spool of an hour would otherwise set a deadline of three minutes."""
+    hear(beats, [0, 1, 2, 3, 4, 5])
+
+    assert beats.turns(5) == ([], [])
+
+
+def test_a_machine_that_beats_faster_than_told_is_regular_too(beats):
+    """Every heartbeat that comes soon after another is passed over, not the whole row."""
+    hear(beats, range(0, 2 * MINUTE, MINUTE // 6))
+
+    assert beats.turns(2 * MINUTE) == ([A], [])
+
+
+def test_three_missed_intervals_end_the_beating_and_not_a_moment_before(beats):
+    """The same three intervals are its deadline for silence."""
+    hear(beats, [0, MINUTE, 2 * MINUTE])
+    beats.mark([A], beating=True)
+
+    assert beats.turns(5 * MINUTE) == ([], [])
+    assert beats.turns(5 * MINUTE + 1) == ([], [A])
+
+
+def test_a_turn_is_told_until_it_was_recorded(beats):
+    """If the disk was full, the next bucket tries again."""
+    hear(beats, [0, MINUTE, 2 * MINUTE])
+
+    assert beats.turns(2 * MINUTE) == beats.turns(2 * MINUTE) == ([A], [])
+    beats.mark([A], beating=True)
+    assert beats.turns(2 * MINUTE) == ([], [])
+
+
+def test_a_machine_that_ceased_has_to_earn_it_again(beats):
+    """One heartbeat after an hour does not make it regular."""
+    hear(beats, [0, MINUTE, 2 * MINUTE])
+    beats.mark([A], beating=True)
+    beats.mark([A], beating=False)
+
+    hear(beats, [9 * MINUTE, 10 * MINUTE])
+    assert beats.turns(10 * MINUTE) == ([], [])
+    hear(beats, [11 * MINUTE])
+    assert beats.turns(11 * MINUTE) == ([A], [])
+
+
+def test_our_own_outage_is_nobodys_silence(beats):
+    """A full disk turned every machine away; none of them ceased to beat."""
+    hear(beats, [0, MINUTE, 2 * MINUTE])
+    beats.mark([A], beating=True)
+
+    beats.forgive(60 * MINUTE)
+
+    assert beats.turns(63 * MINUTE) == ([], [])
+    assert beats.turns(63 * MINUTE + 1) == ([], [A])
+
+
+def test_machines_that_were_beating_before_a_restart_get_time_to_be_heard(beats):
+    """A restart of the intake must never look like silence."""
+    beats.resume([A, B], 100 * MINUTE)
+
+    assert beats.turns(103 * MINUTE) == ([], [])
+    assert beats.turns(103 * MINUTE + 1) == ([], [A, B])
+
+
+def test_machines_are_told_apart_whatever_their_numbers(beats):
+    """The arrays grow; what is known of others must survive it."""
+    hear(beats, [0, MINUTE, 2 * MINUTE], A)
+    beats.mark([A], beating=True)
+    hear(beats, [2 * MINUTE, 3 * MINUTE, 4 * MINUTE], B)
+
+    assert beats.turns(4 * MINUTE) == ([B], [])
+    assert (beats.last_sent(A), beats.last_sent(B)) == (2 * MINUTE, 4 * MINUTE)
+    assert beats.last_sent(MachineNo(7)) == -1
+    assert beats.last_sent(MachineNo(10**6)) == -1
