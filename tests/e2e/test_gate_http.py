@@ -1,5 +1,6 @@
 """Files over the real server and real sockets, asked by clients that know nothing of us."""
 
+import asyncio
 import hashlib
 import http.client
 import json
@@ -8,15 +9,17 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.answer_process import RELEASE, Files, answering
 
-from firedoor.adapters.server import UNSENT_BYTES
+from firedoor.adapters.server import UNSENT_BYTES, HttpServer
 from firedoor.gate.respond import KEEP_BYTES, PIECE_BYTES
-from tests.answer_process import RELEASE, answering
 
 FILES = {
     "empty.txt": 0,
@@ -151,7 +154,7 @@ def test_a_machine_that_breaks_off_is_not_taken_for_installed(gate):
     assert held == read
     assert PIECE_BYTES <= told[-1][1] <= read + ON_THE_WAY
     assert told[0][0] == 0
-    assert all(one[1] == other[0] for one, other in zip(told, told[1:], strict=False))
+    assert all(one[1] == other[0] for one, other in pairwise(told))
 
 
 def test_a_blob_cut_on_the_disk_is_refused_and_the_gate_goes_on(tmp_path):
@@ -168,17 +171,60 @@ def test_a_blob_cut_on_the_disk_is_refused_and_the_gate_goes_on(tmp_path):
     assert good == b"good"
 
 
-def test_the_server_stops_in_time_although_a_client_reads_for_ever(tmp_path):
+@pytest.mark.parametrize("path", ["/image.bin", "/watched/image.bin"])
+def test_the_server_stops_in_time_although_a_client_reads_for_ever(tmp_path, path):
     """A restart of Firedoor must be short: silence of the gate looks like harm."""
     (tmp_path / "image.bin").write_bytes(bytes(24 * KEEP_BYTES))
     with answering(tmp_path) as (process, port), socket.socket() as client:
         client.connect(("127.0.0.1", port))
-        client.sendall(b"GET /watched/image.bin HTTP/1.1\r\nHost: gate\r\n\r\n")
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: gate\r\n\r\n".encode())
         assert client.recv(100)
 
         process.send_signal(signal.SIGTERM)
 
         assert process.wait(timeout=3) == 0
+
+
+def test_a_machine_that_asks_during_a_restart_is_answered_after_it(tmp_path):
+    """The socket outlives the server, so a restart of Firedoor is a pause and not an outage."""
+    (tmp_path / "index.txt").write_bytes(b"index")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        asyncio.run(_serve_while(listener, tmp_path, lambda: _get(port, "/index.txt")))
+
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            client.sendall(b"GET /index.txt HTTP/1.1\r\nHost: gate\r\n\r\n")
+            reply = asyncio.run(_serve_while(listener, tmp_path, lambda: client.recv(4096)))
+
+    assert reply.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_what_the_application_forgot_to_catch_is_said_on_stderr(capfd):
+    """A bug that only shows as "500" on a machine far away is found by nobody."""
+
+    async def faulty(*_: object) -> None:
+        raise ZeroDivisionError("a planted fault")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        reply, _ = asyncio.run(_serve_while(listener, faulty, lambda: _get(port, "/")))
+
+    said = capfd.readouterr()
+    assert reply.status == 500
+    assert "a planted fault" in said.err
+    assert said.out == ""
+
+
+async def _serve_while(
+    listener: socket.socket, app: Path | Callable[..., Any], ask: Callable[[], Any]
+) -> Any:
+    server = HttpServer(Files(app) if isinstance(app, Path) else app, listener)
+    serving = asyncio.create_task(server.serve())
+    try:
+        return await asyncio.to_thread(ask)
+    finally:
+        server.stop()
+        await serving
 
 
 def _curl(*arguments: str) -> str:

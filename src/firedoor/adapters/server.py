@@ -17,6 +17,7 @@ from typing import Any, Final
 from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
+from granian.log import LogLevels
 from granian.server.embed import Server as Embedded
 
 BACKLOG: Final = 4096
@@ -40,6 +41,14 @@ STALL_MS: Final = 120_000
 
 _SPARE_DESCRIPTORS: Final = 128
 """Descriptors kept free for databases, blobs and logs."""
+
+# Granian reports what an app forgot to catch, and nothing else at this level; stdout is for data.
+_STDERR: Final = {
+    "class": "logging.StreamHandler",
+    "formatter": "generic",
+    "stream": "ext://sys.stderr",
+}
+_LOGGING: Final = {"handlers": {"console": _STDERR, "access": _STDERR}}
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI application: scope, receive, send."""
@@ -111,7 +120,8 @@ class _Granian(Embedded):
             http1_settings=HTTP1Settings(
                 header_read_timeout=IDLE_MS, max_buffer_size=MAX_HEAD_BYTES
             ),
-            log_enabled=False,
+            log_level=LogLevels.error,
+            log_dictconfig=_LOGGING,
         )
         self._listener = listener
         # The embedded server takes no such argument, but obeys it as its siblings do.

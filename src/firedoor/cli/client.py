@@ -103,9 +103,7 @@ class Client:
         return msgspec.json.decode(answer.data, type=Outcome)
 
 
-def act(
-    place: Place, console: str, path: str, *, by: str, as_json: bool, **action: object
-) -> None:
+def act(place: Place, console: str, path: str, *, by: str, as_json: bool, **action: object) -> None:
     """Ask for one thing and print what came of it.
 
     Raises:

@@ -39,7 +39,10 @@ from firedoor.gate.ranges import asked_part
 __all__ = ["Answerer", "Delivered", "Receive", "Send"]
 
 KEEP_BYTES: Final = 1024 * 1024
-"""Files up to this long are sent from memory; from here on ``pathsend`` is as cheap."""
+"""Files up to this long are sent from memory, at half the server's cost of ``pathsend``.
+
+Longer ones would crowd out too many others.
+"""
 
 MEMORY_BYTES: Final = 64 * 1024 * 1024
 """All files in memory together, by default."""

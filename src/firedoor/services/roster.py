@@ -5,8 +5,9 @@ few array reads. What must survive a crash is written elsewhere: places before t
 the rest once a bucket. Losing the last bucket costs one re-learned gap, never a record.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ _SECOND_SESSION = 2
 _FLIPS_OF_A_CLONE = 4
 _INTERLEAVED_MS = 600_000
 _SPREAD_SAMPLE = 1000
+_ROWS_A_CHUNK = 50_000
+_GAP_OF_CODE = np.array([0, *(silence.gap_of_code(code) for code in range(1, 256))], np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +86,17 @@ class Roster:
 
     def restore(self, habits: Iterable[Habit], *, mono_ms: int, wall_ms: int) -> None:
         """Load what the last run kept; wall-clock distances become monotonic ones."""
-        for habit in habits:
-            no = habit.machine
-            self.grow(no)
-            self.first[no] = mono_ms - max(0, wall_ms - habit.first_wall)
-            self.start[no] = mono_ms - max(0, wall_ms - habit.last_wall)
-            self.sessions[no] = habit.sessions
-            self.gaps[no, : len(habit.gaps)] = np.frombuffer(habit.gaps, np.uint8)
-            self._learn(no)
+        for some in _chunks(habits, _ROWS_A_CHUNK):
+            numbers = np.array([habit.machine for habit in some])
+            self.grow(int(numbers.max()))
+            past = np.array([(habit.first_wall, habit.last_wall) for habit in some])
+            ages = np.maximum(0, wall_ms - past)
+            self.first[numbers] = mono_ms - ages[:, 0]
+            self.start[numbers] = mono_ms - ages[:, 1]
+            self.sessions[numbers] = [habit.sessions for habit in some]
+            gaps = b"".join(habit.gaps.ljust(silence.GAPS_KEPT, b"\0") for habit in some)
+            self.gaps[numbers] = np.frombuffer(gaps, np.uint8).reshape(-1, silence.GAPS_KEPT)
+            self._learn_all(numbers)
         self.relearn()
 
     def touch(self, machine: int, now: int) -> None:
@@ -198,6 +204,17 @@ class Roster:
                 silence_min_ms=self._silence_min_ms,
             )
 
+    def _learn_all(self, numbers: NDArray[np.int64]) -> None:
+        """``_learn`` of many machines at once."""
+        codes = np.sort(self.gaps[numbers], axis=1)
+        known = np.count_nonzero(codes, axis=1)
+        middle = silence.GAPS_KEPT - known + known // 2
+        median = codes[np.arange(len(numbers)), np.minimum(middle, silence.GAPS_KEPT - 1)]
+        usual = np.ceil(_GAP_OF_CODE[median] * self._spread).astype(np.int64)
+        own = np.maximum(np.maximum(_GAP_OF_CODE[codes[:, -1]], usual), self._silence_min_ms)
+        learned = self.sessions[numbers] > silence.GAPS_NEEDED
+        self.deadline[numbers] = np.where(learned & (known >= silence.GAPS_NEEDED), own, 0)
+
     def _ratios(self, machine: int) -> Sequence[float]:
         gaps = sorted(silence.gap_of_code(code) for code in self.gaps[machine].tolist() if code)
         median = gaps[len(gaps) // 2]
@@ -217,3 +234,9 @@ class Roster:
         if self._size:
             fresh[: self._size] = getattr(self, name)
         setattr(self, name, fresh)
+
+
+def _chunks(habits: Iterable[Habit], size: int) -> Iterator[list[Habit]]:
+    rest = iter(habits)
+    while some := list(islice(rest, size)):
+        yield some

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import structlog
 
@@ -101,6 +102,7 @@ def up(
     *,
     stop: threading.Event,
     on_ready: Callable[[], None] = lambda: None,
+    log: IO[bytes] | None = None,
 ) -> None:
     """Run all roles until ``stop`` is set; start again what dies.
 
@@ -110,28 +112,24 @@ def up(
         held: The listening sockets by role.
         stop: Set by a signal handler or a caller.
         on_ready: Called once all roles have been started.
+        log: Where the roles' log lines go; None for this process's standard error.
     """
-    children = {
-        role: _Child(_start(role, config_path, config, held.get(role)), time.monotonic())
-        for role in ROLES
-    }
+
+    def start(role: str) -> "subprocess.Popen[bytes]":
+        return _start(role, config_path, config, held.get(role), log)
+
+    children = {role: _Child(start(role), time.monotonic()) for role in ROLES}
     on_ready()
     try:
         while not stop.wait(0.1):
             for role, child in children.items():
                 if child.process.poll() is not None:
-                    _revive(role, child, config_path, config, held)
+                    _revive(role, child, start)
     finally:
         _end([child.process for child in children.values()])
 
 
-def _revive(
-    role: str,
-    child: _Child,
-    config_path: Path | None,
-    config: Config,
-    held: Mapping[str, socket.socket],
-) -> None:
+def _revive(role: str, child: _Child, start: Callable[[str], "subprocess.Popen[bytes]"]) -> None:
     now = time.monotonic()
     if not child.due:
         if now - child.started > _HEALTHY_AFTER_S:
@@ -140,12 +138,16 @@ def _revive(
         child.backoff_s = min(2 * child.backoff_s, _LONGEST_BACKOFF_S)
         _log.error("role_died", role=role, status=child.process.returncode)
     if now >= child.due:
-        child.process = _start(role, config_path, config, held.get(role))
+        child.process = start(role)
         child.started, child.due = now, 0.0
 
 
 def _start(
-    role: str, config_path: Path | None, config: Config, held: socket.socket | None
+    role: str,
+    config_path: Path | None,
+    config: Config,
+    held: socket.socket | None,
+    log: IO[bytes] | None,
 ) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "firedoor", "serve", role, "--data", str(config.data)]
     if config_path is not None:
@@ -156,7 +158,9 @@ def _start(
         passed = (held.fileno(),)
         command += ["--fd", str(held.fileno())]
     # A group of its own: Ctrl-C reaches the supervisor alone, which ends the roles in order.
-    return subprocess.Popen(command, pass_fds=passed, start_new_session=True)  # noqa: S603
+    return subprocess.Popen(  # noqa: S603
+        command, pass_fds=passed, start_new_session=True, stderr=log
+    )
 
 
 def _end(processes: "list[subprocess.Popen[bytes]]") -> None:

@@ -14,7 +14,7 @@ from firedoor.adapters.store.sqlite import (
     transaction,
 )
 from firedoor.ports import Instant
-from firedoor.services.places import Census, Cut, Installed, Place, Standing
+from firedoor.services.places import AFTERWARDS, Census, Cut, Installed, Place, Standing
 from firedoor.services.records import Bucket, Heard, StoredCut, StoredPlace
 from firedoor.services.roster import Habit
 
@@ -189,6 +189,35 @@ class GateReader:
         counts = dict(self._rows(sql, channel, number))
         return counts.get(1, 0), counts.get(0, 0)
 
+    def exposed(
+        self, channel: str, number: int, *, after: int, upto: int
+    ) -> list[tuple[str, bool, int]]:
+        """Count treated places of one boarding with row numbers in (after, upto].
+
+        Returns:
+            (ring, got it without a card, machines). A machine is treated once a boarding, so the
+            counts of adjoining ranges add up.
+        """
+        sql = (
+            "SELECT ring, deck = ?, count(*) FROM place WHERE channel = ? AND number = ? "
+            "AND id > ? AND id <= ? AND treated = 1 GROUP BY 1, 2"
+        )
+        rows = self._rows(sql, AFTERWARDS, channel, number, after, upto)
+        return [(ring, bool(afterwards), count) for ring, afterwards, count in rows]
+
+    def enrolled(self, channel: str, number: int) -> list[int]:
+        """Machines with a place in one boarding, each once, in no order."""
+        sql = "SELECT DISTINCT machine FROM place WHERE channel = ? AND number = ?"
+        return [row[0] for row in self._rows(sql, channel, number)]
+
+    def dealt(self, channel: str, number: int, ring: str, deck: int) -> list[int]:
+        """Machines that drew a card of one deck, in the order of their cards."""
+        sql = (
+            "SELECT machine FROM place WHERE channel = ? AND number = ? AND ring = ? AND deck = ? "
+            "ORDER BY card"
+        )
+        return [row[0] for row in self._rows(sql, channel, number, ring, deck)]
+
     def cuts_after(self, row: int) -> list[StoredCut]:
         """Cuts with row numbers above ``row``, oldest first."""
         return [_cut(r) for r in self._rows("SELECT * FROM cut WHERE id > ? ORDER BY id", row)]
@@ -223,6 +252,11 @@ class GateReader:
         """Machines per boarding number of what they were last served."""
         sql = "SELECT number, count(*) FROM standing WHERE channel = ? GROUP BY number"
         return dict(self._rows(sql, channel))
+
+    def habit(self, machine: int) -> Habit | None:
+        """Habit of one machine, or None before its first session."""
+        rows = self._rows("SELECT * FROM habit WHERE machine = ?", machine)
+        return Habit(*rows[0]) if rows else None
 
     def habits(self) -> Iterator[Habit]:
         """Habits of every machine."""

@@ -108,6 +108,19 @@ class JudgeReader:
         """A number that changes whenever the judge has written something."""
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything read within is of one moment. May be nested, also within a step."""
+        if self._db.in_transaction:
+            yield
+            return
+        with storage_errors(NAME):
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._db.execute("COMMIT")
+
     def board(self) -> Board:
         """The newest board; an empty one before the first."""
         rows = self._rows("SELECT body FROM board")
@@ -166,6 +179,11 @@ class JudgeReader:
         rows = self._rows(sql, channel, number)
         return _BOARDING.decode(rows[0][0]) if rows else None
 
+    def boardings_of(self, release: str) -> list[Boarding]:
+        """All boardings of one release, oldest first."""
+        sql = "SELECT body FROM boarding WHERE release = ? ORDER BY number"
+        return [_BOARDING.decode(row[0]) for row in self._rows(sql, release)]
+
     def last_verdict(self, channel: str, number: int) -> str:
         """The newest verdict of a boarding as JSON, "" before the first."""
         sql = "SELECT verdict FROM boarding WHERE channel = ? AND number = ?"
@@ -196,6 +214,13 @@ class JudgeReader:
         sql = "SELECT * FROM cell WHERE channel = ? AND number = ? ORDER BY seq LIMIT ?"
         return [_cell(row) for row in self._rows(sql, channel, number, upto)]
 
+    def cells_after(self, channel: str, number: int, seq: int, limit: int) -> list[Cell]:
+        """The next cells of one boarding above ``seq``, in order."""
+        sql = (
+            "SELECT * FROM cell WHERE channel = ? AND number = ? AND seq > ? ORDER BY seq LIMIT ?"
+        )
+        return [_cell(row) for row in self._rows(sql, channel, number, seq, limit)]
+
     def harmed(self, channel: str, number: int) -> list[Harmed]:
         """Members of one boarding counted as harmed."""
         sql = (
@@ -205,10 +230,13 @@ class JudgeReader:
         rows = self._rows(sql, channel, number)
         return [Harmed(r[0], r[1], bool(r[2]), *r[3:]) for r in rows]
 
-    def track(self, channel: str, number: int) -> list[TrackPoint]:
-        """The curve of one boarding."""
-        sql = "SELECT seq, time_ms, body FROM track WHERE channel=? AND number=? ORDER BY seq"
-        return [TrackPoint(*row) for row in self._rows(sql, channel, number)]
+    def track(self, channel: str, number: int, *, after: int = 0) -> list[TrackPoint]:
+        """The curve of one boarding, or its points with ``seq`` above ``after``."""
+        sql = (
+            "SELECT seq, time_ms, body FROM track "
+            "WHERE channel = ? AND number = ? AND seq > ? ORDER BY seq"
+        )
+        return [TrackPoint(*row) for row in self._rows(sql, channel, number, after)]
 
     def pins(self, channel: str) -> dict[str, int]:
         """Ring -> pinned boarding number."""

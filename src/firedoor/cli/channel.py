@@ -1,0 +1,121 @@
+"""``firedoor channel``: the upstream sources, and what they are serving."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+import typer
+
+from firedoor.cli import output
+from firedoor.cli.client import ByOption, ConsoleOption, act
+from firedoor.cli.config import channel_check, fleet, sentence
+from firedoor.cli.context import ConfigOption, DataOption, JsonOption, Place, here
+from firedoor.console.model import ChannelView
+from firedoor.core.channel import traits
+
+app: Final = typer.Typer(
+    no_args_is_help=True, help="Look at the upstream sources, and ask them again."
+)
+
+ChannelArgument = Annotated[str, typer.Argument(metavar="CHANNEL", help="Name of the channel.")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands to the app."""
+    root.add_typer(app, name="channel")
+
+
+@app.command("list")
+def list_(
+    config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False
+) -> None:
+    """List the channels: what every machine gets, what is in flight, what waits.
+
+    Example: firedoor channel list
+    """
+    views = here(config, data).views().channels()
+    if as_json:
+        output.document(views)
+        return
+    output.table(
+        ("channel", "kind", "machines", "serving", "in flight", "waiting", "last sync", "problem"),
+        [
+            (
+                view.name,
+                view.kind,
+                view.machines,
+                output.short(view.serving),
+                output.short(view.in_flight),
+                len(view.waiting),
+                output.when(view.last_sync_ms),
+                view.last_error,
+            )
+            for view in views
+        ],
+    )
+
+
+@app.command("show")
+def show(
+    name: ChannelArgument,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one channel, how its clients can be undone, and what its fleet can hope for.
+
+    Example: firedoor channel show tools
+    """
+    place = here(config, data)
+    kind = place.config.channel(name).kind
+    view = next(view for view in place.views().channels() if view.name == name)
+    if as_json:
+        output.document(view)
+        return
+    output.facts(_facts(view))
+    output.heading("how a client is undone")
+    output.table(("verb", "how"), [(undo.verb.value, undo.how) for undo in traits(kind).undo])
+    output.heading("what a harmless release meets")
+    _hopes(place, name, fleet(place).get(name, {}))
+
+
+@app.command("sync")
+def sync(
+    name: ChannelArgument,
+    by: ByOption = "",
+    console: ConsoleOption = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at the upstream now, instead of at the next poll.
+
+    Example: firedoor channel sync tools
+    """
+    place = here(config, data)
+    place.config.channel(name)
+    act(place, console, f"channels/{name}/sync", by=by, as_json=as_json)
+
+
+def _facts(view: ChannelView) -> list[tuple[str, object]]:
+    return [
+        ("channel", view.name),
+        ("kind", view.kind),
+        ("upstream", view.upstream),
+        ("state", view.state),
+        ("active machines", view.machines),
+        ("serving", output.short(view.serving)),
+        ("in flight", output.short(view.in_flight)),
+        ("waiting", " ".join(output.short(release) for release in view.waiting)),
+        ("skipped", " ".join(output.short(release) for release in view.skipped)),
+        ("last sync", output.when(view.last_sync_ms)),
+        ("last error", view.last_error),
+    ]
+
+
+def _hopes(place: Place, name: str, active: Mapping[str, int]) -> None:
+    found = channel_check(place.config, name, active)
+    output.line(
+        f"one release may put at most {found.largest_in_flight} machines at risk at a time"
+    )
+    for ring, hope in found.rings.items():
+        output.line(f"ring {ring}: {sentence(hope)}")

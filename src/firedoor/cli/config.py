@@ -1,0 +1,186 @@
+"""``firedoor config``: whether a configuration holds, and what it amounts to."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+import msgspec
+import typer
+
+from firedoor.cli import output
+from firedoor.cli.context import ConfigOption, DataOption, JsonOption, Place, here
+from firedoor.cli.prospects import SILENCE, Prospect, prospect
+from firedoor.config import Config, explain, notices
+from firedoor.core.errors import Unavailable
+from firedoor.core.terms import resolve
+
+app: Final = typer.Typer(
+    no_args_is_help=True, help="Check the configuration, and see what it says."
+)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands to the app."""
+    root.add_typer(app, name="config")
+
+
+class ChannelCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``config check`` says of a channel.
+
+    Attributes:
+        name: Name of the channel.
+        largest_in_flight: Machines that one release may put at risk at the same time, at most.
+        rings: Ring name to what a good release will meet there; rings whose size is unknown or
+            zero are missing.
+    """
+
+    name: str
+    largest_in_flight: int
+    rings: dict[str, Prospect]
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``config check`` says.
+
+    Attributes:
+        ok: Always true: a configuration that does not hold is an error.
+        notices: What is allowed and deserves a remark.
+        channels: One for each channel.
+    """
+
+    ok: bool = True
+    notices: tuple[str, ...]
+    channels: tuple[ChannelCheck, ...]
+
+
+class Value(msgspec.Struct, frozen=True):
+    """One row of ``config show``: the key's path, its value as TOML, and where it came from."""
+
+    key: str
+    value: str
+    origin: str
+
+
+@app.command("check")
+def check(
+    machines: Annotated[
+        int | None,
+        typer.Option(
+            "--machines",
+            metavar="N",
+            min=1,
+            show_default=False,
+            help="Forecast for a fleet of N machines, instead of the one the gate has counted.",
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Validate the configuration and say what it can promise to your fleet.
+
+    Ends with 2 and names file, line and key if something is wrong. Says how many machines one
+    release may put at risk at a time, how sure a fleet of this size can get about a harmless
+    release, and how often chance alone will hold one.
+
+    Example: firedoor config check --machines 50
+    """
+    place = here(config, data)
+    counted = fleet(place) if machines is None else _assumed(place.config, machines)
+    found = Check(
+        notices=tuple(notices(place.config)),
+        channels=tuple(
+            channel_check(place.config, channel.name, counted.get(channel.name, {}))
+            for channel in place.config.channels
+        ),
+    )
+    if as_json:
+        output.document(found)
+        return
+    for notice in found.notices:
+        output.say(f"notice: {notice}")
+    names = ", ".join(channel.name for channel in found.channels) or "none"
+    output.line(f"the configuration holds; channels: {names}")
+    for channel in found.channels:
+        output.line(
+            f"{channel.name}: one release may put at most {channel.largest_in_flight} "
+            "machines at risk at a time"
+        )
+        for ring, hope in channel.rings.items():
+            output.line(f"{channel.name}, ring {ring}: {sentence(hope)}")
+        if not channel.rings:
+            output.say(
+                f"the fleet of {channel.name} is not known yet; --machines N forecasts for N"
+            )
+
+
+@app.command("show")
+def show(config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Show every effective value, and the file it came from.
+
+    Example: firedoor config show
+    """
+    rows = [Value(*row) for row in explain(here(config, data).config)]
+    if as_json:
+        output.document(rows)
+        return
+    output.table(("key", "value", "from"), [(row.key, row.value, row.origin) for row in rows])
+
+
+def fleet(place: Place) -> Mapping[str, Mapping[str, int]]:
+    """Active machines by channel and ring, as the gate counted them last; empty if it never did."""
+    counted: dict[str, dict[str, int]] = {}
+    try:
+        with place.gate() as gate:
+            for count in gate.census():
+                counted.setdefault(count.channel, {})[count.ring] = count.active
+    except Unavailable:
+        return {}
+    return counted
+
+
+def channel_check(config: Config, channel: str, active: Mapping[str, int]) -> ChannelCheck:
+    """What a channel's policy means for a fleet of this size.
+
+    Args:
+        config: The configuration.
+        channel: Name of the channel.
+        active: Active machines of its rings, as far as they are known.
+    """
+    return ChannelCheck(
+        name=channel,
+        largest_in_flight=config.largest_in_flight(channel, active),
+        rings={
+            ring.name: prospect(resolve(config.policy_for(channel, ring.name), active[ring.name]))
+            for ring in config.rings
+            if active.get(ring.name)
+        },
+    )
+
+
+def sentence(hope: Prospect) -> str:
+    """A prospect in words."""
+    end = (
+        f"so a harmless release opens as cleared ({output.share(hope.delta)})"
+        if hope.clears
+        else f"which is not the {output.share(hope.delta)} of a clearance: a harmless release is "
+        "walked open step by step, and a council closes the gap"
+    )
+    return (
+        f"{_machines(hope.machines)}, budget {hope.budget}: after every machine has installed "
+        f"without harm, up to {output.share(hope.harm_upper)} excess harm cannot be excluded, "
+        f"{end}; about {_chance(hope.hold_chance)} of harmless releases are held because machines "
+        f"go silent by chance (if {output.share(SILENCE)} of them miss a deadline)"
+    )
+
+
+def _assumed(config: Config, machines: int) -> dict[str, dict[str, int]]:
+    """The whole fleet in the ring that claims what no other does."""
+    return {channel.name: {config.rings[-1].name: machines} for channel in config.channels}
+
+
+def _machines(count: int) -> str:
+    return "1 machine" if count == 1 else f"{count} machines"
+
+
+def _chance(value: float) -> str:
+    return "none" if value < 1e-4 else output.share(value)  # noqa: PLR2004 - less than is believed

@@ -1,0 +1,395 @@
+"""``firedoor machine``: who may read the gate and post signals."""
+
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import typer
+
+from firedoor.adapters.clock import SystemClock
+from firedoor.adapters.store.register import Enrolment, Entry, MachineRegister
+from firedoor.cli import output
+from firedoor.cli.context import ConfigOption, DataOption, JsonOption, Place, here
+from firedoor.cli.snippets import Target, files_client
+from firedoor.config import Config, Listen
+from firedoor.console.model import MachineView
+from firedoor.core.errors import BadInput, NotFound, Unavailable
+from firedoor.core.ring import ring_of
+
+app: Final = typer.Typer(
+    no_args_is_help=True, help="Enrol machines, see how they are doing, refuse them."
+)
+
+_PAGE: Final = 1_000
+_EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the machine.")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands to the app."""
+    root.add_typer(app, name="machine")
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of ``machine list``.
+
+    Attributes:
+        no: Number in the register.
+        name: Its name.
+        attributes: What the operator set at enrolment.
+        ring: Ring it belongs to.
+        enrolled_ms: When it was enrolled.
+        revoked_ms: Since when it is refused, or None.
+    """
+
+    no: int
+    name: str
+    attributes: dict[str, str]
+    ring: str
+    enrolled_ms: int
+    revoked_ms: int | None
+
+
+class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``machine enroll --json`` and ``--from`` print: tokens, shown this once.
+
+    Attributes:
+        machine: Name of the machine or collector.
+        no: Number in the register; None for a collector.
+        read: Token for the gate; None for a collector.
+        signal: Token for the intake.
+    """
+
+    machine: str
+    no: int | None
+    read: str | None
+    signal: str
+
+
+@app.command("list")
+def list_(
+    revoked: Annotated[
+        bool, typer.Option("--revoked", help="List also those that were revoked.")
+    ] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the machines that are enrolled.
+
+    Example: firedoor machine list
+    """
+    place = here(config, data)
+    with _register(place, read_only=True) as known:
+        rows = [
+            _listed(entry, place.config)
+            for entry in _entries(known)
+            if revoked or entry.revoked is None
+        ]
+        collectors = known.collectors()
+    if as_json:
+        output.document(rows)
+        return
+    output.table(
+        ("machine", "ring", "attributes", "enrolled", "revoked"),
+        [
+            (
+                row.name,
+                row.ring,
+                " ".join(f"{key}={value}" for key, value in row.attributes.items()),
+                output.when(row.enrolled_ms),
+                output.when(row.revoked_ms) if row.revoked_ms else "",
+            )
+            for row in rows
+        ],
+    )
+    for collector in collectors:
+        output.say(f"collector {collector.name} speaks for {' '.join(collector.patterns)}")
+
+
+@app.command("show")
+def show(
+    name: NameArgument,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one machine: what it gets, whether it is heard, which releases it tried.
+
+    Example: firedoor machine show till-17
+    """
+    place = here(config, data)
+    view = place.views().machine(name)
+    if view is None:
+        raise NotFound(f"no machine is called {name[:140]!r}", hint="firedoor machine list")
+    if as_json:
+        output.document(view)
+        return
+    _show(view)
+
+
+@app.command("enroll")
+def enroll(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[NAME]", show_default=False, help="Name of the machine or collector."
+        ),
+    ] = "",
+    attributes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            show_default=False,
+            help="An attribute that rings select by, such as site=prague; may be repeated.",
+        ),
+    ] = None,
+    rotate: Annotated[
+        bool,
+        typer.Option(
+            "--rotate",
+            help="New tokens for a machine that is enrolled; the old ones work for 24 h more. "
+            "With --set its attributes change too.",
+        ),
+    ] = False,
+    collector: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--collector",
+            metavar="PATTERN",
+            show_default=False,
+            help="Not a machine but something that posts the signals of all machines whose names "
+            "match, such as 'till-*'; may be repeated.",
+        ),
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            show_default=False,
+            help="Enrol every name in a file, one a line, all or none; - reads stdin. "
+            "Prints one JSON object a line.",
+        ),
+    ] = None,
+    gate: Annotated[
+        str,
+        typer.Option(
+            "--gate",
+            metavar="URL",
+            show_default=False,
+            help="How machines reach the gate; else guessed from the configuration.",
+        ),
+    ] = "",
+    intake: Annotated[
+        str,
+        typer.Option(
+            "--intake",
+            metavar="URL",
+            show_default=False,
+            help="How machines reach the intake; else guessed from the configuration.",
+        ),
+    ] = "",
+    channel: Annotated[
+        str,
+        typer.Option(
+            "--channel",
+            metavar="CHANNEL",
+            show_default=False,
+            help="Channel that the script names; else the first one.",
+        ),
+    ] = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Enrol a machine and print its tokens, once, as a ready-made script for it.
+
+    Two tokens: one reads content at the gate, one posts signals at the intake. Only their
+    hashes are kept, so nobody can read them again; --rotate makes new ones.
+
+    Example: firedoor machine enroll till-17 --set site=prague > till-17.sh
+    """
+    place = here(config, data)
+    if bool(name) == (names is not None):
+        raise BadInput("enrol either one NAME or the names of a file", hint="--from FILE")
+    values = _pairs(attributes or [])
+    if channel:
+        place.config.channel(channel)
+    if (names or collector) and (rotate or (collector and values) or (collector and names)):
+        raise BadInput("--rotate is for one machine, and --collector stands alone")
+    with _register(place) as known:
+        now = SystemClock().now().wall_ms
+        if names is not None:
+            for made in known.enroll_many([(each, values) for each in _read_names(names)], now):
+                output.document(_enrolled(made))
+        elif collector:
+            token = known.enroll_collector(name, collector, now)
+            output.document(Enrolled(machine=name, no=None, read=None, signal=token))
+        else:
+            if rotate:
+                enrolment = known.rotate(name, now)
+                if values:
+                    known.set_attributes(name, {**known.attributes(enrolment.no), **values})
+            else:
+                enrolment = known.enroll(name, values, now)
+            if as_json:
+                output.document(_enrolled(enrolment))
+                return
+            print_enrolment(enrolment, place.config, gate=gate, intake=intake, channel=channel)
+            output.say("these tokens cannot be shown again")
+
+
+@app.command("revoke")
+def revoke(
+    name: NameArgument,
+    collector: Annotated[
+        bool, typer.Option("--collector", help="NAME is a collector, not a machine.")
+    ] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Refuse a machine from its next request on; its tokens are destroyed.
+
+    Example: firedoor machine revoke till-17
+    """
+    with _register(here(config, data)) as known:
+        if collector:
+            known.revoke_collector(name)
+        else:
+            known.revoke(name, SystemClock().now().wall_ms)
+    output.line(f"{name} is revoked")
+
+
+def print_enrolment(
+    made: Enrolment, config: Config, *, gate: str = "", intake: str = "", channel: str = ""
+) -> None:
+    """Print the script that makes a machine a client of this gate.
+
+    Args:
+        made: The enrolment with its tokens.
+        config: Says where gate and intake listen, and which channels there are.
+        gate: URL under which machines reach the gate, where the configuration cannot tell.
+        intake: The same for the intake.
+        channel: Channel of the examples.
+    """
+    first = config.channels[0].name if config.channels else "CHANNEL"
+    target = Target(
+        gate=_base(gate) or _reached(config.gate.listen),
+        intake=_base(intake) or _reached(config.intake.listen),
+        channel=channel or first,
+    )
+    heartbeat_s = config.time.heartbeat_ms / 1000
+    print(files_client(made.name, made.read, made.signal, target, heartbeat_s), end="")
+    if ":" in made.name:
+        output.say("a name with ':' cannot log in with Basic: use the path token")
+
+
+@contextmanager
+def _register(place: Place, *, read_only: bool = False) -> Iterator[MachineRegister]:
+    if not place.files.register.exists():
+        raise Unavailable(
+            f"there is no {place.files.register.name} in {place.files.data}",
+            hint="firedoor init sets up a data directory",
+        )
+    known = MachineRegister(place.files.register, SystemClock(), read_only=read_only)
+    try:
+        yield known
+    finally:
+        known.close()
+
+
+def _entries(known: MachineRegister) -> Iterator[Entry]:
+    after = 0
+    while page := known.entries(after, _PAGE):
+        yield from page
+        after = page[-1].machine.no
+
+
+def _listed(entry: Entry, config: Config) -> Listed:
+    machine = entry.machine
+    return Listed(
+        no=machine.no,
+        name=machine.name,
+        attributes=dict(machine.attributes),
+        ring=ring_of(machine.attributes, config.rings),
+        enrolled_ms=entry.enrolled,
+        revoked_ms=entry.revoked,
+    )
+
+
+def _enrolled(made: Enrolment) -> Enrolled:
+    return Enrolled(machine=made.name, no=made.no, read=made.read, signal=made.signal)
+
+
+def _pairs(written: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for text in written:
+        key, equals, value = text.partition("=")
+        if not key or not equals or not value:
+            raise BadInput(f"{text[:80]!r} is no attribute", hint="--set site=prague")
+        pairs[key] = value
+    return pairs
+
+
+def _read_names(path: Path) -> list[str]:
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read: {error}") from error
+    names = [name for row in text.splitlines() if (name := row.strip())]
+    if not names:
+        raise BadInput(f"{path} names no machine", hint="one name a line")
+    return names
+
+
+def _base(url: str) -> str:
+    return url.rstrip("/")
+
+
+def _reached(listen: Listen) -> str:
+    """URL under which other hosts most likely reach this one."""
+    if listen.host in _EVERYWHERE:
+        return f"http://{socket.gethostname()}:{listen.port}"
+    return f"http://{listen}"
+
+
+def _show(view: MachineView) -> None:
+    output.facts(
+        [
+            ("machine", view.name),
+            ("attributes", " ".join(f"{k}={v}" for k, v in view.attributes.items())),
+            ("stratum", view.stratum),
+            ("enrolled", output.when(view.enrolled_ms)),
+            ("revoked", "yes" if view.revoked else "no"),
+            ("last heard", output.when(view.last_seen_ms)),
+            ("heartbeats", "yes" if view.heartbeats else "no"),
+            *(
+                (f"channel {channel}", f"{output.short(release)} (ring {view.rings.get(channel)})")
+                for channel, release in view.serving.items()
+            ),
+        ]
+    )
+    if view.exposures:
+        output.heading("releases")
+        output.table(
+            ("release", "channel", "part", "since", "condition", "harm", "undoing"),
+            [
+                (
+                    output.short(e.release),
+                    e.channel,
+                    e.arm.value,
+                    output.when(e.since_ms),
+                    e.state.value,
+                    e.harm,
+                    e.undo,
+                )
+                for e in view.exposures
+            ],
+        )

@@ -1,0 +1,375 @@
+"""``firedoor release``: look at releases, and decide about them where a person has to.
+
+What is shown is read from the stores, also while nothing runs. What acts goes to the console,
+so that the running judge decides and the ledger has it before it takes effect.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+import typer
+
+from firedoor.cli import output
+from firedoor.cli.client import ByOption, ConsoleOption, ReasonOption, RingOption, act
+from firedoor.cli.context import (
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    Place,
+    ReleaseArgument,
+    here,
+    release_of,
+)
+from firedoor.console.model import ReleaseView
+from firedoor.core.errors import BadInput, NotFound
+from firedoor.core.release import Artefact, diff
+
+app: Final = typer.Typer(
+    no_args_is_help=True, help="Look at releases, and decide about them where a person has to."
+)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands to the app."""
+    root.add_typer(app, name="release")
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What ``release diff --json`` prints: two release ids and what changed between them."""
+
+    old: str
+    new: str
+    artefacts: tuple[Artefact, ...]
+
+
+@app.command("list")
+def list_(
+    channel: Annotated[
+        str,
+        typer.Argument(
+            metavar="[CHANNEL]", show_default=False, help="Only this channel; else all of them."
+        ),
+    ] = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List releases, newest first, and where their doors are.
+
+    Example: firedoor release list tools
+    """
+    place = here(config, data)
+    names = [place.config.channel(channel).name] if channel else _channels(place)
+    views = place.views()
+    found = [view for name in names for view in views.releases(name)]
+    if as_json:
+        output.document([output.reply(view) for view in found])
+        return
+    output.table(
+        ("release", "channel", "no", "boarded", "door", "exposed", "harmed", "verdict"),
+        [
+            (
+                output.short(view.id),
+                view.channel,
+                view.number,
+                output.when(view.created_ms),
+                _doors(view),
+                view.exposed,
+                view.harmed,
+                view.verdict.state.value,
+            )
+            for view in found
+        ],
+    )
+
+
+@app.command("show")
+def show(
+    release: ReleaseArgument,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one release: its doors, its numbers, and the lines they are held against.
+
+    Example: firedoor release show 2cb81f3d
+    """
+    view = release_of(here(config, data).views(), release)
+    if as_json:
+        output.document(output.reply(view))
+        return
+    changes = view.artefacts
+    output.facts(
+        [
+            ("release", view.id),
+            ("channel", view.channel),
+            ("boarding", view.number),
+            ("boarded", output.when(view.created_ms)),
+            ("previous", output.short(view.previous)),
+            (
+                "artefacts",
+                f"{changes.added} added, {changes.changed} changed, {changes.removed} removed",
+            ),
+            ("size", output.size(view.size_bytes)),
+            ("exposed", view.exposed),
+            ("harmed", view.harmed),
+            ("verdict", view.verdict.state.value),
+            ("harm upper", f"{output.share(view.verdict.harm_upper)}"),
+            ("delta", output.share(view.thresholds.delta)),
+            ("at risk at most", sum(door.budget for door in view.door.values())),
+        ]
+    )
+    output.heading("doors")
+    output.table(
+        (
+            "ring", "state", "reason", "since", "machines", "admitted", "in flight", "matured",
+            "harmed", "control", "window", "by", "note",
+        ),
+        [
+            (
+                ring, door.state.value, door.reason.value, output.when(door.since_ms),
+                door.machines, door.admitted, door.in_flight, door.matured, door.harmed,
+                door.control, f"{door.window} of budget {door.budget}", door.by, door.note,
+            )
+            for ring, door in view.door.items()
+        ],
+    )  # fmt: skip
+
+
+@app.command("diff")
+def diff_(
+    release: ReleaseArgument,
+    other: Annotated[
+        str,
+        typer.Argument(
+            metavar="[OTHER]",
+            show_default=False,
+            help="Compare RELEASE with this one; else the one before RELEASE with RELEASE.",
+        ),
+    ] = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a release changes, file by file, with package URL and digest.
+
+    Example: firedoor release diff 2cb81f3d
+    """
+    place = here(config, data)
+    views = place.views()
+    view = release_of(views, release)
+    old, new = (view.id, release_of(views, other).id) if other else (view.previous, view.id)
+    with place.judge() as judge:
+        found = Difference(old, new, diff(judge.manifest(old) if old else {}, judge.manifest(new)))
+    if as_json:
+        output.document(found)
+        return
+    output.say(f"from {output.short(old)} to {output.short(new)}")
+    output.table(
+        ("change", "path", "sha256", "purl"),
+        [
+            (each.change.value, each.path, each.new_sha256 or each.old_sha256, each.purl)
+            for each in found.artefacts
+        ],
+    )
+
+
+@app.command("hold")
+def hold(
+    release: ReleaseArgument,
+    reason: ReasonOption,
+    by: ByOption = "",
+    ring: RingOption = "",
+    console: ConsoleOption = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Admit nobody new until a person resumes. What is in flight goes on, and so does the judge.
+
+    Example: firedoor release hold 2cb81f3d --reason "two sites report slow logons"
+    """
+    place = here(config, data)
+    path = f"releases/{release_of(place.views(), release).id}/hold"
+    act(place, console, path, by=by, as_json=as_json, reason=reason, ring=ring)
+
+
+@app.command("resume")
+def resume(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RELEASE|CHANNEL",
+            help="A held release; or a channel on which two releases in a row ended badly.",
+        ),
+    ],
+    reason: ReasonOption,
+    by: ByOption = "",
+    ring: RingOption = "",
+    console: ConsoleOption = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a held door go on, or let the next release of a channel board.
+
+    After "budget spent" the door gets fresh slots: as many machines more may be put at risk.
+
+    Example: firedoor release resume 2cb81f3d --reason "the sites had a power cut"
+    """
+    place = here(config, data)
+    if target in _channels(place):
+        if ring:
+            raise BadInput("a channel is resumed as a whole", hint="leave out --ring")
+        act(place, console, f"channels/{target}/resume", by=by, as_json=as_json, reason=reason)
+        return
+    path = f"releases/{release_of(place.views(), target).id}/resume"
+    act(place, console, path, by=by, as_json=as_json, reason=reason, ring=ring)
+
+
+@app.command("shut")
+def shut(
+    release: ReleaseArgument,
+    reason: ReasonOption,
+    by: ByOption = "",
+    ring: RingOption = "",
+    console: ConsoleOption = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Contain a release by hand: nobody new gets it, and files that only it has are refused.
+
+    Machines that have it may need more: firedoor release show says what is known of them.
+
+    Example: firedoor release shut 2cb81f3d --reason "vendor confirms data loss"
+    """
+    place = here(config, data)
+    path = f"releases/{release_of(place.views(), release).id}/shut"
+    act(place, console, path, by=by, as_json=as_json, reason=reason, ring=ring)
+
+
+@app.command("expedite")
+def expedite(
+    release: ReleaseArgument,
+    reason: ReasonOption,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            "--budget",
+            metavar="N",
+            min=1,
+            show_default=False,
+            help="Put N more machines at risk, then let the evidence go on deciding.",
+        ),
+    ] = None,
+    everybody: Annotated[
+        bool, typer.Option("--all", help="Let every machine through now, evidence or not.")
+    ] = False,
+    approved_by: Annotated[
+        str,
+        typer.Option(
+            "--approved-by",
+            metavar="NAME",
+            show_default=False,
+            help="The second person, where the policy wants one.",
+        ),
+    ] = "",
+    by: ByOption = "",
+    ring: RingOption = "",
+    console: ConsoleOption = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take more risk, because waiting is the greater one: a fix for a hole under attack.
+
+    Example: firedoor release expedite 2cb81f3d --budget 50 --reason "exploited in the wild"
+    """
+    if everybody == (budget is not None):
+        raise BadInput("expedite wants either a budget or everybody", hint="--budget N or --all")
+    place = here(config, data)
+    act(
+        place,
+        console,
+        f"releases/{release_of(place.views(), release).id}/expedite",
+        by=by,
+        as_json=as_json,
+        reason=reason,
+        ring=ring,
+        budget=budget,
+        all=everybody,
+        approved_by=approved_by,
+    )
+
+
+@app.command("pin")
+def pin(
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="Name of the channel.")],
+    release: ReleaseArgument,
+    reason: ReasonOption,
+    by: ByOption = "",
+    ring: RingOption = "",
+    console: ConsoleOption = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a ring exactly this release now, evidence or not. An older one is a revert.
+
+    Nothing boards the channel until firedoor release unpin.
+
+    Example: firedoor release pin tools 1f0a9c4e --ring tills --reason "back to last month's"
+    """
+    place = here(config, data)
+    place.config.channel(channel)
+    view = release_of(place.views(), release)
+    if view.channel != channel:
+        raise NotFound(
+            f"release {output.short(view.id)} belongs to channel {view.channel}, not {channel}"
+        )
+    path = f"releases/{view.id}/pin"
+    act(place, console, path, by=by, as_json=as_json, reason=reason, ring=ring)
+
+
+@app.command("unpin")
+def unpin(
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="Name of the channel.")],
+    reason: ReasonOption,
+    by: ByOption = "",
+    ring: RingOption = "",
+    console: ConsoleOption = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a pin: newer releases board again.
+
+    Example: firedoor release unpin tools --reason "the new one is fixed"
+    """
+    place = here(config, data)
+    place.config.channel(channel)
+    if ring:
+        place.config.ring(ring)
+    with place.judge() as judge:
+        pins = judge.pins(channel)
+        number = pins.get(ring) if ring else max(pins.values(), default=None)
+        boarding = None if number is None else judge.boarding(channel, number)
+    if boarding is None:
+        raise NotFound(
+            f"ring {ring} of {channel} is not pinned" if ring else f"no ring of {channel} is pinned"
+        )
+    path = f"releases/{boarding.release}/unpin"
+    act(place, console, path, by=by, as_json=as_json, reason=reason, ring=ring)
+
+
+def _channels(place: Place) -> list[str]:
+    return [channel.name for channel in place.config.channels]
+
+
+def _doors(view: ReleaseView) -> str:
+    """Where the doors are, in a few words: one if they agree, else ring by ring."""
+    states = {f"{door.state} ({door.reason})" for door in view.door.values()}
+    if len(states) == 1:
+        return states.pop()
+    return ", ".join(f"{ring}: {door.state} ({door.reason})" for ring, door in view.door.items())

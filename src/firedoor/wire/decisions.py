@@ -1,0 +1,166 @@
+"""Entries of the ledger as sentences."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Final, TypeVar
+
+from firedoor.console.model import DecisionView
+from firedoor.core.door import Reason, State
+from firedoor.core.errors import BadInput
+from firedoor.core.ledger.canonical import Json, text_to_float
+from firedoor.core.ledger.entry import Entry
+from firedoor.services.ledger import BOARDED, DOOR, NOTE, REVEALED
+
+ReleaseOf = Callable[[str, int], str]
+"""Release id of (channel, boarding number), or ""."""
+
+_SHORT = 12
+
+# What happened, by where the door went and why; {by} and {budget} are filled in.
+_MOVES: Final[Mapping[tuple[State, Reason | None], str]] = {
+    (State.WAITING, None): "it waits for the ring before it",
+    (State.OPENING, None): "it goes to a few machines first",
+    (State.OPENING, Reason.PERSON): "{by} let it go on, with a harm budget of {budget}",
+    (State.OPENING, Reason.EXPEDITED): "{by} widened the harm budget to {budget}",
+    (State.OPEN, None): "it is open to every machine",
+    (State.OPEN, Reason.CLEARED): "it is open to every machine: the evidence cleared it",
+    (State.OPEN, Reason.WALKED): "it reached every machine step by step",
+    (State.OPEN, Reason.EMPTY): "it is open: there was no machine to try it on",
+    (State.OPEN, Reason.ADOPTED): "it was here before Firedoor, so nothing is claimed about it",
+    (State.OPEN, Reason.EXPEDITED): "{by} let everybody through",
+    (State.OPEN, Reason.PINNED): "{by} pinned it: every machine of the ring gets it",
+    (State.SHUT, None): "it is shut: nobody new gets it",
+    (State.SHUT, Reason.HARMFUL): "it is shut by the evidence: nobody new gets it",
+    (State.SHUT, Reason.PERSON): "{by} shut it: nobody new gets it",
+    (State.HELD, None): "it is held: nobody new gets it",
+    (State.HELD, Reason.BUDGET_SPENT): "it is held: its harm budget of {budget} is spent",
+    (State.HELD, Reason.PERSON): "{by} holds it: nobody new gets it",
+    (State.HELD, Reason.RESTORED): "it is held: records were restored from an older copy",
+    (State.SUPERSEDED, None): "another release takes its place",
+    (State.SUPERSEDED, Reason.NEWER): "a newer release takes its place",
+    (State.SUPERSEDED, Reason.WITHDRAWN): "upstream withdrew it before it was decided",
+    (State.SUPERSEDED, Reason.PINNED): "{by} pinned another release in its place",
+}
+
+
+def described(entry: Entry, release_of: ReleaseOf) -> DecisionView:
+    """Say what an entry records.
+
+    Args:
+        entry: Any entry; of a kind that is not known here its kind alone is told.
+        release_of: Looks up what an entry does not name itself.
+    """
+    body = entry.body
+    channel, number = _text(body, "channel"), _count(body, "number")
+    release = _text(body, "release") or (release_of(channel, number) if number else "")
+    moved = entry.kind == DOOR
+    return DecisionView(
+        index=entry.index,
+        time_ms=entry.time_ms,
+        kind=entry.kind,
+        channel=channel,
+        release=release,
+        number=number,
+        ring=_text(body, "ring"),
+        state=_member(State, _text(body, "to")) if moved else None,
+        reason=_member(Reason, _text(body, "reason")) if moved else None,
+        by=_text(body, "by"),
+        sentence=_sentence(entry),
+    )
+
+
+def _sentence(entry: Entry) -> str:
+    tell = _TELLERS.get(entry.kind)
+    return tell(entry.body) if tell else f"an entry of kind {entry.kind}"
+
+
+def _move(body: Mapping[str, Json]) -> str:
+    state, reason = _member(State, _text(body, "to")), _member(Reason, _text(body, "reason"))
+    if state is None:
+        return f"the door went to {_text(body, 'to')}"
+    if state is State.OPENING and reason is Reason.EVIDENCE and _text(body, "from") == "held":
+        said = "the machines that were silent spoke again, so it goes on"
+    else:
+        said = _MOVES.get((state, reason)) or _MOVES[state, None]
+    said = said.format(by=_text(body, "by") or "somebody", budget=_count(body, "budget"))
+    note = _text(body, "note")
+    return f"{said}; {note}" if note else said
+
+
+def _boarding(body: Mapping[str, Json]) -> str:
+    number, previous = _count(body, "number"), _text(body, "previous")
+    after = f" after release {previous[:_SHORT]}" if previous else ""
+    doors = "; ".join(_begun(body))
+    return f"boarded as release {number}{after}: {doors or 'no ring'}"
+
+
+def _revealed(body: Mapping[str, Json]) -> str:
+    return (
+        f"all doors of release {_count(body, 'number')} have ended and the seed of its draws is "
+        "revealed: anyone can audit who was chosen"
+    )
+
+
+def _note(body: Mapping[str, Json]) -> str:
+    return _text(body, "note")
+
+
+_TELLERS: Final[Mapping[str, Callable[[Mapping[str, Json]], str]]] = {
+    DOOR: _move,
+    BOARDED: _boarding,
+    REVEALED: _revealed,
+    NOTE: _note,
+}
+
+
+def _begun(body: Mapping[str, Json]) -> Iterator[str]:
+    rings = _mapping(body.get("rings"))
+    for door in _items(body.get("doors")):
+        ring = _text(door, "ring")
+        terms = _mapping(rings.get(ring))
+        state, reason = _text(door, "state"), _text(door, "reason")
+        said = f"ring {ring} is {state} ({reason})"
+        if state == State.OPENING:
+            delta = _share(terms)
+            said += (
+                f" for {_count(terms, 'active')} machines with a harm budget of "
+                f"{_count(terms, 'budget')}"
+            )
+            said += f", and opens below {delta} excess harm" if delta else ""
+        yield said
+
+
+def _share(terms: Mapping[str, Json]) -> str:
+    with contextlib.suppress(BadInput):
+        return f"{100 * text_to_float(_text(terms, 'delta')):.3g} %"
+    return ""
+
+
+_E = TypeVar("_E", bound=StrEnum)
+
+
+def _member(kind: type[_E], text: str) -> _E | None:
+    try:
+        return kind(text)
+    except ValueError:
+        return None
+
+
+def _text(body: Mapping[str, Json], key: str) -> str:
+    value = body.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _count(body: Mapping[str, Json], key: str) -> int:
+    value = body.get(key)
+    return value if isinstance(value, int) else 0
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _items(value: Json) -> Iterator[Mapping[str, Json]]:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        yield from (_mapping(item) for item in value)
