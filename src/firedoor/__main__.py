@@ -1,5 +1,7 @@
 """``python -m firedoor``."""
 
+import sys
+
 from firedoor.cli import main
 
-main()
+sys.exit(main())

@@ -1,13 +1,123 @@
-"""The command line."""
+"""The command line: nouns, then verbs.
+
+Data goes to stdout and talk to stderr. Exit codes: 0 ok, 1 the answer is "no", 2 usage,
+3 unavailable. An error is two lines, ``error:`` and ``hint:``.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated, Final
 
 import typer
 
-from firedoor.cli import run
+from firedoor.cli import (
+    channel,
+    config,
+    init,
+    judge,
+    ledger,
+    machine,
+    output,
+    release,
+    run,
+    verdict,
+)
+from firedoor.core.errors import (
+    BadConfig,
+    BadInput,
+    FiredoorError,
+    Rejected,
+    Unavailable,
+    Untrusted,
+)
 
-app = typer.Typer()
+EXITS: Final[tuple[tuple[type[FiredoorError], int], ...]] = (
+    (BadConfig, 2),
+    (BadInput, 2),
+    (Rejected, 1),
+    (Untrusted, 1),
+    (Unavailable, 3),
+)
+"""Exit code of an error: the first class that matches; subclasses stand before their bases."""
+
+_STOPPED: Final = 130  # what shells report of a program that Ctrl-C ended
+_NOBODY_READS: Final = 141  # and of one whose reader went away: | head
+
+app: Final = typer.Typer(
+    name="firedoor",
+    add_completion=False,
+    no_args_is_help=True,
+    # Help is read in pipes and logs as well: no boxes, no colours, the same everywhere.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: What stands behind ``firedoor``; that of this process if None.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        code = app(arguments, prog_name="firedoor", standalone_mode=False)
+        sys.stdout.flush()
+    except FiredoorError as error:
+        output.complain(str(error), error.hint)
+        return exit_code(error)
+    except typer.TyperException as error:
+        output.complain(error.format_message(), "firedoor COMMAND --help says what it takes")
+        return 2
+    except typer.Abort:
+        return _STOPPED
+    except BrokenPipeError:
+        # Python flushes at exit, and would complain there a second time.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _NOBODY_READS
+    return code if isinstance(code, int) else 0
+
+
+def exit_code(error: FiredoorError) -> int:
+    """Exit code for an error."""
+    return next(code for kind, code in EXITS if isinstance(error, kind))
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        output.line(f"firedoor {version('firedoor')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Firedoor stands between software vendors and your machines.
+
+    Every update becomes an immutable release. Machines are let through the door at random, a few
+    at first; the door opens wider only as evidence proves the release safe.
+
+    To begin: firedoor demo shows a whole rehearsal on this machine, firedoor init sets one up.
+    """
+
+
+init.register(app)
 run.register(app)
-
-
-def main() -> None:
-    """Run it."""
-    app()
+config.register(app)
+channel.register(app)
+release.register(app)
+machine.register(app)
+verdict.register(app)
+judge.register(app)
+ledger.register(app)

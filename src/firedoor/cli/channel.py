@@ -26,7 +26,7 @@ def register(root: typer.Typer) -> None:
 
 @app.command("list")
 def list_(
-    config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False
+    *, config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False
 ) -> None:
     """List the channels: what every machine gets, what is in flight, what waits.
 
@@ -56,6 +56,7 @@ def list_(
 
 @app.command("show")
 def show(
+    *,
     name: ChannelArgument,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -80,6 +81,7 @@ def show(
 
 @app.command("sync")
 def sync(
+    *,
     name: ChannelArgument,
     by: ByOption = "",
     console: ConsoleOption = "",
@@ -114,8 +116,6 @@ def _facts(view: ChannelView) -> list[tuple[str, object]]:
 
 def _hopes(place: Place, name: str, active: Mapping[str, int]) -> None:
     found = channel_check(place.config, name, active)
-    output.line(
-        f"one release may put at most {found.largest_in_flight} machines at risk at a time"
-    )
+    output.line(f"one release may put at most {found.largest_in_flight} machines at risk at a time")
     for ring, hope in found.rings.items():
         output.line(f"ring {ring}: {sentence(hope)}")

@@ -62,6 +62,7 @@ class Value(msgspec.Struct, frozen=True):
 
 @app.command("check")
 def check(
+    *,
     machines: Annotated[
         int | None,
         typer.Option(
@@ -114,7 +115,9 @@ def check(
 
 
 @app.command("show")
-def show(config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False) -> None:
+def show(
+    *, config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False
+) -> None:
     """Show every effective value, and the file it came from.
 
     Example: firedoor config show

@@ -136,10 +136,15 @@ def release_of(views: Views, prefix: str) -> ReleaseView:
     found = views.match(digits)
     if len(found) > 1:
         raise BadInput(f"more than one release begins with {digits}", hint="give more digits")
-    view = views.release(found[0]) if found else None
-    if view is None:
+    if not found:
         raise NotFound(
             f"no release begins with {digits}", hint="firedoor release list shows them all"
+        )
+    view = views.release(found[0])
+    if view is None:
+        raise NotFound(
+            f"release {found[0][:12]} was mirrored and has not boarded",
+            hint="firedoor channel show says what it waits for",
         )
     return view
 

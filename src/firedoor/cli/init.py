@@ -25,6 +25,7 @@ def register(root: typer.Typer) -> None:
 
 
 def init(
+    *,
     directory: Annotated[
         Path,
         typer.Argument(

@@ -15,6 +15,7 @@ from firedoor.cli.context import ConfigOption, DataOption, JsonOption, here
 from firedoor.core.errors import BadInput
 from firedoor.core.ledger.chain import Head, Report, verify_chain
 from firedoor.core.ledger.entry import Signed, parse_line, to_line
+from firedoor.core.units import Digest
 from firedoor.wire.head import read_head
 
 app: Final = typer.Typer(
@@ -48,6 +49,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
 @app.command("show")
 def show(
+    *,
     after: Annotated[
         int | None,
         typer.Option(
@@ -94,6 +96,7 @@ def show(
 
 @app.command("verify")
 def verify(
+    *,
     file: Annotated[
         Path | None,
         typer.Argument(
@@ -111,6 +114,15 @@ def verify(
             help="Public key of the ledger (PEM); else that of this installation.",
         ),
     ] = None,
+    head: Annotated[
+        str,
+        typer.Option(
+            "--head",
+            metavar="SIZE:HASH",
+            show_default=False,
+            help="A head printed earlier, which this ledger has to contain.",
+        ),
+    ] = "",
     config: ConfigOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -123,15 +135,17 @@ def verify(
 
     Example: firedoor ledger verify ledger.jsonl --key ledger.pem.pub
     """
+    known = _head(head) if head else None
     if file is not None and key is not None:
-        report = verify_chain(_exported(file), load_public_key(key))
+        report = verify_chain(_exported(file), load_public_key(key), known)
     else:
         place = here(config, data)
         public = load_public_key(key or public_path(place.files.ledger_key))
-        known = read_head(place.files.ledger_head)
         if file is not None:
-            report = verify_chain(_exported(file), public)
+            report = verify_chain(_exported(file), public, known)
         else:
+            # Read before the entries: a judge that runs goes on writing both.
+            known = known or read_head(place.files.ledger_head)
             with place.judge() as judge:
                 report = verify_chain(_stored(judge), public, known)
     _tell(report, as_json=as_json)
@@ -141,6 +155,7 @@ def verify(
 
 @app.command("export")
 def export(
+    *,
     after: Annotated[
         int, typer.Option("--after", metavar="N", min=-1, help="Only entries behind index N.")
     ] = -1,
@@ -181,6 +196,16 @@ def _parsed(lines: Iterator[bytes]) -> Iterator[Signed]:
             yield parse_line(text)
         except BadInput as error:
             raise BadInput(f"line {number}: {error}", hint=error.hint) from error
+
+
+def _head(text: str) -> Head:
+    size, _, last = text.partition(":")
+    try:
+        return Head(int(size), Digest(last))
+    except ValueError:
+        raise BadInput(
+            f"{text[:80]!r} is no head", hint="SIZE:HASH, from the last line of ledger verify"
+        ) from None
 
 
 def _tell(report: Report, *, as_json: bool) -> None:

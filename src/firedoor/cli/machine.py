@@ -73,6 +73,7 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
 
 @app.command("list")
 def list_(
+    *,
     revoked: Annotated[
         bool, typer.Option("--revoked", help="List also those that were revoked.")
     ] = False,
@@ -114,6 +115,7 @@ def list_(
 
 @app.command("show")
 def show(
+    *,
     name: NameArgument,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -135,6 +137,7 @@ def show(
 
 @app.command("enroll")
 def enroll(
+    *,
     name: Annotated[
         str,
         typer.Argument(
@@ -248,6 +251,7 @@ def enroll(
 
 @app.command("revoke")
 def revoke(
+    *,
     name: NameArgument,
     collector: Annotated[
         bool, typer.Option("--collector", help="NAME is a collector, not a machine.")

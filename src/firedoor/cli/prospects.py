@@ -100,9 +100,7 @@ def hold_chance(terms: Terms, silence: float = SILENCE) -> float:
     return held
 
 
-def _windows(
-    terms: Terms, installed: int, harmed: "np.ndarray[tuple[int], np.dtype[np.int64]]"
-) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def _windows(terms: Terms, installed: int, harmed: Ints) -> Ints:
     """W = floor(B / U) after so many installs, for each number of harmed among them."""
     possible = np.minimum(harmed, installed)
     spare = terms.active_machines - installed

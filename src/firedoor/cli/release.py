@@ -44,6 +44,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 @app.command("list")
 def list_(
+    *,
     channel: Annotated[
         str,
         typer.Argument(
@@ -85,6 +86,7 @@ def list_(
 
 @app.command("show")
 def show(
+    *,
     release: ReleaseArgument,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -138,6 +140,7 @@ def show(
 
 @app.command("diff")
 def diff_(
+    *,
     release: ReleaseArgument,
     other: Annotated[
         str,
@@ -176,6 +179,7 @@ def diff_(
 
 @app.command("hold")
 def hold(
+    *,
     release: ReleaseArgument,
     reason: ReasonOption,
     by: ByOption = "",
@@ -196,6 +200,7 @@ def hold(
 
 @app.command("resume")
 def resume(
+    *,
     target: Annotated[
         str,
         typer.Argument(
@@ -229,6 +234,7 @@ def resume(
 
 @app.command("shut")
 def shut(
+    *,
     release: ReleaseArgument,
     reason: ReasonOption,
     by: ByOption = "",
@@ -251,6 +257,7 @@ def shut(
 
 @app.command("expedite")
 def expedite(
+    *,
     release: ReleaseArgument,
     reason: ReasonOption,
     budget: Annotated[
@@ -305,6 +312,7 @@ def expedite(
 
 @app.command("pin")
 def pin(
+    *,
     channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="Name of the channel.")],
     release: ReleaseArgument,
     reason: ReasonOption,
@@ -334,6 +342,7 @@ def pin(
 
 @app.command("unpin")
 def unpin(
+    *,
     channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="Name of the channel.")],
     reason: ReasonOption,
     by: ByOption = "",

@@ -94,14 +94,23 @@ def deal(
     return Deal(treated, cards)
 
 
-def patience(free_polls_per_bucket: float) -> int:
-    """Longest life of a deck in buckets: time for about 200 free machines to poll, 1 to 60.
+def patience(polls_per_bucket: float, gap_buckets: float) -> int:
+    """Longest life of a deck in buckets: time for about 200 free machines to poll.
 
-    A deck must not wait for a fleet that is asleep, and a cut by time looks at no label.
+    Args:
+        polls_per_bucket: Sessions that free machines begin in a bucket, >= 0.
+        gap_buckets: Median time between two sessions of a machine, in buckets; 0 for unknown.
+
+    Returns:
+        Between one bucket and the median gap, and never more than 60 buckets: a deck must not
+        wait for a fleet that is asleep. A cut by time looks at no label.
+
+    Source: cohorts.md 1.2 and 4.4.
     """
-    if free_polls_per_bucket <= 0:
-        return 60
-    return max(1, min(60, math.ceil(200 / free_polls_per_bucket)))
+    longest = min(60, max(1, math.ceil(gap_buckets))) if gap_buckets > 0 else 60
+    if polls_per_bucket <= 0:
+        return longest
+    return max(1, min(longest, math.ceil(200 / polls_per_bucket)))
 
 
 def boarding_seed(root: bytes, channel: str, number: int) -> bytes:

@@ -104,6 +104,7 @@ class Keeper:
         """
         self.channels = channels
         self.ready = False
+        self.died = asyncio.Event()
         self._roster = roster
         self._store = store
         self._source = source
@@ -130,6 +131,8 @@ class Keeper:
             for number in channel.admission.candidates():
                 channel.admission.resume(self._places(name, number), self._now())
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._flush_loop())]
+        for task in self._tasks:
+            task.add_done_callback(self._loop_ended)
 
     async def stop(self) -> None:
         """Write the last bucket, marked final, and end."""
@@ -237,6 +240,12 @@ class Keeper:
         self.ready = True
         return changed
 
+    def _loop_ended(self, task: "asyncio.Task[None]") -> None:
+        """A loop that ends by itself is a defect: say so, and let the process be started again."""
+        if not task.cancelled() and not self._stopping:
+            _log.error("gate_loop_died", exc_info=task.exception())
+            self.died.set()
+
     def _renew_lease(self, tick: tuple[str, int, int] | None) -> None:
         if tick is not None and tick[0] == self._clock.now().boot:
             self._lease_until = tick[1] + LEASE_BUCKETS * self._bucket_ms
@@ -312,7 +321,7 @@ class Keeper:
                 *(s for admission in admissions for s in admission.drain_standing()),
             ],
             installed=[*(kept.installed if kept else ()), *installed],
-            census=[c for admission in admissions for c in admission.census(at.mono_ms)],
+            census=[c for admission in admissions for c in admission.census(at.mono_ms, self._bucket_ms)],
             board=self._version,
         )
 

@@ -36,8 +36,6 @@ from firedoor.gate.conditional import NAMES, continues, is_current, is_refused
 from firedoor.gate.problem import send_problem
 from firedoor.gate.ranges import asked_part
 
-__all__ = ["Answerer", "Delivered", "Receive", "Send"]
-
 KEEP_BYTES: Final = 1024 * 1024
 """Files up to this long are sent from memory, at half the server's cost of ``pathsend``.
 

@@ -87,6 +87,8 @@ class Admission:
         self._decks: dict[str, _Deck] = {}
         self._last_cut: dict[tuple[int, str], int] = {}
         self._polls: dict[str, int] = {}
+        self._rates: dict[str, float] = {}
+        self._counted_ms = 0
         self._standing: set[int] = set()
         self._ring_names: list[str] = [""]
         self._size = 0
@@ -288,8 +290,14 @@ class Admission:
             for no in changed
         ]
 
-    def census(self, now: int) -> list[Census]:
-        """Count each ring's machines, vectorised."""
+    def census(self, now: int, bucket_ms: int) -> list[Census]:
+        """Count each ring's machines, vectorised.
+
+        Args:
+            now: Monotonic clock, ms.
+            bucket_ms: Interval that ``polls`` are counted in.
+        """
+        self._smooth_polls(now, bucket_ms)
         active = (self.touched > 0) & (now - self.touched < ACTIVE_MS)
         seasoned = self._roster.all_seasoned(now)[: self._size]
         if len(seasoned) < self._size:
@@ -306,11 +314,22 @@ class Admission:
                     ring=ring,
                     active=int(here.sum()),
                     free=int(free.sum()),
-                    polls=self._polls.pop(ring, 0),
+                    polls=self._rates.get(ring, 0.0),
                     untreated=int((here & ~treated).sum()),
+                    gap_ms=self._roster.usual_gap_ms,
                 )
             )
         return counts
+
+    def _smooth_polls(self, now: int, bucket_ms: int) -> None:
+        elapsed = now - self._counted_ms
+        if elapsed < bucket_ms // 2:
+            # A flush in between, because the board changed: too short to tell a rate.
+            return
+        for ring in self._lanes:
+            rate = self._polls.pop(ring, 0) * bucket_ms / elapsed
+            self._rates[ring] = (self._rates.get(ring, rate) + rate) / 2
+        self._counted_ms = now
 
     def _serve(self, machine: int, number: int, now: int, wall_s: int) -> None:
         self.serving[machine] = number

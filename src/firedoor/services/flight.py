@@ -17,7 +17,7 @@ from firedoor.core.door import Door, State
 from firedoor.core.ledger.canonical import to_canonical
 from firedoor.core.verdict import Evidence, Verdict, absorb, start, verdict
 from firedoor.services.boarding import Boarding
-from firedoor.services.pools import Member, Pool
+from firedoor.services.pools import Pool
 
 EPOCH_BUCKETS = 60
 """Epochs of the start-time mixture: hourly at 60 s buckets, on the first day."""
@@ -53,6 +53,21 @@ class Numbers:
     room: int
 
 
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A treated machine that was counted as silent: it frees its slot if it speaks again.
+
+    Attributes:
+        machine: Register number.
+        ring: Its ring.
+        counted_ms: Monotonic time up to which it had been listened for.
+    """
+
+    machine: int
+    ring: str
+    counted_ms: int
+
+
 @dataclass(slots=True)
 class Flight:
     """One boarding while the judge watches it."""
@@ -69,7 +84,7 @@ class Flight:
     excess: dict[str, float] = field(default_factory=dict)
     harmed: dict[str, int] = field(default_factory=dict)
     recovered: dict[str, int] = field(default_factory=dict)
-    silent: dict[int, tuple[Member, int]] = field(default_factory=dict)
+    silent: dict[int, Silent] = field(default_factory=dict)
     last_cut_wall: dict[str, int] = field(default_factory=dict)
     installed: set[int] = field(default_factory=set)
     epoch: int = 0
@@ -115,7 +130,7 @@ class Flight:
         """Where the ring stands under this verdict."""
         pools = self.pools_of(ring)
         in_flight = sum(pool.sealed_treated() for pool in pools)
-        sealed = sum(len(pool.sealed()) for pool in pools)
+        sealed = sum(int(pool.sealed().sum()) for pool in pools)
         admitted = self.admitted.get(ring, 0)
         debt = max(0.0, self.excess.get(ring, 0.0) - self.recovered.get(ring, 0))
         budget = self.doors[ring].budget

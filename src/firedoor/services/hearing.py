@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+
 from firedoor.core.board import Grant
 from firedoor.core.signal import CHECK, CRASH, SignalKind, stream_of
 from firedoor.ports import Instant, SignalSource
 from firedoor.services.flight import Flight
 from firedoor.services.places import AFTERWARDS, Census
-from firedoor.services.pools import Life, Member, Pool
+from firedoor.services.pools import Life, Mask, Pool
 from firedoor.services.records import GateRecords, StoredCut, StoredPlace
 
 _ROWS_A_READ = 10_000
@@ -33,9 +36,9 @@ class Hearing:
         self.life = Life(bucket_ms)
         self.census: dict[tuple[str, str], Census] = {}
         self.cursors = cursors
-        self._events: dict[str, dict[int, int]] = {CRASH: {}, CHECK: {}}
+        self._events = {CRASH: Latest(), CHECK: Latest()}
         self._place = self._cut = self._installed = self._beat = self._pulse = 0
-        self._beating: set[int] = set()
+        self._beating = Latest()
         self._obeyed = 0
 
     def catch_up(self, flights: Flights) -> None:
@@ -82,18 +85,15 @@ class Hearing:
 
     def reporting(self) -> int:
         """Machines whose regular heartbeats reach the intake."""
-        return len(self._beating)
+        return self._beating.count()
 
     def places_of(self, channel: str, number: int) -> list[StoredPlace]:
         """Places of one boarding."""
         return self._gate.places_of(channel, number)
 
-    def hit(self, pool: Pool, signal: str) -> set[int]:
-        """Sealed members of a pool with an event of this stream since their card."""
-        latest = self._events[signal]
-        return {
-            m.place.machine for m in pool.sealed() if latest.get(m.place.machine, -1) > m.wall_ms
-        }
+    def hit(self, pool: Pool, signal: str) -> Mask:
+        """Members of a pool with an event of this stream since their card."""
+        return self._events[signal].of(pool.machines) > pool.drawn_ms
 
     def _read_signals(self, now: Instant) -> None:
         # Beats before batches: everything acknowledged until a beat that is seen is seen too.
@@ -108,7 +108,7 @@ class Hearing:
                     self.life.heard_by_intake(received.mono_ms, [machine])
                 stream = stream_of(SignalKind(stored.event.kind))
                 if stream is not None:
-                    self._events[stream][machine] = received.wall_ms
+                    self._events[stream].put(machine, received.wall_ms)
         while batches := self._signals.batches_after(self.cursors["batch"], _ROWS_A_READ):
             for batch in batches:
                 self.cursors["batch"] = batch.seq
@@ -120,9 +120,10 @@ class Hearing:
                 self.life.intake_listened(beat.at.mono_ms)
         for pulse in self._signals.pulses_after(self._pulse):
             self._pulse = pulse.changed
-            (self._beating.add if pulse.beating else self._beating.discard)(pulse.machine)
+            self._beating.put(pulse.machine, int(pulse.beating))
 
     def _seat(self, flights: Flights, places: Iterable[StoredPlace]) -> None:
+        seats: dict[tuple[str, int, str, int], list[StoredPlace]] = {}
         for stored in places:
             place = stored.place
             flight = flights.get((place.channel, place.number))
@@ -130,9 +131,12 @@ class Hearing:
                 continue
             if place.treated:
                 flight.admitted[place.ring] = flight.admitted.get(place.ring, 0) + 1
-            pool = flight.pools.get((place.ring, place.deck))
+            key = (place.channel, place.number, place.ring, place.deck)
+            seats.setdefault(key, []).append(stored)
+        for (channel, number, ring, deck), some in seats.items():
+            pool = flights[(channel, number)].pools.get((ring, deck))
             if pool is not None:
-                pool.members.append(Member(stored.id, place, stored.wall_ms))
+                pool.seat(some)
 
     def _cut_pool(self, flights: Flights, stored: StoredCut, now: Instant) -> None:
         cut = stored.cut
@@ -147,3 +151,31 @@ class Hearing:
         if pool is not None:
             # A cut of an earlier boot lies before everything that was heard in this one.
             pool.cut_ms = cut.mono_ms if stored.boot == now.boot else 0
+
+
+class Latest:
+    """One number per machine, 0 where none was put: a flat array that grows."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._values: NDArray[np.int64] = np.zeros(1024, np.int64)
+
+    def put(self, machine: int, value: int) -> None:
+        """Note the newest value of a machine."""
+        self._reach(machine)
+        self._values[machine] = value
+
+    def of(self, machines: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Values of these machines."""
+        if len(machines):
+            self._reach(int(machines.max()))
+        return self._values[machines]
+
+    def count(self) -> int:
+        """Machines whose value is not 0."""
+        return int(np.count_nonzero(self._values))
+
+    def _reach(self, machine: int) -> None:
+        if machine >= len(self._values):
+            more = max(machine + 1, 2 * len(self._values)) - len(self._values)
+            self._values = np.pad(self._values, (0, more))

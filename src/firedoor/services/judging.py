@@ -8,9 +8,9 @@ leases of all decks run out and the gate enrols nobody.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import msgspec
+import numpy as np
 
 from firedoor.core import silence, valve
 from firedoor.core.board import Grant
@@ -20,10 +20,10 @@ from firedoor.core.signal import CHECK, CRASH, SILENCE
 from firedoor.core.verdict import Verdict, VerdictState
 from firedoor.ports import Instant, SignalSource
 from firedoor.services import reports
-from firedoor.services.flight import Flight, Numbers
+from firedoor.services.flight import Flight, Numbers, Silent
 from firedoor.services.hearing import Hearing
 from firedoor.services.ledger import LedgerWriter
-from firedoor.services.pools import Closing, Member, Pool, close_class, count_events
+from firedoor.services.pools import Closing, Pool, close_class, count_events
 from firedoor.services.records import (
     GateRecords,
     Harmed,
@@ -126,7 +126,7 @@ class Judge:
         channel, number = flight.boarding.channel, flight.boarding.number
         for cell in self.store.cells(channel, number):
             flight.absorb(cell)
-        harmed = {h.place: h.signal for h in self.store.harmed(channel, number)}
+        harmed = {h.place for h in self.store.harmed(channel, number)}
         for deck in self.store.decks(channel, number):
             flight.last_deck[deck.ring] = max(deck.deck, flight.last_deck.get(deck.ring, 0))
             if deck.closed < 0:
@@ -134,7 +134,7 @@ class Judge:
             for name, value in zip(CURSORS, (deck.heard, deck.batch, deck.event), strict=True):
                 self.hearing.cursors[name] = min(self.hearing.cursors[name], value)
             closed = {cls for cls in range(deck.closed.bit_length()) if deck.closed >> cls & 1}
-            pool = Pool(deck.ring, deck.deck, harmed=harmed, closed=closed)
+            pool = Pool(deck.ring, deck.deck, closed=closed, harmed_rows=harmed)
             flight.pools[(deck.ring, deck.deck)] = pool
             flight.grants[deck.ring] = msgspec.json.decode(deck.grant, type=Grant)
 
@@ -149,9 +149,8 @@ class Judge:
             if harmed.recovered_ms:
                 flight.recovered[ring] = flight.recovered.get(ring, 0) + 1
             else:
-                member = Member(stored.id, stored.place, stored.wall_ms)
                 counted = now.mono_ms - max(0, now.wall_ms - harmed.at_ms)
-                flight.silent[stored.id] = (member, counted)
+                flight.silent[harmed.place] = Silent(harmed.machine, ring, counted)
 
     def _close_due(self, flight: Flight, now: Instant) -> None:
         epoch = flight.epoch_at(now.wall_ms, self._pace.bucket_ms)
@@ -160,7 +159,7 @@ class Judge:
                 continue
             for signal in (CRASH, CHECK):
                 hit = self.hearing.hit(pool, signal)
-                closing = count_events(pool, signal=signal, events=hit, epoch=epoch)
+                closing = count_events(pool, hit, signal=signal, epoch=epoch)
                 if closing is not None:
                     self._take(flight, pool, closing, now)
             for cls in pool.open_classes():
@@ -170,8 +169,8 @@ class Judge:
                 closing = close_class(
                     pool,
                     cls,
-                    silent=partial(self._silent_since, begin),
-                    installed=flight.installed,
+                    silent=self.hearing.life.silent(pool.machines, begin),
+                    installed=np.isin(pool.machines, list(flight.installed)),
                     epoch=epoch,
                 )
                 self._take(flight, pool, closing, now)
@@ -184,14 +183,11 @@ class Judge:
     def _window(self, pool: Pool, cls: int) -> int | None:
         """Begin of the silence window of a class that is due, or None while it is not."""
         after = (pool.cut_ms or 0) + self._pace.settle_ms
-        beating = any(m.place.beating for m in pool.members if m.place.cls == cls)
+        beating = bool(pool.beating[pool.cls == cls].any())
         begin = self.hearing.life.window(after, intake=beating)
         span = silence.class_deadline(cls, self._pace.silence_min_ms)
         due = begin is not None and self.hearing.life.until >= begin + span
         return begin if due else None
-
-    def _silent_since(self, begin: int, machine: int) -> bool:
-        return self.hearing.life.last(machine) <= begin
 
     def _take(self, flight: Flight, pool: Pool, closing: Closing, now: Instant) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number
@@ -199,15 +195,14 @@ class Judge:
             numbered = replace(cell, seq=flight.evidence.seq + 1)
             flight.absorb(numbered)
             self.store.add_cell(channel, number, numbered)
-        rows = {m.row: m for m in pool.members}
-        for row, signal in closing.harmed:
-            member = rows[row]
-            pool.harmed[row] = signal
-            machine, treated = member.place.machine, member.place.treated
-            harmed = Harmed(row, machine, treated, signal, now.wall_ms, recovered_ms=0)
+        pool.harmed |= closing.harmed
+        for member in np.flatnonzero(closing.harmed):
+            row, machine = int(pool.rows[member]), int(pool.machines[member])
+            treated = bool(pool.treated[member])
+            harmed = Harmed(row, machine, treated, closing.signal, now.wall_ms, recovered_ms=0)
             self.store.add_harmed(channel, number, harmed)
-            if signal == SILENCE and treated:
-                flight.silent[row] = (member, self.hearing.life.until)
+            if closing.signal == SILENCE and treated:
+                flight.silent[row] = Silent(machine, pool.ring, self.hearing.life.until)
         if closing.closed_class is not None:
             pool.closed.add(closing.closed_class)
             self._save_deck(flight, pool)
@@ -222,12 +217,11 @@ class Judge:
 
         Its cell stays as it was closed: evidence is not rewritten.
         """
-        for row, (member, counted) in list(flight.silent.items()):
-            if self.hearing.life.last(member.place.machine) > counted:
+        for row, silent in list(flight.silent.items()):
+            if self.hearing.life.last(silent.machine) > silent.counted_ms:
                 del flight.silent[row]
                 self.store.recover(row, now.wall_ms)
-                ring = member.place.ring
-                flight.recovered[ring] = flight.recovered.get(ring, 0) + 1
+                flight.recovered[silent.ring] = flight.recovered.get(silent.ring, 0) + 1
 
     def _assess(self, flight: Flight, found: Verdict, now: Instant, board: int) -> None:
         sentence = reports.sentence(flight, found)
@@ -269,7 +263,8 @@ class Judge:
                 quiet=quiet and self._soaked(flight, ring, now),
             )
             if deck is not None:
-                self._open_deck(flight, ring, deck, valve.patience(count.polls), now)
+                buckets = valve.patience(count.polls, count.gap_ms / self._pace.bucket_ms)
+                self._open_deck(flight, ring, deck, buckets, now)
 
     def _open_deck(
         self, flight: Flight, ring: str, deck: valve.Deal, buckets: int, now: Instant

@@ -86,13 +86,15 @@ class Census:
         ring: Ring.
         active: Polled within the last seven days.
         free: Active, seasoned, and neither treated nor sealed in the boarding in flight.
-        polls: Sessions begun by free machines since the last census.
+        polls: Sessions that free machines begin in a bucket, smoothed.
         untreated: Active machines that are not treated in the boarding in flight.
+        gap_ms: Median time between two sessions of a machine, 0 while unknown.
     """
 
     channel: str
     ring: str
     active: int
     free: int
-    polls: int
+    polls: float
     untreated: int
+    gap_ms: int

@@ -4,27 +4,23 @@ A pool is opened with its deck, *cut* when no more cards are drawn, and *closed*
 Until its class closes, a member's label is used for nothing (invariant I1). Closings happen
 once, at a moment that depends on no label (I8): the cut, the class and Firedoor's own uptime.
 
+Members are columns, one row a card: a deck may hold a million of them.
+
 Source: cohorts.md 1.3.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firedoor.core.cell import Cell, Test
 from firedoor.core.signal import ANY, SILENCE
-from firedoor.services.places import Place
+from firedoor.services.records import StoredPlace
 
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One drawn card, the row it is stored in, and the wall clock of the draw."""
-
-    row: int
-    place: Place
-    wall_ms: int
+Mask = NDArray[np.bool_]
+"""One truth a member, shape (members,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +29,17 @@ class Closing:
 
     Attributes:
         cells: Without their final ``seq`` (it is 0): the caller numbers them.
-        harmed: (row of the place, signal) of members counted as harmed.
+        harmed: Members counted as harmed, a mask.
+        signal: The stream that counted them.
         closed_class: The class that closed, or None for a tick's crash events.
     """
 
     cells: tuple[Cell, ...]
-    harmed: tuple[tuple[int, str], ...]
+    harmed: Mask
+    signal: str
     closed_class: int | None = None
 
 
-@dataclass(slots=True)
 class Pool:
     """The membership of one deck.
 
@@ -50,93 +47,127 @@ class Pool:
         ring: Ring of the deck.
         deck: Number of the deck.
         cut_ms: Monotonic time of the cut, None while cards may still be drawn.
-        boot: Boot in which it was cut.
-        members: In the order of their cards.
-        harmed: Row of the place -> signal of the first harm that was counted.
         closed: Classes that have closed.
+        rows: Row numbers of the places, in the order of the cards, shape (members,).
+        machines: Register numbers.
+        treated: The labels. Only the counting functions below may read them.
+        cls: Deadline classes.
+        beating: Regular heartbeats reach the intake.
+        drawn_ms: Wall clock of the draw.
+        harmed: Members that were counted as harmed: their label is known.
     """
 
-    ring: str
-    deck: int
-    cut_ms: int | None = None
-    boot: str = ""
-    members: list[Member] = field(default_factory=list)
-    harmed: dict[int, str] = field(default_factory=dict)
-    closed: set[int] = field(default_factory=set)
+    rows: NDArray[np.int64]
+    machines: NDArray[np.uint32]
+    treated: Mask
+    cls: NDArray[np.uint8]
+    beating: Mask
+    drawn_ms: NDArray[np.int64]
+    harmed: Mask
 
-    def sealed(self) -> list[Member]:
+    def __init__(
+        self,
+        ring: str,
+        deck: int,
+        *,
+        closed: Collection[int] = (),
+        harmed_rows: Collection[int] = (),
+    ) -> None:
+        """Open a pool without members.
+
+        Args:
+            ring: Ring of the deck.
+            deck: Number of the deck.
+            closed: Classes that have closed already, when it is built again.
+            harmed_rows: Rows that were counted as harmed already, likewise.
+        """
+        self.ring = ring
+        self.deck = deck
+        self.cut_ms: int | None = None
+        self.closed = set(closed)
+        self._known_harmed = np.array(sorted(harmed_rows), np.int64)
+        for name, dtype in _COLUMNS.items():
+            setattr(self, name, np.zeros(0, dtype))
+
+    def __len__(self) -> int:
+        """Cards drawn."""
+        return len(self.rows)
+
+    def seat(self, places: Sequence[StoredPlace]) -> None:
+        """Add members whose places have become durable."""
+        fresh = {
+            "rows": [stored.id for stored in places],
+            "machines": [stored.place.machine for stored in places],
+            "treated": [stored.place.treated for stored in places],
+            "cls": [stored.place.cls for stored in places],
+            "beating": [stored.place.beating for stored in places],
+            "drawn_ms": [stored.wall_ms for stored in places],
+            "harmed": np.isin([stored.id for stored in places], self._known_harmed),
+        }
+        for name, values in fresh.items():
+            column = np.asarray(values, _COLUMNS[name])
+            setattr(self, name, np.concatenate([getattr(self, name), column]))
+
+    def sealed(self) -> Mask:
         """Members whose label has not been used."""
-        return [
-            m for m in self.members if m.row not in self.harmed and m.place.cls not in self.closed
-        ]
+        return ~self.harmed & ~np.isin(self.cls, list(self.closed))
 
     def sealed_treated(self) -> int:
         """Treated members in flight: "heard" does not count as resolved before the close."""
-        return sum(m.place.treated for m in self.sealed())
+        return int((self.sealed() & self.treated).sum())
 
     def is_closed(self) -> bool:
         """All classes have closed."""
-        return self.cut_ms is not None and all(m.place.cls in self.closed for m in self.members)
+        return self.cut_ms is not None and not self.open_classes()
 
     def open_classes(self) -> list[int]:
         """Classes that are still sealed, shortest deadline first."""
-        return sorted({m.place.cls for m in self.members} - self.closed)
+        return sorted(set(np.unique(self.cls).tolist()) - self.closed)
 
     def closed_mask(self) -> int:
         """Closed classes as a bit mask."""
         return sum(1 << cls for cls in self.closed)
 
 
-def count_events(pool: Pool, *, signal: str, events: Collection[int], epoch: int) -> Closing | None:
+def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int) -> Closing | None:
     """Count a tick's new crash-like events of a cut pool.
 
     Args:
         pool: A pool that has been cut.
-        signal: Stream of the events.
-        events: Machines with an event of that stream since their card.
+        hit: Members with an event of that stream since their card.
+        signal: The stream.
         epoch: Epoch of the start-time mixture.
 
     Returns:
         One harm cell over the sealed members that can send this signal, or None when nothing
         new happened. Only the members it counts are revealed.
     """
-    able = [m for m in pool.sealed() if m.place.beating]
-    hit = [m for m in able if m.place.machine in events]
-    if not hit:
+    able = pool.sealed() & pool.beating
+    counted = able & hit
+    if not counted.any():
         return None
-    cell = _harm_cell(pool, able, hit, signal, epoch)
-    return Closing((cell,), tuple((m.row, signal) for m in hit))
+    return Closing((_harm_cell(pool, able, counted, signal, epoch),), counted, signal)
 
 
-def close_class(
-    pool: Pool,
-    cls: int,
-    *,
-    silent: Callable[[int], bool],
-    installed: Collection[int],
-    epoch: int,
-) -> Closing:
+def close_class(pool: Pool, cls: int, *, silent: Mask, installed: Mask, epoch: int) -> Closing:
     """Close one deadline class: count its silent members, then release the class.
 
     Args:
         pool: A pool that has been cut.
         cls: A class that is due.
-        silent: Says of a machine that it was not heard in the window.
-        installed: Machines known to have got all bytes of a changed file.
+        silent: Members that were not heard in the window.
+        installed: Members known to have got all bytes of a changed file.
         epoch: Epoch of the start-time mixture.
 
     Returns:
         A harm cell when anybody was silent, and a clearance cell with one outcome per member.
     """
+    mature = pool.cls == cls
     sealed = pool.sealed()
-    quiet = [m for m in sealed if m.place.cls == cls and silent(m.place.machine)]
-    cells = []
-    if quiet:
-        cells.append(_harm_cell(pool, sealed, quiet, SILENCE, epoch))
-    harmed = {m.row for m in quiet} | pool.harmed.keys()
-    mature = [m for m in pool.members if m.place.cls == cls]
-    treated = [m for m in mature if m.place.treated]
-    control = [m for m in mature if not m.place.treated]
+    quiet = sealed & mature & silent
+    cells = [_harm_cell(pool, sealed, quiet, SILENCE, epoch)] if quiet.any() else []
+    harmed = quiet | pool.harmed
+    treated, control = mature & pool.treated, mature & ~pool.treated
     cells.append(
         Cell(
             seq=0,
@@ -146,21 +177,19 @@ def close_class(
             test=Test.CLEARANCE,
             signal=ANY,
             stratum="",
-            treated=len(treated),
-            control=len(control),
-            treated_harmed=sum(m.row in harmed for m in treated),
-            control_harmed=sum(m.row in harmed for m in control),
-            installed=sum(m.place.machine in installed for m in treated),
+            treated=int(treated.sum()),
+            control=int(control.sum()),
+            treated_harmed=int((treated & harmed).sum()),
+            control_harmed=int((control & harmed).sum()),
+            installed=int((treated & installed).sum()),
         )
     )
-    return Closing(tuple(cells), tuple((m.row, SILENCE) for m in quiet), cls)
+    return Closing(tuple(cells), quiet, SILENCE, cls)
 
 
-def _harm_cell(
-    pool: Pool, exposed: Sequence[Member], hit: Sequence[Member], signal: str, epoch: int
-) -> Cell:
-    treated = sum(m.place.treated for m in exposed)
-    harmed = sum(m.place.treated for m in hit)
+def _harm_cell(pool: Pool, exposed: Mask, hit: Mask, signal: str, epoch: int) -> Cell:
+    treated = int((exposed & pool.treated).sum())
+    harmed = int((hit & pool.treated).sum())
     return Cell(
         seq=0,
         ring=pool.ring,
@@ -170,10 +199,21 @@ def _harm_cell(
         signal=signal,
         stratum="",
         treated=treated,
-        control=len(exposed) - treated,
+        control=int(exposed.sum()) - treated,
         treated_harmed=harmed,
-        control_harmed=len(hit) - harmed,
+        control_harmed=int(hit.sum()) - harmed,
     )
+
+
+_COLUMNS: dict[str, type[np.generic]] = {
+    "rows": np.int64,
+    "machines": np.uint32,
+    "treated": np.bool_,
+    "cls": np.uint8,
+    "beating": np.bool_,
+    "drawn_ms": np.int64,
+    "harmed": np.bool_,
+}
 
 
 class Life:
@@ -213,8 +253,15 @@ class Life:
         self._intake.extend("", mono_ms, final=True)
 
     def last(self, machine: int) -> int:
-        """When this machine was last heard, -1 for never in this boot."""
-        return int(self._last[machine]) if machine < len(self._last) else -1
+        """When this machine was last heard, 0 for never in this boot."""
+        return int(self._last[machine]) if machine < len(self._last) else 0
+
+    def silent(self, machines: NDArray[np.uint32], since: int) -> Mask:
+        """Which of these machines were not heard after ``since``."""
+        if len(machines):
+            self._reach(int(machines.max()))
+        quiet: Mask = self._last[machines] <= since
+        return quiet
 
     def window(self, after: int, *, intake: bool) -> int | None:
         """Where the silence window of a pool begins.
@@ -239,11 +286,13 @@ class Life:
     def _heard(self, machines: NDArray[np.uint32], mono_ms: int) -> None:
         if not len(machines):
             return
-        top = int(machines.max())
-        if top >= len(self._last):
-            more = max(top + 1, 2 * len(self._last)) - len(self._last)
-            self._last = np.pad(self._last, (0, more))
+        self._reach(int(machines.max()))
         self._last[machines] = np.maximum(self._last[machines], mono_ms)
+
+    def _reach(self, machine: int) -> None:
+        if machine >= len(self._last):
+            more = max(machine + 1, 2 * len(self._last)) - len(self._last)
+            self._last = np.pad(self._last, (0, more))
 
 
 class _Uptime:

@@ -70,6 +70,7 @@ class Roster:
         self._silence_min_ms = silence_min_ms
         self._stratum_ms = max(cold_ms, silence_min_ms)
         self._spread = 1.0
+        self.usual_gap_ms = 0
         self._size = 0
         self._heard: list[int] = []
         self._changed: set[int] = set()
@@ -186,7 +187,12 @@ class Roster:
         if not len(known):
             return
         sample = known[:: max(1, len(known) // _SPREAD_SAMPLE)]
-        self._spread = silence.spread_of([r for no in sample for r in self._ratios(int(no))])
+        gaps = [self._gaps_of(int(no)) for no in sample]
+        medians = [some[len(some) // 2] for some in gaps]
+        self._spread = silence.spread_of(
+            [gap / median for some, median in zip(gaps, medians, strict=True) for gap in some]
+        )
+        self.usual_gap_ms = sorted(medians)[len(medians) // 2]
         own = np.sort(self.deadline[sample])
         self._stratum_ms = int(own[min(len(own) - 1, int(0.99 * len(own)))])
 
@@ -215,10 +221,8 @@ class Roster:
         learned = self.sessions[numbers] > silence.GAPS_NEEDED
         self.deadline[numbers] = np.where(learned & (known >= silence.GAPS_NEEDED), own, 0)
 
-    def _ratios(self, machine: int) -> Sequence[float]:
-        gaps = sorted(silence.gap_of_code(code) for code in self.gaps[machine].tolist() if code)
-        median = gaps[len(gaps) // 2]
-        return [gap / median for gap in gaps]
+    def _gaps_of(self, machine: int) -> Sequence[int]:
+        return sorted(silence.gap_of_code(code) for code in self.gaps[machine].tolist() if code)
 
     def _allocate(self, size: int) -> None:
         long = (("first", "start", "last", "deadline", "address_since"), np.int64)

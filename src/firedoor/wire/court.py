@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -206,10 +206,9 @@ class Court:
             self._store.put_cursor("alerted", entries[-1].entry.index + 1)
 
 
-def _alert_body(body: object) -> dict[str, object]:
+def _alert_body(body: Mapping[str, object]) -> dict[str, object]:
     wanted = ("channel", "release", "ring", "to", "reason", "by", "note")
-    plain = msgspec.to_builtins(body)
-    return {key: plain[key] for key in wanted if key in plain}
+    return {key: body[key] for key in wanted if key in body}
 
 
 def _with_board(answer: Answer, board: Board) -> str:

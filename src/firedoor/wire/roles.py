@@ -178,7 +178,7 @@ async def _gate(config: Config, files: Files, listener: socket.socket, parent: i
     )
     gate = Gate(keeper, Doorbell(register, config.gate.identify), roster, Answerer(), blobs.path)
     await gate.start()
-    await _serve(HttpServer(gate, listener), parent)
+    await _serve(HttpServer(gate, listener), parent, died=keeper.died)
     await gate.stop()
     writer.close()
 
@@ -223,9 +223,13 @@ async def _console(config: Config, files: Files, listener: socket.socket, parent
 
 
 async def _serve(
-    server: HttpServer, parent: int, before_stop: Callable[[], None] = lambda: None
+    server: HttpServer,
+    parent: int,
+    *,
+    before_stop: Callable[[], None] = lambda: None,
+    died: asyncio.Event | None = None,
 ) -> None:
-    stop = asyncio.Event()
+    stop = died or asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

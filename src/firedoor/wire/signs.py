@@ -5,7 +5,6 @@ the wall clock, and for every machine. It begins a bounded stretch before where 
 read to, so that a console that starts late does not read a week of heartbeats first.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
@@ -18,39 +17,49 @@ from firedoor.adapters.store.signals import SignalReader
 from firedoor.core.signal import SignalKind, stream_of
 
 STRETCH: Final = 5_000
-"""Rows of each kind that are read back at the start, and at most in one look."""
+"""Buckets and batches that are read back at the start."""
 
-_EVENTS_KEPT: Final = 50_000
+EVENTS_BACK: Final = 20_000
+"""Events that are read back at the start: they tell what harm was, in the sender's own word."""
+
+_ROWS_A_LOOK: Final = 20_000
+_MACHINES_KEPT: Final = 50_000
+_HARMS_KEPT: Final = 64
+_BACK: Final = {"heard": STRETCH, "batch": STRETCH, "event": EVENTS_BACK}
 
 
 class Signs:
     """Reads what is new each time it is asked to ``listen``. One thread at a time."""
 
-    def __init__(self) -> None:
-        """Nothing has been heard."""
+    def __init__(self, bucket_ms: int) -> None:
+        """Nothing has been heard; ``bucket_ms`` is the interval of the gate's records."""
+        self._bucket_ms = bucket_ms
         self._last: NDArray[np.int64] = np.zeros(1024, np.int64)
         self._cursors: dict[str, int] = {}
         self._pulse = 0
         self._beating: set[int] = set()
-        self._harms: deque[tuple[int, str, int]] = deque(maxlen=_EVENTS_KEPT)
+        self._harms: dict[int, list[tuple[int, str]]] = {}
 
     def listen(
         self, judge: JudgeReader | None, gate: GateReader | None, signals: SignalReader | None
     ) -> None:
-        """Take over what gate and intake have recorded since; at most ``STRETCH`` rows of each."""
+        """Take over what gate and intake have recorded since; a bounded part of it at once."""
         if gate is not None:
-            heard = gate.heard_after(self._from(judge, "heard"), STRETCH)
+            heard = gate.heard_after(self._from(judge, "heard"), _ROWS_A_LOOK)
             for bucket in heard:
-                self._hear(bucket.machines, bucket.at.wall_ms)
+                # Heard at some moment of the bucket: at its beginning, as far as anyone knows.
+                self._hear(bucket.machines, bucket.at.wall_ms - self._bucket_ms)
             if heard:
                 self._cursors["heard"] = heard[-1].seq
         if signals is not None:
             self._listen_to_intake(judge, signals)
 
-    def last_ms(self, machine: int) -> int | None:
-        """Wall clock of the last sign of life in the stretch that was read, or None."""
-        last = int(self._last[machine]) if machine < len(self._last) else 0
-        return last or None
+    def last_ms(self, machine: int) -> int:
+        """Wall clock of the last sign of life in the stretch that was read, 0 for none.
+
+        It may be a bucket early, never late.
+        """
+        return int(self._last[machine]) if machine < len(self._last) else 0
 
     def beats(self, machine: int) -> bool:
         """Say whether its regular heartbeats reach the intake."""
@@ -58,26 +67,24 @@ class Signs:
 
     def harm_kind(self, machine: int, stream: str, after_ms: int, upto_ms: int) -> str:
         """Kind of the first signal of a stream in (after_ms, upto_ms], else the stream's name."""
-        for no, kind, at_ms in self._harms:
-            if (
-                no == machine
-                and after_ms < at_ms <= upto_ms
-                and stream_of(SignalKind(kind)) == stream
-            ):
-                return kind
-        return stream
+        said = (
+            kind
+            for at_ms, kind in self._harms.get(machine, ())
+            if after_ms < at_ms <= upto_ms and stream_of(SignalKind(kind)) == stream
+        )
+        return next(said, stream)
 
     def _listen_to_intake(self, judge: JudgeReader | None, signals: SignalReader) -> None:
-        events = signals.events_after(self._from(judge, "event"), STRETCH)
+        events = signals.events_after(self._from(judge, "event"), _ROWS_A_LOOK)
         for stored in events:
             event = stored.event
             at_ms = event.time_ms if stored.received is None else stored.received.wall_ms
             self._hear([event.machine], at_ms)
             if stream_of(SignalKind(event.kind)) is not None:
-                self._harms.append((event.machine, event.kind, at_ms))
+                self._note_harm(event.machine, event.kind, at_ms)
         if events:
             self._cursors["event"] = events[-1].seq
-        batches = signals.batches_after(self._from(judge, "batch"), STRETCH)
+        batches = signals.batches_after(self._from(judge, "batch"), _ROWS_A_LOOK)
         for batch in batches:
             self._hear(batch.heartbeats, batch.received.wall_ms)
         if batches:
@@ -86,10 +93,17 @@ class Signs:
             self._pulse = pulse.changed
             (self._beating.add if pulse.beating else self._beating.discard)(pulse.machine)
 
+    def _note_harm(self, machine: int, kind: str, at_ms: int) -> None:
+        said = self._harms.setdefault(machine, [])
+        said.append((at_ms, kind))
+        del said[:-_HARMS_KEPT]
+        if len(self._harms) > _MACHINES_KEPT:
+            del self._harms[next(iter(self._harms))]
+
     def _from(self, judge: JudgeReader | None, name: str) -> int:
         if name not in self._cursors:
             read = 0 if judge is None else judge.cursor(name)
-            self._cursors[name] = max(0, read - STRETCH)
+            self._cursors[name] = max(0, read - _BACK[name])
         return self._cursors[name]
 
     def _hear(self, machines: Iterable[int], at_ms: int) -> None:

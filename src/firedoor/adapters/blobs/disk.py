@@ -101,7 +101,9 @@ class DiskBlobs:
         Raises:
             ValueError: It is not a digest.
         """
-        return str(self._place(digest))
+        _check_digest(digest)
+        # Asked on every reply of the gate: joining strings costs a tenth of joining paths.
+        return f"{self._root}/{digest[:_SHARD_DIGITS]}/{digest[_SHARD_DIGITS:]}"
 
     def has(self, digest: Digest) -> bool:
         """Say whether the blob is stored."""
@@ -132,8 +134,7 @@ class DiskBlobs:
                     yield digest
 
     def _place(self, digest: Digest) -> Path:
-        _check_digest(digest)
-        return self._root / digest[:_SHARD_DIGITS] / digest[_SHARD_DIGITS:]
+        return Path(self.path(digest))
 
     def _publish(self, temporary: Path, digest: Digest) -> None:
         """Make the bytes visible: on return, the name survives a crash too."""

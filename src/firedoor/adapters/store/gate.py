@@ -51,8 +51,8 @@ SCHEMA = Schema(
             sessions INTEGER NOT NULL, gaps BLOB NOT NULL)""",
         """CREATE TABLE census (
             channel TEXT NOT NULL, ring TEXT NOT NULL, active INTEGER NOT NULL,
-            free INTEGER NOT NULL, polls INTEGER NOT NULL, untreated INTEGER NOT NULL,
-            PRIMARY KEY (channel, ring)) WITHOUT ROWID""",
+            free INTEGER NOT NULL, polls REAL NOT NULL, untreated INTEGER NOT NULL,
+            gap_ms INTEGER NOT NULL, PRIMARY KEY (channel, ring)) WITHOUT ROWID""",
         "CREATE TABLE obeyed (one INTEGER PRIMARY KEY CHECK (one = 1), board INTEGER NOT NULL)",
     ),
 )
@@ -124,9 +124,9 @@ class GateWriter:
                 [(i.channel, i.number, i.machine) for i in bucket.installed],
             )
             self._db.executemany(
-                "INSERT OR REPLACE INTO census VALUES (?,?,?,?,?,?)",
+                "INSERT OR REPLACE INTO census VALUES (?,?,?,?,?,?,?)",
                 [
-                    (c.channel, c.ring, c.active, c.free, c.polls, c.untreated)
+                    (c.channel, c.ring, c.active, c.free, c.polls, c.untreated, c.gap_ms)
                     for c in bucket.census
                 ],
             )

@@ -216,9 +216,7 @@ class JudgeReader:
 
     def cells_after(self, channel: str, number: int, seq: int, limit: int) -> list[Cell]:
         """The next cells of one boarding above ``seq``, in order."""
-        sql = (
-            "SELECT * FROM cell WHERE channel = ? AND number = ? AND seq > ? ORDER BY seq LIMIT ?"
-        )
+        sql = "SELECT * FROM cell WHERE channel = ? AND number = ? AND seq > ? ORDER BY seq LIMIT ?"
         return [_cell(row) for row in self._rows(sql, channel, number, seq, limit)]
 
     def harmed(self, channel: str, number: int) -> list[Harmed]:

@@ -54,7 +54,11 @@ def open_writer(path: Path, schema: Schema, *, durable: bool = True) -> sqlite3.
     """
     try:
         # SQLite would create it by the umask; token digests and signals are nobody else's.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        # Never open one that is there: POSIX drops all of a process's locks on a file when it
+        # closes any descriptor of it, and another process would delete the log under SQLite.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass
     except OSError as error:
         raise Unavailable(f"cannot open {path.name}: {error.strerror}") from error
     connection = _connect(path, "rwc")

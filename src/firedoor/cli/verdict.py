@@ -1,0 +1,200 @@
+"""``firedoor verdict``: what the evidence says, why, and whether it can be computed again."""
+
+from typing import Annotated, Final
+
+import msgspec
+import typer
+
+from firedoor.cli import output
+from firedoor.cli.context import (
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    ReleaseArgument,
+    here,
+    release_of,
+)
+from firedoor.cli.explanation import explain as explained
+from firedoor.console.model import VerdictView
+from firedoor.core.errors import BadInput, NotFound
+from firedoor.wire.replay import Difference, replay
+
+app: Final = typer.Typer(
+    no_args_is_help=True, help="What the evidence says of a release, why, and a replay of it."
+)
+
+
+def register(root: typer.Typer) -> None:
+    """Add the commands to the app."""
+    root.add_typer(app, name="verdict")
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``verdict replay --json`` prints.
+
+    Attributes:
+        same: Whether everything came out as the ledger says.
+        boardings: Boardings seen.
+        decisions: Decisions whose numbers were computed again.
+        cells: Cells folded.
+        decks: Decks dealt again from their revealed seeds.
+        cards: Cards of them that machines drew.
+        secret: Boardings whose seed is not revealed yet.
+        difference: The first difference, or None.
+    """
+
+    same: bool
+    boardings: int
+    decisions: int
+    cells: int
+    decks: int
+    cards: int
+    secret: int
+    difference: Difference | None
+
+
+@app.command("show")
+def show(
+    *,
+    release: ReleaseArgument,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the verdict on a release: its numbers, and every stream they come from.
+
+    Example: firedoor verdict show 2cb81f3d
+    """
+    views = here(config, data).views()
+    view = _verdict(views.verdict(release_of(views, release).id), release)
+    if as_json:
+        output.document(view)
+        return
+    forecast = "nobody can say" if view.forecast_s is None else output.span(view.forecast_s)
+    lines = view.thresholds
+    output.facts(
+        [
+            ("release", view.release),
+            ("verdict", view.state.value),
+            ("in words", view.sentence),
+            ("log e harm", f"{view.log_e_harm:.4f} (warns at {lines.log_e_warn:.4f})"),
+            ("shuts at", f"{lines.log_e_shut:.4f}"),
+            ("log e clear", f"{view.log_e_clear:.4f}"),
+            ("harm upper", f"{output.share(view.harm_upper)}"),
+            ("clears at", output.share(lines.delta)),
+            ("decided in", forecast),
+            ("randomised", "yes" if view.randomised else "no: the guarantee is void"),
+        ]
+    )
+    output.heading("streams")
+    output.table(
+        (
+            "test", "signal", "treated", "harmed", "control", "harmed", "installed", "log e",
+            "watched",
+        ),
+        [
+            (
+                s.test, s.signal, s.treated, s.treated_harmed, s.control, s.control_harmed,
+                s.installed, f"{s.log_e:.4f}", "yes" if s.watched else "no",
+            )
+            for s in view.streams
+        ],
+    )  # fmt: skip
+
+
+@app.command("explain")
+def explain(
+    *, release: ReleaseArgument, config: ConfigOption = None, data: DataOption = None
+) -> None:
+    """Explain the verdict in plain sentences, and what would change it.
+
+    Example: firedoor verdict explain 2cb81f3d
+    """
+    place = here(config, data)
+    views = place.views()
+    view = release_of(views, release)
+    found = _verdict(views.verdict(view.id), release)
+    with place.judge() as judge:
+        boarding = judge.boarding(view.channel, view.number)
+    if boarding is None:
+        raise NotFound(f"release {output.short(view.id)} has not boarded")
+    for title, sentences in explained(view, found, boarding.rules):
+        output.heading(title)
+        for sentence in sentences:
+            output.line(f"  {sentence}")
+
+
+@app.command("replay")
+def replay_(
+    *,
+    release: Annotated[
+        str,
+        typer.Argument(
+            metavar="[RELEASE]",
+            show_default=False,
+            help="Only this release; else every one there ever was.",
+        ),
+    ] = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every release; the same as naming none.")
+    ] = False,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            "--tolerance",
+            metavar="X",
+            min=0.0,
+            help="How far numbers may be off; 0 compares bit for bit. On another kind of "
+            "processor than the one that decided, 1e-9.",
+        ),
+    ] = 0.0,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute every decision again from the ledger and the cells, and compare.
+
+    Also deals the decks again whose seeds are revealed, and compares who drew which card: so
+    nobody was chosen by anything but chance. Ends with 1 and names the first difference. The
+    signatures are the business of firedoor ledger verify.
+
+    Example: firedoor verdict replay --all
+    """
+    if release and everything:
+        raise BadInput("replay either one RELEASE or --all")
+    place = here(config, data)
+    wanted = release_of(place.views(), release).id if release else ""
+    with place.judge() as judge, place.gate() as gate:
+        found = replay(judge, gate, release=wanted, tolerance=tolerance)
+    if as_json:
+        output.document(
+            Replayed(
+                same=found.difference is None,
+                **{name: getattr(found, name) for name in Replayed.__struct_fields__[1:]},
+            )
+        )
+    else:
+        output.facts(
+            [
+                ("boardings", found.boardings),
+                ("decisions computed again", found.decisions),
+                ("cells folded", found.cells),
+                ("decks dealt again", found.decks),
+                ("cards compared", found.cards),
+                ("seeds still secret", found.secret),
+            ]
+        )
+        if found.difference is None:
+            output.line("same: everything came out as the ledger says")
+        else:
+            output.line(
+                f"different: ledger entry {found.difference.index}: {found.difference.what}"
+            )
+    if found.difference is not None:
+        raise typer.Exit(1)
+
+
+def _verdict(found: VerdictView | None, release: str) -> VerdictView:
+    if found is None:
+        raise NotFound(f"there is no verdict on release {release} yet")
+    return found

@@ -1,0 +1,137 @@
+"""A channel as the console shows it, with one sentence on how it is doing."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+from firedoor.config import ChannelConfig
+from firedoor.console.model import ChannelView
+from firedoor.core.board import ChannelBoard
+from firedoor.core.door import Door, State
+from firedoor.services.records import ChannelState, Seen
+
+SKIPPED_SHOWN: Final = 50
+
+_SHORT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """The release whose doors have not ended."""
+
+    release: str
+    doors: tuple[Door, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the judge has stored of a channel.
+
+    Attributes:
+        state: Its upstream.
+        snapshots: In the order they were seen.
+        board: What its rings are served, or None before the first board.
+        pins: Ring -> pinned release id.
+        in_flight: The release on trial, or None.
+    """
+
+    state: ChannelState
+    snapshots: tuple[Seen, ...]
+    board: ChannelBoard | None
+    pins: Mapping[str, str]
+    in_flight: InFlight | None
+
+
+def described(config: ChannelConfig, known: Known | None, machines: int) -> ChannelView:
+    """Tell of a channel.
+
+    Args:
+        config: What the operator wants of it.
+        known: What the judge has stored, None before its first run.
+        machines: Active machines, count >= 0.
+    """
+    upstream = _without_secrets(config.upstream)
+    if known is None:
+        return ChannelView(
+            name=config.name,
+            kind=config.kind.value,
+            upstream=upstream,
+            state="the judge has not run yet: nothing is mirrored",
+            machines=machines,
+        )
+    serving = _serving(known.board)
+    states = [(seen.release, seen.state) for seen in known.snapshots]
+    return ChannelView(
+        name=config.name,
+        kind=config.kind.value,
+        upstream=upstream,
+        state="; ".join(_clauses(known, serving)),
+        last_sync_ms=known.state.synced_ms or None,
+        last_error=known.state.error,
+        serving=serving,
+        in_flight=None if known.in_flight is None else known.in_flight.release,
+        waiting=tuple(release for release, state in states if state == "waiting"),
+        skipped=tuple(release for release, state in reversed(states) if state == "skipped")[
+            :SKIPPED_SHOWN
+        ],
+        machines=machines,
+    )
+
+
+def _clauses(known: Known, serving: str | None) -> Iterator[str]:
+    yield _upstream(known.state, serving)
+    if known.in_flight is not None:
+        yield f"release {known.in_flight.release[:_SHORT]} is {_flight(known.in_flight.doors)}"
+    elif serving is not None and not known.state.error:
+        yield f"release {serving[:_SHORT]} is served and nothing is in flight"
+    for ring, release in sorted(known.pins.items()):
+        yield f"ring {ring} is pinned to release {release[:_SHORT]}, so nothing newer boards"
+    if known.state.blocked:
+        yield (
+            "two releases in a row ended held or shut, so the next one boards only when a person "
+            "resumes the channel"
+        )
+
+
+def _upstream(state: ChannelState, serving: str | None) -> str:
+    if not state.error:
+        return "following upstream" if state.synced_ms else "upstream is being asked the first time"
+    tries = "once" if state.failures == 1 else f"{state.failures} times in a row"
+    since = f"since {_time(state.synced_ms)}" if state.synced_ms else "from the beginning"
+    kept = (
+        f"the last good release {serving[:_SHORT]} goes on being served"
+        if serving
+        else "machines get nothing until it answers"
+    )
+    return f"upstream has failed {tries}, {since}: {state.error}; {kept}"
+
+
+def _flight(doors: tuple[Door, ...]) -> str:
+    held = sorted({door.reason.value for door in doors if door.state is State.HELD})
+    if held:
+        return f"held ({', '.join(held)}) and waits for a person"
+    return "in flight"
+
+
+def _serving(board: ChannelBoard | None) -> str | None:
+    """What every machine gets that has no newer release: the oldest that any ring is at."""
+    if board is None:
+        return None
+    releases = dict(board.releases)
+    served = min((lane.base for lane in board.lanes if lane.base), default=0)
+    return releases.get(served)
+
+
+def _without_secrets(upstream: str) -> str:
+    """A URL's query may hold a token; a local directory has none."""
+    if upstream.startswith("/"):
+        return upstream
+    parts = urlsplit(upstream)
+    where = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{where}{parts.path}"
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

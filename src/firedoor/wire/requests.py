@@ -1,0 +1,217 @@
+"""How a person acts: an order for the judge, and the answer once it is decided and in force."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from firedoor.adapters.store.inbox import InboxWriter
+from firedoor.adapters.store.judge import JudgeReader
+from firedoor.config import Config
+from firedoor.console.model import Outcome, Verb
+from firedoor.core import errors
+from firedoor.core.errors import BadInput, FiredoorError, NotFound, Rejected, Unavailable
+from firedoor.ports import Clock
+from firedoor.services.ledger import DOOR, NOTE
+from firedoor.services.orders import Order
+from firedoor.wire.files import Files
+from firedoor.wire.sources import Sources
+from firedoor.wire.views import Views
+
+_LOOK_EVERY_S: Final = 0.03
+_ANSWER_WITHIN_S: Final = 5.0
+_FORCE_WITHIN_S: Final = 2.0
+_SHORT: Final = 12
+_CHANNEL_VERBS: Final = frozenset({Verb.SYNC, Verb.RESUME_CHANNEL})
+# Only these name their channel beside the release; of the others the judge finds it.
+_PINS: Final = frozenset({Verb.PIN, Verb.UNPIN})
+_RECORDED_AS_NOTE: Final = frozenset({Verb.UNPIN, Verb.RESUME_CHANNEL})
+
+_DONE: Final[Mapping[Verb, str]] = {
+    Verb.HOLD: "is held: nobody new gets it until a person resumes",
+    Verb.RESUME: "goes on",
+    Verb.SHUT: "is shut: nobody new gets it, and what only it has is refused",
+    Verb.EXPEDITE: "is expedited",
+    Verb.PIN: "is pinned: machines get it now, whatever the evidence says",
+    Verb.UNPIN: "is pinned no more: the channel follows the evidence again",
+}
+
+
+class _Moved(msgspec.Struct, frozen=True):
+    ring: str
+    state: str
+    reason: str
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """The body of an answer, of either sort; see ``orders.Orders.obey``."""
+
+    board: int = 0
+    doors: tuple[_Moved, ...] = ()
+    error: str = ""
+    hint: str = ""
+
+
+class Inbox:
+    """Implements ``Requests``. Several may be under way at once, in one event loop."""
+
+    def __init__(
+        self,
+        config: Config,
+        files: Files,
+        writer: InboxWriter,
+        clock: Clock,
+        *,
+        answer_within_s: float = _ANSWER_WITHIN_S,
+        force_within_s: float = _FORCE_WITHIN_S,
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            config: Channels and rings.
+            files: Where the stores of judge and gate lie.
+            writer: Where orders go.
+            clock: For the record of when they came.
+            answer_within_s: How long the judge may take, > 0.
+            force_within_s: How long the gate may take to act on it after that, > 0.
+        """
+        self._sources = Sources(files, clock)
+        self._views = Views(config, files, clock)
+        self._writer = writer
+        self._clock = clock
+        self._answer_within_s = answer_within_s
+        self._force_within_s = force_within_s
+        self._writing = asyncio.Lock()
+
+    def close(self) -> None:
+        """Close what was opened to read; the writer is the caller's."""
+        self._sources.close()
+        self._views.close()
+
+    async def submit(
+        self, verb: Verb, target: str, arguments: Mapping[str, object], by: str
+    ) -> Outcome:
+        """Ask for one thing; return when it is decided, durable and, if it can be, in force."""
+        judge = self._sources.judge
+        if judge is None:
+            raise _no_judge()
+        channel = _channel_of(judge, verb, target)
+        order = _order(verb, target, channel, arguments, by)
+        before = judge.last_index()
+        async with self._writing:
+            # It waits for the disk, which the event streams need not.
+            number = await asyncio.to_thread(self._writer.put, order, self._clock.now().wall_ms)
+        answer = await self._answer(judge, number)
+        in_force = verb in _CHANNEL_VERBS or await self._in_force(answer.board)
+        view = None if verb in _CHANNEL_VERBS else self._views.release(target)
+        return Outcome(
+            index=_recorded(judge, verb, channel, order, before),
+            sentence=_sentence(verb, target, answer, in_force=in_force),
+            channel=channel,
+            release="" if view is None else view.id,
+            door={} if view is None else view.door,
+        )
+
+    async def _answer(self, judge: JudgeReader, number: int) -> _Answer:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._answer_within_s
+        while (found := judge.answer(number)) is None:
+            if loop.time() >= until:
+                raise _no_judge(number)
+            await asyncio.sleep(_LOOK_EVERY_S)
+        status, body = found
+        answer = msgspec.json.decode(body, type=_Answer)
+        if status != "ok":
+            raise _refusal(status)(answer.error, hint=answer.hint)
+        return answer
+
+    async def _in_force(self, board: int) -> bool:
+        """Wait until the gate acts on this board; say whether it does."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._force_within_s
+        while True:
+            gate = self._sources.gate
+            if gate is not None and gate.obeyed() >= board:
+                return True
+            if loop.time() >= until:
+                return False
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _no_judge(number: int = 0) -> Unavailable:
+    if not number:
+        return Unavailable(
+            "the judge has never run here, so nobody can decide", hint="start it: firedoor up"
+        )
+    return Unavailable(
+        f"the judge does not answer request {number}; it may still carry it out",
+        hint="see whether the judge is running, then look at the ledger before you ask again",
+    )
+
+
+def _channel_of(judge: JudgeReader, verb: Verb, target: str) -> str:
+    if verb in _CHANNEL_VERBS:
+        return target
+    stored = judge.release(target)
+    if stored is None:
+        raise NotFound(f"no release {target[:_SHORT]}", hint="firedoor release list")
+    return stored.channel
+
+
+def _order(
+    verb: Verb, target: str, channel: str, arguments: Mapping[str, object], by: str
+) -> Order:
+    fields = {name: value for name, value in arguments.items() if value is not None}
+    fields |= {
+        "verb": "unblock" if verb is Verb.RESUME_CHANNEL else verb.value,
+        "by": by,
+        "channel": channel if verb in _CHANNEL_VERBS | _PINS else "",
+        "release": "" if verb in _CHANNEL_VERBS else target,
+    }
+    try:
+        return msgspec.convert(fields, Order)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"{verb.value}: {error}") from error
+
+
+def _refusal(status: str) -> type[FiredoorError]:
+    """The class of error that the judge named; anything unknown changed nothing, so Rejected."""
+    found = getattr(errors, status, None)
+    return found if isinstance(found, type) and issubclass(found, FiredoorError) else Rejected
+
+
+def _recorded(
+    judge: JudgeReader, verb: Verb, channel: str, order: Order, before: int
+) -> int | None:
+    """Ledger index of the decision: the last entry of this order that came since."""
+    index = None
+    for signed in judge.entries(after=before):
+        entry, body = signed.entry, signed.entry.body
+        if verb in _RECORDED_AS_NOTE:
+            ours = entry.kind == NOTE and body.get("channel") == channel
+        else:
+            ours = entry.kind == DOOR and body.get("release") == order.release
+        # A second approver follows the name of the first.
+        said = str(body.get("note" if entry.kind == NOTE else "by", ""))
+        if ours and order.by in said:
+            index = entry.index
+    return index
+
+
+def _sentence(verb: Verb, target: str, answer: _Answer, *, in_force: bool) -> str:
+    if verb is Verb.SYNC:
+        return f"the mirror looks at the upstream of {target} now"
+    if verb is Verb.RESUME_CHANNEL:
+        return f"the next release of {target} may board again"
+    rings = ", ".join(
+        f"ring {door.ring} is {door.state}" + (f" ({door.reason})" if door.reason else "")
+        for door in answer.doors
+    )
+    said = f"release {target[:_SHORT]} {_DONE[verb]}; {rings}"
+    if in_force:
+        return said
+    return (
+        f"{said}; it is decided and on record, but the gate has not confirmed yet that it acts "
+        "on it"
+    )

@@ -1,0 +1,132 @@
+"""Doors and verdicts as the console shows them, from what the judge has stored."""
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from firedoor.console.model import (
+    DoorView,
+    StreamView,
+    Thresholds,
+    VerdictSummary,
+    VerdictView,
+)
+from firedoor.core.cell import Cell, Test
+from firedoor.core.door import Door, State
+from firedoor.core.signal import ANY
+from firedoor.core.verdict import Rules, Verdict
+from firedoor.services.boarding import Boarding
+from firedoor.services.flight import Numbers
+
+_LIVE: Final = frozenset({State.OPENING, State.HELD})
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A verdict as ``reports.verdict_json`` wrote it; the fields are that function's."""
+
+    verdict: Verdict
+    rings: dict[str, Numbers]
+    rules: Rules
+    sentence: str
+
+
+_STORED = msgspec.json.Decoder(Stored)
+
+
+def parse(body: str) -> Stored:
+    """Read a stored verdict."""
+    return _STORED.decode(body)
+
+
+def door_view(
+    door: Door,
+    numbers: Numbers | None,
+    exposed: tuple[int, int],
+    *,
+    machines: int,
+    harm_upper: float,
+) -> DoorView:
+    """Tell of a door.
+
+    Args:
+        door: The door.
+        numbers: The judge's account of its ring, None before the first.
+        exposed: Machines that the gate has on record: by a card, and without one afterwards.
+        machines: Active machines of the ring, count >= 0.
+        harm_upper: U of the release, in (0, 1].
+    """
+    dealt, afterwards = exposed
+    in_flight = 0 if numbers is None else numbers.in_flight
+    harmed = 0 if numbers is None else numbers.harmed
+    if numbers is not None and door.state in _LIVE:
+        # The judge's own count, so that the numbers of one door add up.
+        dealt, afterwards = numbers.admitted, 0
+    return DoorView(
+        state=door.state,
+        reason=door.reason,
+        since_ms=door.since_ms,
+        by=door.by,
+        note=door.note,
+        machines=machines,
+        admitted=dealt + afterwards,
+        control=0 if numbers is None else numbers.control,
+        in_flight=in_flight,
+        matured=max(0, dealt - in_flight - harmed),
+        harmed=harmed,
+        budget=door.budget,
+        window=door.budget if numbers is None else numbers.window,
+        harm_upper=harm_upper,
+    )
+
+
+def thresholds(rules: Rules) -> Thresholds:
+    """The lines that the evidence is held against."""
+    return Thresholds(
+        log_e_shut=-math.log(rules.alpha_harm),
+        log_e_warn=-math.log(rules.alpha_warn),
+        delta=rules.delta,
+    )
+
+
+def described(
+    boarding: Boarding, stored: Stored, summary: VerdictSummary, cells: Iterable[Cell]
+) -> VerdictView:
+    """Tell of a verdict with every stream and every cell it was computed from."""
+    found, rules = stored.verdict, stored.rules
+    harm = [
+        StreamView(
+            test=Test.HARM.value,
+            signal=stream.signal,
+            treated=stream.treated,
+            control=stream.control,
+            treated_harmed=stream.treated_harmed,
+            control_harmed=stream.control_harmed,
+            log_e=stream.log_e,
+            watched=stream.weight > 0.0,
+        )
+        for stream in found.streams
+    ]
+    clearance = StreamView(
+        test=Test.CLEARANCE.value,
+        signal=ANY,
+        treated=found.matured.treated,
+        control=found.matured.control,
+        treated_harmed=found.matured.treated_harmed,
+        control_harmed=found.matured.control_harmed,
+        installed=found.matured.installed,
+        log_e=found.log_e_clear,
+    )
+    return VerdictView(
+        release=boarding.release,
+        thresholds=thresholds(rules),
+        alpha_harm=rules.alpha_harm,
+        alpha_warn=rules.alpha_warn,
+        alpha_clear=rules.alpha_clear,
+        randomised=all(terms.control > 0.0 for terms in boarding.terms.values()),
+        sentence=stored.sentence,
+        streams=(*harm, clearance),
+        cells=tuple(cells),
+        **msgspec.structs.asdict(summary),
+    )

@@ -1,0 +1,260 @@
+"""Simulated worlds: everything that happens to machines whether or not they hold a release.
+
+A world is drawn before any card: who polls when, who is away, who crashes, and which deadline
+each machine's own past gives it (by ``core.silence``). Under the null hypothesis nothing in it
+depends on a card, so one world may be dealt to many times. Harm is the only thing that reacts to
+cards, and it lives in ``worlds_door``.
+
+    world 0   a fleet of strangers: gaps from minutes to a day, laptops, flaky machines, sites that
+              lose power, glitches that crash half a site, joiners and leavers
+    world 1   an office: everybody polls about hourly; a chosen share is silent by chance
+    world 2   a timetable: each site polls at its own minute of the hour, and sites differ
+
+Times are milliseconds from the boarding; the worlds of ``cohorts.md`` 3 and 4 are their models.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firedoor.core import silence
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+SILENCE_MIN = 5 * MINUTE
+
+NEVER = 1 << 39
+_SHIFT = 40  # a machine's times lie below 2^40 ms, so one sorted array serves all machines
+_GAPS = silence.GAPS_KEPT
+
+
+@dataclass(frozen=True)
+class World:
+    """One draw of a world.
+
+    Attributes:
+        machines: N.
+        end: Length, ms.
+        at: Times of all polls, ascending, shape (P,).
+        who: Machine of each, shape (P,).
+        cls: Deadline class of each machine, shape (N,).
+        seasoned: When each machine may first draw a card, shape (N,).
+        beating: Whose crashes would be reported, shape (N,).
+        crash_at: Times of crashes, shape (C,).
+        crash_who: Machines of the crashes, shape (C,).
+    """
+
+    machines: int
+    end: int
+    at: Ints
+    who: Ints
+    cls: Ints
+    seasoned: Ints
+    beating: Bools
+    crash_at: Ints
+    crash_who: Ints
+
+    @cached_property
+    def polls(self) -> Ints:
+        """(machine, time) in one sorted array, with a sentinel at its end."""
+        return _keys(self.who, self.at, self.machines)
+
+    @cached_property
+    def crashes(self) -> Ints:
+        """(machine, time) of the crashes, likewise."""
+        return _keys(self.crash_who, self.crash_at, self.machines)
+
+    def next_poll(self, who: Ints, after: int | Ints) -> Ints:
+        """First poll of each machine after a moment, or ``NEVER``; shape of ``who``."""
+        return _next(self.polls, who, after)
+
+    def next_crash(self, who: Ints, after: int | Ints) -> Ints:
+        """First crash of each machine after a moment, or ``NEVER``."""
+        return _next(self.crashes, who, after)
+
+    def deadline(self, cls: int) -> int:
+        """D of a class, ms."""
+        return silence.class_deadline(cls, SILENCE_MIN)
+
+    def with_deadlines(self, factor: Floats | float) -> "World":
+        """The same world, its deadlines wrongly multiplied; shape (N,) or a scalar."""
+        wrong = np.array([self.deadline(int(c)) for c in self.cls]) * factor
+        return replace(self, cls=_classes(wrong.tolist()))
+
+
+def world_zero(chance: np.random.Generator, machines: int, days: float, *, beats: bool) -> World:
+    """A fleet of strangers.
+
+    Args:
+        chance: Where the draw comes from.
+        machines: N.
+        days: Length.
+        beats: Half the machines report their crashes; without, nobody does.
+    """
+    end = int(days * DAY)
+    minutes = end // MINUTE + 1
+    site = chance.integers(0, 20, machines)
+    kind = chance.choice(3, machines, p=[0.4, 0.4, 0.2])  # server, laptop, flaky
+    laptop, flaky = kind == 1, kind == 2
+    gap = 3.0 * np.exp(chance.uniform(0.0, np.log(480.0), machines))  # 3 min to a day
+    gap[flaky] = np.maximum(1.0, 0.3 * gap[flaky])
+
+    up = np.ones((machines, minutes), np.bool_)
+    minute = np.arange(minutes)
+    wakes = chance.uniform(0, 1440, machines)
+    clock = (minute[None, :] - wakes[laptop, None]) % 1440
+    day = (minute[None, :] - wakes[laptop, None]) // 1440
+    off = chance.random((machines, int(days) + 3)) < 0.12
+    rows = np.flatnonzero(laptop)[:, None]
+    up[laptop] = (clock < 600) & ~off[rows, day.astype(np.int64) + 1]
+    for place, begin, length in _spells(chance, 20, days, per_day=0.5, hours=(0.5, 6.0)):
+        up[site == place, begin : begin + length] = False
+    for index, begin, length in _spells(chance, int(flaky.sum()), days, 2.0, (1.0, 8.0)):
+        up[np.flatnonzero(flaky)[index], begin : begin + length] = False
+    joins = np.where(chance.random(machines) < 0.2, chance.integers(0, minutes, machines), 0)
+    leaves = np.where(chance.random(machines) < 0.1, chance.integers(0, minutes, machines), minutes)
+    up &= (minute >= joins[:, None]) & (minute < leaves[:, None])
+
+    at, who = _polls(chance, gap, end, up)
+    past = gap[:, None] * chance.uniform(0.7, 1.3, (machines, _GAPS))
+    # A laptop's past has nights in it, a flaky one's its dark hours: rarely, if it polls often.
+    night = chance.random(past.shape) < np.minimum(0.3, gap / 600.0)[:, None]
+    past += np.where(night & laptop[:, None], 840.0, 0.0)
+    past += np.where(night & flaky[:, None], chance.uniform(60, 480, past.shape), 0.0)
+
+    beating = (chance.random(machines) < 0.5) & beats
+    crash_at, crash_who = _crashes(chance, beating, site, flaky, gap, days)
+    return _world(machines, end, (at, who), past * MINUTE, joins, beating, (crash_at, crash_who))
+
+
+def world_one(
+    chance: np.random.Generator, machines: int, days: float, *, silent: float = 0.0
+) -> World:
+    """An office: hourly polls, 30 % early or late, and dark spells of about four hours.
+
+    Args:
+        chance: Where the draw comes from.
+        machines: N.
+        days: Length.
+        silent: Share of machines that are silent by chance in a window of D (p0).
+    """
+    end = int(days * DAY)
+    gap = np.full(machines, 60.0)
+    past = gap[:, None] * chance.uniform(0.7, 1.3, (machines, _GAPS)) * MINUTE
+    up = np.ones((machines, end // MINUTE + 1), np.bool_)
+    # A window of D = 86 min is dark if a spell covers it and the wait for the next poll.
+    per_day = silent * 1440.0 / (240.0 + 60.0 - 86.0)
+    for index, begin, length in _spells(chance, machines, days, per_day, (3.99, 4.01)):
+        up[index, begin : begin + length] = False
+    polls = _polls(chance, gap, end, up)
+    none = np.zeros(machines, np.bool_)
+    return _world(machines, end, polls, past, np.zeros(machines), none, (_no(), _no()))
+
+
+def world_two(chance: np.random.Generator, machines: int, days: float) -> World:
+    """A timetable: 20 sites poll in their own minute of each hour; some sites are often dark."""
+    end = int(days * DAY)
+    minutes = end // MINUTE + 1
+    site = chance.integers(0, 20, machines)
+    phase = np.sort(chance.integers(0, 60, 20))
+    frail = chance.random(20) ** 4 * 0.2  # share of hours in which a machine of the site is off
+    hours = np.arange(minutes // 60)
+    up = chance.random((machines, len(hours))) >= frail[site][:, None]
+    who, hour = np.nonzero(up)
+    at = (hour * 60 + phase[site[who]]) * MINUTE + chance.integers(0, MINUTE, len(who))
+    order = np.argsort(at, kind="stable")
+    past = np.full((machines, _GAPS), 60.0 * MINUTE)
+    none = np.zeros(machines, np.bool_)
+    polls = (at[order], who[order])
+    return _world(machines, end, polls, past, np.zeros(machines), none, (_no(), _no()))
+
+
+def _world(
+    machines: int,
+    end: int,
+    polls: tuple[Ints, Ints],
+    past: Floats,
+    joins: Floats | Ints,
+    beating: Bools,
+    crashes: tuple[Ints, Ints],
+) -> World:
+    codes = [[silence.gap_code(int(g)) for g in row] for row in past]
+    spread = silence.spread_of([r for row in past[:64] for r in (row / np.median(row)).tolist()])
+    deadlines = [
+        silence.deadline(row, spread, cold_ms=DAY, silence_min_ms=SILENCE_MIN) for row in codes
+    ]
+    # Who was there at the start is seasoned; who joins must have been known for a deadline.
+    seasoned = np.where(joins > 0, joins * MINUTE + np.array(deadlines), -1).astype(np.int64)
+    classes = _classes(deadlines)
+    return World(machines, end, *polls, classes, seasoned, beating, *crashes)
+
+
+def _classes(deadlines: Sequence[float]) -> Ints:
+    return np.array([silence.deadline_class(int(d), SILENCE_MIN) for d in deadlines], np.int64)
+
+
+def _polls(
+    chance: np.random.Generator, gap: Floats, end: int, up: Bools
+) -> tuple[Ints, Ints]:
+    """Polls of machines with a usual gap (minutes), where they are up; ordered by time."""
+    many = np.ceil(end / MINUTE / gap * 1.15).astype(np.int64) + 4
+    who = np.repeat(np.arange(len(gap)), many)
+    steps = gap[who] * chance.uniform(0.7, 1.3, len(who)) * MINUTE
+    steps[np.cumsum(many) - many] *= chance.random(len(gap))  # nobody begins in step
+    total = np.cumsum(steps)
+    before = np.concatenate([[0.0], total[np.cumsum(many)[:-1] - 1]])
+    at = (total - np.repeat(before, many)).astype(np.int64)
+    here = at < end
+    here[here] &= up[who[here], at[here] // MINUTE]
+    at, who = at[here], who[here]
+    order = np.argsort(at, kind="stable")
+    return at[order], who[order]
+
+
+def _spells(
+    chance: np.random.Generator, things: int, days: float, per_day: float, hours: tuple[float, float]
+) -> list[tuple[int, int, int]]:
+    """Spells (thing, first minute, minutes) of a Poisson number each."""
+    many = chance.poisson(per_day * (days + 0.5), things)
+    thing = np.repeat(np.arange(things), many)
+    begin = chance.uniform(-720, days * 1440, len(thing)).astype(np.int64)
+    length = (60 * chance.uniform(*hours, len(thing))).astype(np.int64)
+    first = np.maximum(begin, 0)
+    rest = np.maximum(begin + length - first, 0)
+    return list(zip(thing.tolist(), first.tolist(), rest.tolist(), strict=True))
+
+
+def _crashes(
+    chance: np.random.Generator, beating: Bools, site: Ints, flaky: Bools, gap: Floats, days: float
+) -> tuple[Ints, Ints]:
+    """Crashes of single machines, and glitches that crash half of a site at once."""
+    rate = 0.05 * np.where(flaky, 10.0, 1.0) * np.sqrt(240.0 / gap)  # a day
+    many = chance.poisson(np.where(beating, rate * days, 0.0))
+    who = [np.repeat(np.arange(len(gap)), many)]
+    at = [chance.uniform(0, days * DAY, int(many.sum()))]
+    for place, minute, _ in _spells(chance, 20, days, 0.15, (1.0, 1.0)):
+        hit = np.flatnonzero((site == place) & beating & (chance.random(len(gap)) < 0.5))
+        who.append(hit)
+        at.append(minute * MINUTE + chance.uniform(0, MINUTE, len(hit)))
+    return np.concatenate(at).astype(np.int64), np.concatenate(who)
+
+
+def _no() -> Ints:
+    return np.zeros(0, np.int64)
+
+
+def _keys(who: Ints, at: Ints, machines: int) -> Ints:
+    return np.append(np.sort((who << _SHIFT) | at), (machines + 1) << _SHIFT)
+
+
+def _next(keys: Ints, who: Ints, after: int | Ints) -> Ints:
+    found = keys[np.searchsorted(keys, (who << _SHIFT) + after, side="right")]
+    return np.where(found >> _SHIFT == who, found & (NEVER * 2 - 1), NEVER)

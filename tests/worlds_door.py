@@ -1,0 +1,585 @@
+"""One door in a simulated world: the judge's tick, with the product's valve, evidence and door.
+
+``opening`` is the loop of ``services.judging`` without stores: close what is due, weigh it, send
+``Assessed`` to ``core.door``, deal by ``core.valve``. It is a generator that yields the cells of
+a tick and is sent what the evidence makes of them; ``judge_together`` runs many doors at once,
+so that ``core.evidence`` works on one row per door. The books, who is in which pool, are kept
+twice: here by counting (fast), in ``worlds_product`` by the product's own objects (slow), and a
+test says that both write the same cells.
+"""
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from firedoor.core import valve
+from firedoor.core.cell import Cell, Test
+from firedoor.core.door import Assessed, Boarded, Door, Reason, State, step
+from firedoor.core.evidence import clearance, harm, mixture
+from firedoor.core.evidence.clearance import Clearance
+from firedoor.core.evidence.counts import Counts
+from firedoor.core.evidence.harm import Harm
+from firedoor.core.evidence.mixture import Wealth
+from firedoor.core.signal import ANY, CRASH, SILENCE
+from firedoor.core.terms import Terms
+from firedoor.core.units import UnixMs
+from firedoor.core.verdict import Rules
+from firedoor.services.flight import DAY_BUCKETS, EPOCH_BUCKETS
+from tests.worlds import MINUTE, NEVER, Bools, Floats, Ints, World
+
+RING = "everyone"
+SETTLE = 5_000
+_LOOK_AGAIN = 10  # ticks without a closing after which somebody may have joined or soaked
+
+Deal: TypeAlias = valve.Deal
+Dealer: TypeAlias = Callable[[int, Deal], Bools]
+"""Deck number and deck -> labels, shape (cards,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the evidence says after a tick: U, ln E now, and the largest it has been."""
+
+    upper: float = 1.0
+    log_e: float = 0.0
+    max_log_e: float = 0.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a release.
+
+    Attributes:
+        state: State of its door at the end.
+        reason: Reason of that.
+        ended: When the door last moved, ms.
+        admitted: Machines that got it by a card.
+        harmed: Machines that it harmed, whether or not anybody counted them.
+        everybody: No active machine is without it.
+        max_log_e: Largest ln E.
+        lowest_upper: Smallest U.
+        final: The last judgement.
+        cells: All cells, in order.
+        rooms: Room at every deal: what the valve decided.
+    """
+
+    state: State
+    reason: Reason
+    ended: int
+    admitted: int
+    harmed: int
+    everybody: bool
+    max_log_e: float
+    lowest_upper: float
+    final: Judged
+    cells: list[Cell] = field(default_factory=list)
+    rooms: list[int] = field(default_factory=list)
+
+
+class Book(Protocol):
+    """Who is in which pool."""
+
+    def seat(self, deck: int, who: Ints, at: Ints, treated: Bools) -> None:
+        """Cards were drawn."""
+
+    def cut(self, deck: int, at: int) -> None:
+        """No more cards are drawn from this deck."""
+
+    def close(self, deck: int, cls: int, now: int, epoch: int) -> list[Cell]:
+        """A class is due."""
+
+    def events(self, deck: int, now: int, epoch: int) -> list[Cell]:
+        """Crashes that were reported until now."""
+
+    def numbers(self, judged: Judged, now: int) -> tuple[int, float]:
+        """Room and debt."""
+
+    def unresolved(self) -> bool:
+        """Some pool has not closed."""
+
+
+Run: TypeAlias = Generator[list[Cell], Judged, Outcome]
+
+
+@dataclass(slots=True)
+class Fleet:
+    """What has happened to the machines of one run; every array has shape (N,)."""
+
+    world: World
+    treated: Bools
+    sealed: Bools
+    dead_from: Ints
+
+    @classmethod
+    def of(cls, world: World) -> "Fleet":
+        """Nobody has a card."""
+        none = np.zeros(world.machines, np.bool_)
+        return cls(world, none, none.copy(), np.full(world.machines, NEVER))
+
+    def heard(self, who: Ints, begin: int, until: int) -> Bools:
+        """Who polled in (begin, until] and was alive."""
+        spoke = self.world.next_poll(who, begin)
+        alive: Bools = (spoke <= until) & (spoke <= self.dead_from[who])
+        return alive
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one run is played.
+
+    Attributes:
+        terms: As resolved for the fleet.
+        harm: Chance that an install silences its machine for good (h), from [0, 1].
+        stops: Whether the door moves. Without, the judge goes on looking for ever, as the
+            guarantee says one may.
+        debt: Whether a harmed machine keeps its slot. Only a counter-example switches it off.
+    """
+
+    terms: Terms
+    harm: float = 0.0
+    stops: bool = True
+    debt: bool = True
+
+
+def epoch_at(now: int) -> int:
+    """Epoch of the start-time mixture: ``Flight.epoch_at`` at one-minute buckets."""
+    buckets = now // MINUTE
+    if buckets < DAY_BUCKETS:
+        return buckets // EPOCH_BUCKETS
+    return DAY_BUCKETS // EPOCH_BUCKETS + (buckets - DAY_BUCKETS) // DAY_BUCKETS
+
+
+def shuffler(chance: np.random.Generator) -> Dealer:
+    """Deal by a generator: fast, and the same law as the keyed hash of ``core.valve``."""
+
+    def dealt(_deck: int, deal: Deal) -> Bools:
+        cards = np.zeros(deal.cards, np.bool_)
+        cards[: deal.treated] = True
+        return chance.permutation(cards)
+
+    return dealt
+
+
+def keyed(seed: bytes) -> Dealer:
+    """Deal as the product does."""
+    return lambda deck, deal: np.array(
+        valve.arrangement(valve.deck_key(seed, "release", RING, deck), deal)
+    )
+
+
+def opening(
+    fleet: Fleet, book: Book, plan: Plan, dealer: Dealer, chance: np.random.Generator
+) -> Run:
+    """Play one release from its boarding to the end of the world, or of its door."""
+    world, terms = fleet.world, plan.terms
+    door = Door("sim", 1, RING, "release", "before", terms.budget, State.OPENING,
+                Reason.EVIDENCE, UnixMs(0))  # fmt: skip
+    door, _ = step(door, Boarded(), UnixMs(0))
+    due: list[tuple[int, int, int]] = []
+    cells: list[Cell] = []
+    judged, lowest = Judged(), 1.0
+    rooms: list[int] = []
+    deck, last_cut, tick = 0, 0, 0
+    table: _Table | None = None
+    while tick * MINUTE < world.end:
+        now = tick * MINUTE
+        fresh: list[Cell] = []
+        while due and due[0][0] <= tick:
+            _, pool, cls = heapq.heappop(due)
+            fresh += (
+                book.events(pool, now, epoch_at(now))
+                if cls < 0
+                else book.close(pool, cls, now, epoch_at(now))
+            )
+        if fresh:
+            cells += fresh
+            judged = yield fresh
+            lowest = min(lowest, judged.upper)
+        room, debt = book.numbers(judged, now)
+        # Machines that have not joined are not active yet; those that left stay so for days.
+        here = world.seasoned <= now
+        untreated = int((here & ~fleet.treated).sum())
+        settled = table is None and not book.unresolved()
+        warn = judged.log_e >= -math.log(terms.alpha_warn)
+        quiet = settled and not warn and now - last_cut >= terms.soak_ms
+        if plan.stops:
+            found = Assessed(
+                harmful=judged.max_log_e >= -math.log(terms.alpha_harm),
+                cleared=quiet and bool(deck) and judged.upper <= terms.delta,
+                walked=quiet and bool(deck) and untreated == 0,
+                spent=room < 1 and settled and debt > 0,
+                recovered=door.reason is Reason.BUDGET_SPENT and room >= 1,
+            )
+            door, _ = step(door, found, UnixMs(now))
+        elif quiet and untreated == 0:
+            break
+        if door.state in (State.OPEN, State.SHUT):
+            break
+        if door.state is State.HELD and table is not None:
+            raise AssertionError("a door was held with a deck on the table")
+        if table is None and door.state is State.OPENING and judged.upper > terms.delta:
+            free = here & ~fleet.treated & ~fleet.sealed
+            deal = valve.deal(
+                room=room,
+                free=int(free.sum()),
+                untreated=untreated,
+                active=int(here.sum()),
+                control=terms.control,
+                quiet=quiet,
+            )
+            if deal is not None:
+                deck += 1
+                first = np.searchsorted(world.at, now - MINUTE, side="right")
+                polls = free[world.who[first : np.searchsorted(world.at, now, side="right")]]
+                life = valve.patience(float(polls.sum())) * MINUTE
+                table = _Table(deck, dealer(deck, deal), life)
+                rooms.append(room)
+        until = max(tick + 1, min(due[0][0] if due else tick + _LOOK_AGAIN, world.end // MINUTE))
+        if table is None:
+            tick = min(until, tick + _LOOK_AGAIN)
+            continue
+        cut = table.draw(fleet, book, plan, chance, (now, until * MINUTE))
+        if cut is None:
+            tick = until
+            continue
+        last_cut, tick = cut, -(-cut // MINUTE)
+        book.cut(deck, cut)
+        for when, cls in table.closings(world, cut):
+            heapq.heappush(due, (when, deck, cls))
+        table = None
+    return Outcome(
+        state=door.state,
+        reason=door.reason,
+        ended=door.since_ms,
+        admitted=int(fleet.treated.sum()),
+        harmed=int((fleet.dead_from < NEVER).sum()),
+        everybody=bool(fleet.treated[world.seasoned <= tick * MINUTE].all()),
+        max_log_e=judged.max_log_e,
+        lowest_upper=lowest,
+        final=judged,
+        cells=cells,
+        rooms=rooms,
+    )
+
+
+@dataclass(slots=True)
+class _Table:
+    """A deck from which machines draw."""
+
+    deck: int
+    cards: Bools
+    life: int
+    opened: int = -1
+    who: list[Ints] = field(default_factory=list)
+    at: list[Ints] = field(default_factory=list)
+    drawn: int = 0
+
+    def draw(
+        self,
+        fleet: Fleet,
+        book: Book,
+        plan: Plan,
+        chance: np.random.Generator,
+        span: tuple[int, int],
+    ) -> int | None:
+        """Let the polls of a span take cards in their order; give the time of the cut, if any."""
+        world = fleet.world
+        begin, end = span
+        if self.opened >= 0:
+            end = min(end, self.opened + self.life)
+        first = int(np.searchsorted(world.at, begin, side="right"))
+        last = int(np.searchsorted(world.at, end, side="right"))
+        while first < last and self.drawn < len(self.cards):
+            upto = min(last, first + 512)
+            at, who = world.at[first:upto], world.who[first:upto]
+            able = ~fleet.treated[who] & ~fleet.sealed[who] & (world.seasoned[who] <= at)
+            able &= at <= fleet.dead_from[who]
+            at, who = at[able], who[able]
+            once = np.sort(np.unique(who, return_index=True)[1])[: len(self.cards) - self.drawn]
+            at, who = at[once], who[once]
+            if len(who) and self.opened < 0:
+                self.opened = int(at[0])
+                end = min(end, self.opened + self.life)
+                last = int(np.searchsorted(world.at, end, side="right"))
+            in_time = at <= end
+            self._seat(fleet, book, plan, chance, who[in_time], at[in_time])
+            first = upto
+        if self.drawn == len(self.cards):
+            return int(self.at[-1][-1])
+        if self.opened >= 0 and end >= self.opened + self.life:
+            return self.opened + self.life
+        return None
+
+    def closings(self, world: World, cut: int) -> Iterator[tuple[int, int]]:
+        """(tick, class) of everything that will be due; class -1 stands for reported crashes."""
+        who = np.concatenate(self.who)
+        for cls in np.unique(world.cls[who]).tolist():
+            begin = cut + SETTLE + MINUTE
+            yield -(-(begin + world.deadline(cls)) // MINUTE), cls
+        first = world.next_crash(who, np.concatenate(self.at))
+        for when in np.unique(np.maximum(first[world.beating[who]], cut)).tolist():
+            if when < world.end:
+                yield -(-when // MINUTE), -1
+
+    def _seat(
+        self,
+        fleet: Fleet,
+        book: Book,
+        plan: Plan,
+        chance: np.random.Generator,
+        who: Ints,
+        at: Ints,
+    ) -> None:
+        if not len(who):
+            return
+        treated = self.cards[self.drawn : self.drawn + len(who)]
+        fleet.sealed[who] = True
+        fleet.treated[who[treated]] = True
+        if plan.harm > 0.0:
+            hurt = treated & (chance.random(len(who)) < plan.harm)
+            fleet.dead_from[who[hurt]] = at[hurt]
+        book.seat(self.deck, who, at, treated)
+        self.who.append(who)
+        self.at.append(at)
+        self.drawn += len(who)
+
+
+@dataclass(slots=True)
+class _Pool:
+    who: Ints
+    at: Ints
+    treated: Bools
+    cls: Ints
+    sealed: Bools
+    harmed: Bools
+    open: set[int]
+    cut: int = -1
+
+
+class Tally:
+    """The books by counting: nothing but arrays."""
+
+    def __init__(self, fleet: Fleet, plan: Plan) -> None:
+        """No pool yet."""
+        self._fleet = fleet
+        self._plan = plan
+        self._pools: dict[int, _Pool] = {}
+        self._drawn: dict[int, list[tuple[Ints, Ints, Bools]]] = {}
+        self._in_flight = 0
+        self._excess = 0.0
+        self._recovered = 0
+        self._returns: list[int] = []
+        self._seq = 0
+
+    def seat(self, deck: int, who: Ints, at: Ints, treated: Bools) -> None:
+        """Cards were drawn."""
+        self._drawn.setdefault(deck, []).append((who, at, treated))
+        self._in_flight += int(treated.sum())
+
+    def cut(self, deck: int, at: int) -> None:
+        """No more cards are drawn from this deck."""
+        rows = self._drawn.pop(deck)
+        who, when, treated = (np.concatenate(part) for part in zip(*rows, strict=True))
+        cls = self._fleet.world.cls[who]
+        sealed = np.ones(len(who), np.bool_)
+        pool = _Pool(who, when, treated, cls, sealed, ~sealed, set(cls.tolist()), at)
+        self._pools[deck] = pool
+
+    def close(self, deck: int, cls: int, now: int, epoch: int) -> list[Cell]:
+        """A class is due: one harm cell if anybody is silent, one clearance cell."""
+        pool = self._pools[deck]
+        mature = pool.cls == cls
+        asked = np.flatnonzero(mature & pool.sealed)
+        # Signs of life are known to the bucket they ended in.
+        begin = (pool.cut + SETTLE + MINUTE) // MINUTE * MINUTE
+        quiet = asked[~self._fleet.heard(pool.who[asked], begin, now)]
+        cells = []
+        if len(quiet):
+            cells.append(self._harm(pool, deck, epoch, SILENCE, pool.sealed, quiet))
+            dead = quiet[pool.treated[quiet]]
+            spoke = self._fleet.world.next_poll(pool.who[dead], now)
+            for back in spoke[spoke <= self._fleet.dead_from[pool.who[dead]]].tolist():
+                heapq.heappush(self._returns, -(-back // MINUTE) * MINUTE)
+        m1, x1 = mature & pool.treated, mature & pool.harmed
+        treated = int(m1.sum())
+        cells.append(
+            self._cell(
+                deck, epoch, Test.CLEARANCE, ANY,
+                (treated, int(mature.sum()) - treated),
+                (int((x1 & pool.treated).sum()), int((x1 & ~pool.treated).sum())),
+                treated,
+            )  # fmt: skip
+        )
+        self._in_flight -= int((m1 & pool.sealed).sum())
+        pool.sealed &= ~mature
+        pool.open.discard(cls)
+        self._fleet.sealed[pool.who[mature]] = False
+        if not pool.open:
+            del self._pools[deck]
+        return cells
+
+    def events(self, deck: int, now: int, epoch: int) -> list[Cell]:
+        """Crashes that were reported until now, of sealed members that can report."""
+        pool = self._pools.get(deck)
+        if pool is None:
+            return []
+        able = pool.sealed & self._fleet.world.beating[pool.who]
+        crash = self._fleet.world.next_crash(pool.who, pool.at)
+        hit = np.flatnonzero(able & (crash <= now))
+        if not len(hit):
+            return []
+        cell = self._harm(pool, deck, epoch, CRASH, able, hit)
+        self._in_flight -= int(pool.treated[hit].sum())
+        pool.sealed[hit] = False
+        return [cell]
+
+    def numbers(self, judged: Judged, now: int) -> tuple[int, float]:
+        """Room and debt; machines that spoke again have freed their slots."""
+        while self._returns and self._returns[0] <= now:
+            heapq.heappop(self._returns)
+            self._recovered += 1
+        debt = max(0.0, self._excess - self._recovered) if self._plan.debt else 0.0
+        budget = self._plan.terms.budget
+        room = valve.room(
+            budget=budget, upper=judged.upper, in_flight=self._in_flight, debt=debt
+        )
+        return room, debt
+
+    def unresolved(self) -> bool:
+        """Some pool has not closed."""
+        return bool(self._pools)
+
+    def _harm(
+        self, pool: _Pool, deck: int, epoch: int, signal: str, exposed: Bools, hit: Ints
+    ) -> Cell:
+        treated = int((exposed & pool.treated).sum())
+        control = int(exposed.sum()) - treated
+        x1 = int(pool.treated[hit].sum())
+        pool.harmed[hit] = True
+        self._excess += x1 - len(hit) * treated / (treated + control)
+        events = (x1, len(hit) - x1)
+        return self._cell(deck, epoch, Test.HARM, signal, (treated, control), events, 0)
+
+    def _cell(
+        self,
+        deck: int,
+        epoch: int,
+        test: Test,
+        signal: str,
+        at_risk: tuple[int, int],
+        events: tuple[int, int],
+        installed: int,
+    ) -> Cell:
+        self._seq += 1
+        return Cell(
+            self._seq, RING, deck, epoch, test, signal, "", *at_risk, *events, installed
+        )
+
+
+def judge_together(rules: Rules, runs: Sequence[Run]) -> list[Outcome]:
+    """Play runs side by side, their evidence in the rows of ``core.evidence``."""
+    outcomes: dict[int, Outcome] = {}
+    bench = _Bench(rules, len(runs))
+    waiting: dict[int, deque[Cell]] = {}
+    for row, run in enumerate(runs):
+        _advance(row, lambda run=run: next(run), waiting, outcomes)
+    while waiting:
+        rows = list(waiting)
+        while busy := [row for row in rows if waiting[row]]:
+            bench.absorb(busy, [waiting[row].popleft() for row in busy])
+        for row, judged in zip(rows, bench.judged(rows), strict=True):
+            del waiting[row]
+            _advance(row, lambda run=runs[row], j=judged: run.send(j), waiting, outcomes)
+    return [outcomes[row] for row in range(len(runs))]
+
+
+def _advance(
+    row: int,
+    go: Callable[[], list[Cell]],
+    waiting: dict[int, deque[Cell]],
+    outcomes: dict[int, Outcome],
+) -> None:
+    try:
+        waiting[row] = deque(go())
+    except StopIteration as end:
+        outcomes[row] = end.value
+
+
+class _Bench:
+    """Evidence of many releases under one set of rules."""
+
+    def __init__(self, rules: Rules, runs: int) -> None:
+        self._rules = rules
+        self._signals = [signal for signal, weight in rules.weights if weight > 0.0]
+        self._log_weights = np.log([weight for _, weight in rules.weights if weight > 0.0])
+        self._harm = {signal: _columns(harm.start(runs)) for signal in self._signals}
+        fresh = clearance.start(runs, rules.delta)
+        self._clearance = [
+            np.array(part)
+            for part in (fresh.intercepts, fresh.slopes, fresh.control, fresh.control_harmed)
+        ]
+        self._log_e = np.zeros((runs, len(self._signals)))
+        self._now = np.zeros(runs)
+        self._max = np.zeros(runs)
+
+    def absorb(self, rows: Sequence[int], cells: Sequence[Cell]) -> None:
+        for signal in self._signals:
+            here = [
+                (row, cell)
+                for row, cell in zip(rows, cells, strict=True)
+                if cell.test is Test.HARM and cell.signal == signal
+            ]
+            if here:
+                self._absorb_harm(signal, [r for r, _ in here], [c for _, c in here])
+        here = [(r, c) for r, c in zip(rows, cells, strict=True) if c.test is Test.CLEARANCE]
+        if here:
+            index = np.array([r for r, _ in here])
+            before = Clearance(self._rules.delta, *(part[index] for part in self._clearance))
+            after = clearance.absorb(before, _counts([c for _, c in here]))
+            parts = (after.intercepts, after.slopes, after.control, after.control_harmed)
+            for mine, part in zip(self._clearance, parts, strict=True):
+                mine[index] = part
+
+    def judged(self, rows: Sequence[int]) -> list[Judged]:
+        index = np.array(rows)
+        state = Clearance(self._rules.delta, *(part[index] for part in self._clearance))
+        upper = clearance.upper(state, self._rules.alpha_clear)
+        return [
+            Judged(u, e, m)
+            for u, e, m in zip(
+                upper.tolist(), self._now[index].tolist(), self._max[index].tolist(), strict=True
+            )
+        ]
+
+    def _absorb_harm(self, signal: str, rows: list[int], cells: list[Cell]) -> None:
+        index = np.array(rows)
+        mine = self._harm[signal]
+        before = Harm(Wealth(mine[0][index], mine[1][index]), Wealth(mine[2][index], mine[3][index]))
+        epochs = np.array([cell.epoch for cell in cells])
+        after = harm.absorb(before, _counts(cells), epochs)
+        for column, part in zip(mine, _columns(after), strict=True):
+            column[index] = part
+        self._log_e[index, self._signals.index(signal)] = harm.log_e(after)
+        self._now[index] = mixture.log_sum(self._log_weights + self._log_e[index], axis=1)
+        self._max[index] = np.maximum(self._max[index], self._now[index])
+
+
+def _columns(state: Harm) -> list[Floats | Ints]:
+    parts = (state.plain.placed, state.plain.epochs, state.linear.placed, state.linear.epochs)
+    return [np.array(part) for part in parts]
+
+
+def _counts(cells: Sequence[Cell]) -> Counts:
+    table = np.array(
+        [
+            (c.treated, c.control, c.treated_harmed, c.control_harmed, c.installed)
+            for c in cells
+        ],
+        np.int64,
+    )
+    return Counts.of(*table.T)

@@ -1,0 +1,157 @@
+"""The same books kept by the product's own objects: slow, and what the fast ones answer to.
+
+Members, pools, closings, signs of life, accounts and verdicts are those of ``services`` and
+``core.verdict``; only the stores between them are missing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from firedoor.core.cell import Cell
+from firedoor.core.door import Door, Reason, State
+from firedoor.core.signal import CRASH
+from firedoor.core.units import UnixMs
+from firedoor.core.verdict import Rules, Verdict
+from firedoor.services.boarding import Boarding
+from firedoor.services.flight import Flight
+from firedoor.services.places import Place
+from firedoor.services.pools import Closing, Life, Member, Pool, close_class, count_events
+from tests.worlds import MINUTE, Bools, Ints
+from tests.worlds_door import RING, SETTLE, Fleet, Judged, Outcome, Plan, Run
+
+
+class Books:
+    """The books of one release, kept by ``Flight`` and ``Pool``."""
+
+    def __init__(self, fleet: Fleet, plan: Plan, rules: Rules) -> None:
+        """A release has boarded."""
+        boarding = Boarding("sim", 1, "release", 0, UnixMs(0), "", {RING: plan.terms}, rules)
+        door = Door(
+            "sim", 1, RING, "release", "before", plan.terms.budget, State.OPENING,
+            Reason.EVIDENCE, UnixMs(0),
+        )  # fmt: skip
+        self.flight = Flight.begin(boarding, b"", [door])
+        self._fleet = fleet
+        self._life = Life(MINUTE)
+        self._listened = 0
+        self._rows = 0
+
+    def seat(self, deck: int, who: Ints, at: Ints, treated: Bools) -> None:
+        """Cards were drawn: seat their members as ``Hearing`` does."""
+        world = self._fleet.world
+        pool = self.flight.pools.setdefault((RING, deck), Pool(RING, deck))
+        for machine, when, label in zip(who.tolist(), at.tolist(), treated.tolist(), strict=True):
+            place = Place(
+                channel="sim",
+                number=1,
+                ring=RING,
+                deck=deck,
+                card=len(pool.members),
+                machine=machine,
+                treated=label,
+                cls=int(world.cls[machine]),
+                beating=bool(world.beating[machine]),
+                mono_ms=when,
+            )
+            self._rows += 1
+            pool.members.append(Member(self._rows, place, when))
+            if label:
+                self.flight.admitted[RING] = self.flight.admitted.get(RING, 0) + 1
+                self.flight.installed.add(machine)
+
+    def cut(self, deck: int, at: int) -> None:
+        """No more cards are drawn from this deck."""
+        self.flight.pools[(RING, deck)].cut_ms = at
+
+    def close(self, deck: int, cls: int, now: int, epoch: int) -> list[Cell]:
+        """A class is due: close it, and free who may draw again."""
+        self._listen(now)
+        pool = self.flight.pools[(RING, deck)]
+        begin = self._life.window((pool.cut_ms or 0) + SETTLE, intake=False)
+        assert begin is not None
+        assert self._life.until >= begin + self._fleet.world.deadline(cls)
+        closing = close_class(
+            pool,
+            cls,
+            silent=lambda machine: self._life.last(machine) <= begin,
+            installed=self.flight.installed,
+            epoch=epoch,
+        )
+        cells = self._take(pool, closing)
+        for row, _ in closing.harmed:
+            member = next(m for m in pool.members if m.row == row)
+            if member.place.treated:
+                self.flight.silent[row] = (member, self._life.until)
+        pool.closed.add(cls)
+        free = [m.place.machine for m in pool.members if m.place.cls == cls]
+        self._fleet.sealed[free] = False
+        if pool.is_closed():
+            del self.flight.pools[(RING, deck)]
+        return cells
+
+    def events(self, deck: int, now: int, epoch: int) -> list[Cell]:
+        """Crashes that were reported until now."""
+        pool = self.flight.pools.get((RING, deck))
+        if pool is None:
+            return []
+        who = np.array([m.place.machine for m in pool.members])
+        drawn = np.array([m.wall_ms for m in pool.members])
+        crashed = who[self._fleet.world.next_crash(who, drawn) <= now].tolist()
+        closing = count_events(pool, signal=CRASH, events=set(crashed), epoch=epoch)
+        return [] if closing is None else self._take(pool, closing)
+
+    def numbers(self, judged: Judged, now: int) -> tuple[int, float]:
+        """Room and debt, as the judge's."""
+        del judged  # the verdict is the flight's own
+        self._listen(now)
+        for row, (member, counted) in list(self.flight.silent.items()):
+            if self._life.last(member.place.machine) > counted:
+                del self.flight.silent[row]
+                self.flight.recovered[RING] = self.flight.recovered.get(RING, 0) + 1
+        numbers = self.flight.numbers(RING, self.flight.verdict())
+        return numbers.room, numbers.debt
+
+    def unresolved(self) -> bool:
+        """Some pool has not closed."""
+        return self.flight.unresolved(RING)
+
+    def _take(self, pool: Pool, closing: Closing) -> list[Cell]:
+        for cell in numbered(closing.cells, self.flight.evidence.seq):
+            self.flight.absorb(cell)
+        pool.harmed.update(closing.harmed)
+        return numbered(closing.cells, self.flight.evidence.seq - len(closing.cells))
+
+    def _listen(self, now: int) -> None:
+        """Bring the signs of life up to date, bucket by bucket."""
+        world = self._fleet.world
+        while self._listened <= now:
+            first, last = np.searchsorted(
+                world.at, [self._listened - MINUTE, self._listened], side="right"
+            )
+            at, who = world.at[first:last], world.who[first:last]
+            alive = who[at <= self._fleet.dead_from[who]].astype(np.uint32)
+            self._life.heard_by_gate("run", self._listened, alive, final=False)
+            self._listened += MINUTE
+
+
+def numbered(cells: Iterable[Cell], after: int) -> list[Cell]:
+    """Give cells their place in the release's sequence."""
+    return [replace(cell, seq=after + k) for k, cell in enumerate(cells, start=1)]
+
+
+def judge_alone(books: Books, run: Run) -> Outcome:
+    """Play one run, judged by the product."""
+    try:
+        next(run)
+        while True:
+            found = books.flight.verdict()
+            run.send(_judged(found))
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
+
+
+def _judged(found: Verdict) -> Judged:
+    return Judged(found.harm_upper, found.log_e_harm, found.max_log_e_harm)
