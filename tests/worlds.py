@@ -47,6 +47,7 @@ class World:
         who: Machine of each, shape (P,).
         cls: Deadline class of each machine, shape (N,).
         seasoned: When each machine may first draw a card, shape (N,).
+        gap: Median time between two sessions of a machine, ms.
         beating: Whose crashes would be reported, shape (N,).
         crash_at: Times of crashes, shape (C,).
         crash_who: Machines of the crashes, shape (C,).
@@ -58,6 +59,7 @@ class World:
     who: Ints
     cls: Ints
     seasoned: Ints
+    gap: float
     beating: Bools
     crash_at: Ints
     crash_who: Ints
@@ -194,7 +196,8 @@ def _world(
     # Who was there at the start is seasoned; who joins must have been known for a deadline.
     seasoned = np.where(joins > 0, joins * MINUTE + np.array(deadlines), -1).astype(np.int64)
     classes = _classes(deadlines)
-    return World(machines, end, *polls, classes, seasoned, beating, *crashes)
+    usual = float(np.median(past))
+    return World(machines, end, *polls, classes, seasoned, usual, beating, *crashes)
 
 
 def _classes(deadlines: Sequence[float]) -> Ints:

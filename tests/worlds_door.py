@@ -3,16 +3,16 @@
 ``opening`` is the loop of ``services.judging`` without stores: close what is due, weigh it, send
 ``Assessed`` to ``core.door``, deal by ``core.valve``. It is a generator that yields the cells of
 a tick and is sent what the evidence makes of them; ``judge_together`` runs many doors at once,
-so that ``core.evidence`` works on one row per door. The books, who is in which pool, are kept
-twice: here by counting (fast), in ``worlds_product`` by the product's own objects (slow), and a
-test says that both write the same cells.
+so that ``core.evidence`` works on one row per door. Pools and their closings are the product's;
+accounts, signs of life and evidence are kept twice: here by arrays (fast), in ``worlds_product``
+by the product's own objects (slow), and a test says that both write the same cells.
 """
 
 import heapq
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -25,11 +25,12 @@ from firedoor.core.evidence.clearance import Clearance
 from firedoor.core.evidence.counts import Counts
 from firedoor.core.evidence.harm import Harm
 from firedoor.core.evidence.mixture import Wealth
-from firedoor.core.signal import ANY, CRASH, SILENCE
+from firedoor.core.signal import CRASH
 from firedoor.core.terms import Terms
 from firedoor.core.units import UnixMs
 from firedoor.core.verdict import Rules
 from firedoor.services.flight import DAY_BUCKETS, EPOCH_BUCKETS
+from firedoor.services.pools import Closing, Pool, close_class, count_events
 from tests.worlds import MINUTE, NEVER, Bools, Floats, Ints, World
 
 RING = "everyone"
@@ -236,7 +237,7 @@ def opening(
                 deck += 1
                 first = np.searchsorted(world.at, now - MINUTE, side="right")
                 polls = free[world.who[first : np.searchsorted(world.at, now, side="right")]]
-                life = valve.patience(float(polls.sum())) * MINUTE
+                life = valve.patience(float(polls.sum()), world.gap / MINUTE) * MINUTE
                 table = _Table(deck, dealer(deck, deal), life)
                 rooms.append(room)
         until = max(tick + 1, min(due[0][0] if due else tick + _LOOK_AGAIN, world.end // MINUTE))
@@ -349,26 +350,15 @@ class _Table:
         self.drawn += len(who)
 
 
-@dataclass(slots=True)
-class _Pool:
-    who: Ints
-    at: Ints
-    treated: Bools
-    cls: Ints
-    sealed: Bools
-    harmed: Bools
-    open: set[int]
-    cut: int = -1
-
-
 class Tally:
-    """The books by counting: nothing but arrays."""
+    """The books: the product's pools and closings, their accounts by counting."""
 
     def __init__(self, fleet: Fleet, plan: Plan) -> None:
         """No pool yet."""
         self._fleet = fleet
         self._plan = plan
-        self._pools: dict[int, _Pool] = {}
+        self._pools: dict[int, Pool] = {}
+        self._open: dict[int, set[int]] = {}
         self._drawn: dict[int, list[tuple[Ints, Ints, Bools]]] = {}
         self._in_flight = 0
         self._excess = 0.0
@@ -382,61 +372,54 @@ class Tally:
         self._in_flight += int(treated.sum())
 
     def cut(self, deck: int, at: int) -> None:
-        """No more cards are drawn from this deck."""
+        """No more cards are drawn from this deck: its pool is whole."""
         rows = self._drawn.pop(deck)
         who, when, treated = (np.concatenate(part) for part in zip(*rows, strict=True))
-        cls = self._fleet.world.cls[who]
-        sealed = np.ones(len(who), np.bool_)
-        pool = _Pool(who, when, treated, cls, sealed, ~sealed, set(cls.tolist()), at)
-        self._pools[deck] = pool
+        pool = self._pools[deck] = Pool(RING, deck)
+        # ``Pool.seat`` would fill these columns from one object a member.
+        pool.rows = np.arange(len(who))
+        pool.machines, pool.drawn_ms, pool.treated = who.astype(np.uint32), when, treated
+        pool.cls = self._fleet.world.cls[who].astype(np.uint8)
+        pool.beating = self._fleet.world.beating[who]
+        pool.harmed = np.zeros(len(who), np.bool_)
+        pool.cut_ms = at
+        self._open[deck] = set(pool.cls.tolist())
 
     def close(self, deck: int, cls: int, now: int, epoch: int) -> list[Cell]:
-        """A class is due: one harm cell if anybody is silent, one clearance cell."""
+        """A class is due: close it, and free its members."""
         pool = self._pools[deck]
-        mature = pool.cls == cls
-        asked = np.flatnonzero(mature & pool.sealed)
+        who = pool.machines.astype(np.int64)
         # Signs of life are known to the bucket they ended in.
-        begin = (pool.cut + SETTLE + MINUTE) // MINUTE * MINUTE
-        quiet = asked[~self._fleet.heard(pool.who[asked], begin, now)]
-        cells = []
-        if len(quiet):
-            cells.append(self._harm(pool, deck, epoch, SILENCE, pool.sealed, quiet))
-            dead = quiet[pool.treated[quiet]]
-            spoke = self._fleet.world.next_poll(pool.who[dead], now)
-            for back in spoke[spoke <= self._fleet.dead_from[pool.who[dead]]].tolist():
-                heapq.heappush(self._returns, -(-back // MINUTE) * MINUTE)
-        m1, x1 = mature & pool.treated, mature & pool.harmed
-        treated = int(m1.sum())
-        cells.append(
-            self._cell(
-                deck, epoch, Test.CLEARANCE, ANY,
-                (treated, int(mature.sum()) - treated),
-                (int((x1 & pool.treated).sum()), int((x1 & ~pool.treated).sum())),
-                treated,
-            )  # fmt: skip
-        )
-        self._in_flight -= int((m1 & pool.sealed).sum())
-        pool.sealed &= ~mature
-        pool.open.discard(cls)
-        self._fleet.sealed[pool.who[mature]] = False
-        if not pool.open:
+        begin = ((pool.cut_ms or 0) + SETTLE + MINUTE) // MINUTE * MINUTE
+        everybody = np.ones(len(pool), np.bool_)
+        silent = ~self._fleet.heard(who, begin, now)
+        mature = pool.cls == cls
+        self._in_flight -= int((mature & pool.treated & ~pool.harmed).sum())
+        closing = close_class(pool, cls, silent=silent, installed=everybody, epoch=epoch)
+        cells = self._take(pool, closing)
+        dead = who[closing.harmed & pool.treated]
+        spoke = self._fleet.world.next_poll(dead, now)
+        for back in spoke[spoke <= self._fleet.dead_from[dead]].tolist():
+            heapq.heappush(self._returns, -(-back // MINUTE) * MINUTE)
+        pool.closed.add(cls)
+        self._fleet.sealed[who[mature]] = False
+        self._open[deck].discard(cls)
+        if not self._open[deck]:
             del self._pools[deck]
         return cells
 
     def events(self, deck: int, now: int, epoch: int) -> list[Cell]:
-        """Crashes that were reported until now, of sealed members that can report."""
+        """Crashes that were reported until now."""
         pool = self._pools.get(deck)
         if pool is None:
             return []
-        able = pool.sealed & self._fleet.world.beating[pool.who]
-        crash = self._fleet.world.next_crash(pool.who, pool.at)
-        hit = np.flatnonzero(able & (crash <= now))
-        if not len(hit):
+        who = pool.machines.astype(np.int64)
+        hit = self._fleet.world.next_crash(who, pool.drawn_ms) <= now
+        closing = count_events(pool, hit, signal=CRASH, epoch=epoch)
+        if closing is None:
             return []
-        cell = self._harm(pool, deck, epoch, CRASH, able, hit)
-        self._in_flight -= int(pool.treated[hit].sum())
-        pool.sealed[hit] = False
-        return [cell]
+        self._in_flight -= int((closing.harmed & pool.treated).sum())
+        return self._take(pool, closing)
 
     def numbers(self, judged: Judged, now: int) -> tuple[int, float]:
         """Room and debt; machines that spoke again have freed their slots."""
@@ -444,9 +427,11 @@ class Tally:
             heapq.heappop(self._returns)
             self._recovered += 1
         debt = max(0.0, self._excess - self._recovered) if self._plan.debt else 0.0
-        budget = self._plan.terms.budget
         room = valve.room(
-            budget=budget, upper=judged.upper, in_flight=self._in_flight, debt=debt
+            budget=self._plan.terms.budget,
+            upper=judged.upper,
+            in_flight=self._in_flight,
+            debt=debt,
         )
         return room, debt
 
@@ -454,31 +439,21 @@ class Tally:
         """Some pool has not closed."""
         return bool(self._pools)
 
-    def _harm(
-        self, pool: _Pool, deck: int, epoch: int, signal: str, exposed: Bools, hit: Ints
-    ) -> Cell:
-        treated = int((exposed & pool.treated).sum())
-        control = int(exposed.sum()) - treated
-        x1 = int(pool.treated[hit].sum())
-        pool.harmed[hit] = True
-        self._excess += x1 - len(hit) * treated / (treated + control)
-        events = (x1, len(hit) - x1)
-        return self._cell(deck, epoch, Test.HARM, signal, (treated, control), events, 0)
+    def _take(self, pool: Pool, closing: Closing) -> list[Cell]:
+        pool.harmed |= closing.harmed
+        cells = numbered(closing.cells, self._seq)
+        self._seq += len(cells)
+        for cell in cells:
+            if cell.test is Test.HARM:
+                events = cell.treated_harmed + cell.control_harmed
+                share = cell.treated / (cell.treated + cell.control)
+                self._excess += cell.treated_harmed - events * share
+        return cells
 
-    def _cell(
-        self,
-        deck: int,
-        epoch: int,
-        test: Test,
-        signal: str,
-        at_risk: tuple[int, int],
-        events: tuple[int, int],
-        installed: int,
-    ) -> Cell:
-        self._seq += 1
-        return Cell(
-            self._seq, RING, deck, epoch, test, signal, "", *at_risk, *events, installed
-        )
+
+def numbered(cells: Iterable[Cell], after: int) -> list[Cell]:
+    """Give cells their place in the release's sequence."""
+    return [replace(cell, seq=after + k) for k, cell in enumerate(cells, start=1)]
 
 
 def judge_together(rules: Rules, runs: Sequence[Run]) -> list[Outcome]:

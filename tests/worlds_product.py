@@ -4,9 +4,6 @@ Members, pools, closings, signs of life, accounts and verdicts are those of ``se
 ``core.verdict``; only the stores between them are missing.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
-
 import numpy as np
 
 from firedoor.core.cell import Cell
@@ -15,11 +12,12 @@ from firedoor.core.signal import CRASH
 from firedoor.core.units import UnixMs
 from firedoor.core.verdict import Rules, Verdict
 from firedoor.services.boarding import Boarding
-from firedoor.services.flight import Flight
+from firedoor.services.flight import Flight, Silent
 from firedoor.services.places import Place
-from firedoor.services.pools import Closing, Life, Member, Pool, close_class, count_events
+from firedoor.services.pools import Closing, Life, Pool, close_class, count_events
+from firedoor.services.records import StoredPlace
 from tests.worlds import MINUTE, Bools, Ints
-from tests.worlds_door import RING, SETTLE, Fleet, Judged, Outcome, Plan, Run
+from tests.worlds_door import RING, SETTLE, Fleet, Judged, Outcome, Plan, Run, numbered
 
 
 class Books:
@@ -42,13 +40,14 @@ class Books:
         """Cards were drawn: seat their members as ``Hearing`` does."""
         world = self._fleet.world
         pool = self.flight.pools.setdefault((RING, deck), Pool(RING, deck))
+        places = []
         for machine, when, label in zip(who.tolist(), at.tolist(), treated.tolist(), strict=True):
             place = Place(
                 channel="sim",
                 number=1,
                 ring=RING,
                 deck=deck,
-                card=len(pool.members),
+                card=len(pool) + len(places),
                 machine=machine,
                 treated=label,
                 cls=int(world.cls[machine]),
@@ -56,10 +55,11 @@ class Books:
                 mono_ms=when,
             )
             self._rows += 1
-            pool.members.append(Member(self._rows, place, when))
+            places.append(StoredPlace(self._rows, place, "boot", when))
             if label:
                 self.flight.admitted[RING] = self.flight.admitted.get(RING, 0) + 1
                 self.flight.installed.add(machine)
+        pool.seat(places)
 
     def cut(self, deck: int, at: int) -> None:
         """No more cards are drawn from this deck."""
@@ -75,18 +75,16 @@ class Books:
         closing = close_class(
             pool,
             cls,
-            silent=lambda machine: self._life.last(machine) <= begin,
-            installed=self.flight.installed,
+            silent=self._life.silent(pool.machines, begin),
+            installed=np.isin(pool.machines, list(self.flight.installed)),
             epoch=epoch,
         )
         cells = self._take(pool, closing)
-        for row, _ in closing.harmed:
-            member = next(m for m in pool.members if m.row == row)
-            if member.place.treated:
-                self.flight.silent[row] = (member, self._life.until)
+        for member in np.flatnonzero(closing.harmed & pool.treated):
+            silent = Silent(int(pool.machines[member]), RING, self._life.until)
+            self.flight.silent[int(pool.rows[member])] = silent
         pool.closed.add(cls)
-        free = [m.place.machine for m in pool.members if m.place.cls == cls]
-        self._fleet.sealed[free] = False
+        self._fleet.sealed[pool.machines[pool.cls == cls]] = False
         if pool.is_closed():
             del self.flight.pools[(RING, deck)]
         return cells
@@ -96,18 +94,17 @@ class Books:
         pool = self.flight.pools.get((RING, deck))
         if pool is None:
             return []
-        who = np.array([m.place.machine for m in pool.members])
-        drawn = np.array([m.wall_ms for m in pool.members])
-        crashed = who[self._fleet.world.next_crash(who, drawn) <= now].tolist()
-        closing = count_events(pool, signal=CRASH, events=set(crashed), epoch=epoch)
+        who = pool.machines.astype(np.int64)
+        hit = self._fleet.world.next_crash(who, pool.drawn_ms) <= now
+        closing = count_events(pool, hit, signal=CRASH, epoch=epoch)
         return [] if closing is None else self._take(pool, closing)
 
     def numbers(self, judged: Judged, now: int) -> tuple[int, float]:
         """Room and debt, as the judge's."""
         del judged  # the verdict is the flight's own
         self._listen(now)
-        for row, (member, counted) in list(self.flight.silent.items()):
-            if self._life.last(member.place.machine) > counted:
+        for row, silent in list(self.flight.silent.items()):
+            if self._life.last(silent.machine) > silent.counted_ms:
                 del self.flight.silent[row]
                 self.flight.recovered[RING] = self.flight.recovered.get(RING, 0) + 1
         numbers = self.flight.numbers(RING, self.flight.verdict())
@@ -118,10 +115,11 @@ class Books:
         return self.flight.unresolved(RING)
 
     def _take(self, pool: Pool, closing: Closing) -> list[Cell]:
-        for cell in numbered(closing.cells, self.flight.evidence.seq):
+        cells = numbered(closing.cells, self.flight.evidence.seq)
+        for cell in cells:
             self.flight.absorb(cell)
-        pool.harmed.update(closing.harmed)
-        return numbered(closing.cells, self.flight.evidence.seq - len(closing.cells))
+        pool.harmed |= closing.harmed
+        return cells
 
     def _listen(self, now: int) -> None:
         """Bring the signs of life up to date, bucket by bucket."""
@@ -134,11 +132,6 @@ class Books:
             alive = who[at <= self._fleet.dead_from[who]].astype(np.uint32)
             self._life.heard_by_gate("run", self._listened, alive, final=False)
             self._listened += MINUTE
-
-
-def numbered(cells: Iterable[Cell], after: int) -> list[Cell]:
-    """Give cells their place in the release's sequence."""
-    return [replace(cell, seq=after + k) for k, cell in enumerate(cells, start=1)]
 
 
 def judge_alone(books: Books, run: Run) -> Outcome:

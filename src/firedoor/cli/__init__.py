@@ -15,6 +15,7 @@ import typer
 from firedoor.cli import (
     channel,
     config,
+    demo,
     init,
     judge,
     ledger,
@@ -71,7 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.complain(str(error), error.hint)
         return exit_code(error)
     except typer.TyperException as error:
-        output.complain(error.format_message(), "firedoor COMMAND --help says what it takes")
+        if type(error).__name__ == "NoArgsIsHelpError":  # its class has no public name
+            sys.stderr.write(error.format_message() + "\n")
+            return 2
+        output.complain(error.format_message(), f"{_command(error)} --help says what it takes")
         return 2
     except typer.Abort:
         return _STOPPED
@@ -85,6 +89,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def exit_code(error: FiredoorError) -> int:
     """Exit code for an error."""
     return next(code for kind, code in EXITS if isinstance(error, kind))
+
+
+def _command(error: typer.TyperException) -> str:
+    """The command that was not understood."""
+    context = getattr(error, "ctx", None)
+    return "firedoor" if context is None else str(context.command_path)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -112,6 +122,9 @@ def _root(
     """
 
 
+demo.register(app)
+# In the order in which a newcomer needs them, which is that of the help.
+demo.register(app)
 init.register(app)
 run.register(app)
 config.register(app)

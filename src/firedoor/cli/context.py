@@ -10,11 +10,13 @@ from typing import Annotated, Final
 
 import typer
 
+from firedoor.adapters.store import gate as gate_store
+from firedoor.adapters.store import judge as judge_store
 from firedoor.adapters.store.gate import GateReader
 from firedoor.adapters.store.judge import JudgeReader
 from firedoor.config import Config, load
 from firedoor.console.model import ReleaseView
-from firedoor.core.errors import BadConfig, BadInput, NotFound
+from firedoor.core.errors import BadConfig, BadInput, NotFound, Unavailable
 from firedoor.wire.files import Files
 from firedoor.wire.views import Views
 
@@ -75,6 +77,7 @@ class Place:
     @contextmanager
     def judge(self) -> Iterator[JudgeReader]:
         """The judge's store. Raises Unavailable while the judge has never run."""
+        self._has(judge_store.NAME, "judge")
         reader = JudgeReader(self.files.data)
         try:
             yield reader
@@ -84,11 +87,19 @@ class Place:
     @contextmanager
     def gate(self) -> Iterator[GateReader]:
         """The gate's store. Raises Unavailable while the gate has never run."""
+        self._has(gate_store.NAME, "gate")
         reader = GateReader(self.files.data)
         try:
             yield reader
         finally:
             reader.close()
+
+    def _has(self, name: str, role: str) -> None:
+        if not (self.files.data / name).exists():
+            raise Unavailable(
+                f"the {role} has never run in {self.files.data}: there is no {name}",
+                hint="firedoor up starts everything; --config and --data name another place",
+            )
 
 
 def here(config: Path | None, data: Path | None) -> Place:

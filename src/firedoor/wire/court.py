@@ -110,6 +110,8 @@ class Court:
         self._orders = Orders(self._judge, self._train, self._config, self._mirror.sync)
         now = self._clock.now()
         self._judge.load(self._train.unfinished(), now)
+        # The step that failed may have held orders: look for them again.
+        self._inbox_seen = -1
         kept = read_head(self._files.ledger_head)
         if kept is not None and kept.size > self._store.last_index() + 1:
             self._hold_what_was_restored(kept)

@@ -161,14 +161,16 @@ def undoing(stored: StoredPlace, case: Case, seen: Whereabouts) -> str:
         stands = None
     if stands is not None and stands.number > place.number:
         return CONTAINED
+    waits_since_ms = revoked_ms
     back = stands is not None and 0 < stands.number < place.number
     if stands is not None and back and stands.since_s >= revoked_ms // 1000:
         if not case.reverts:
             return NEEDS_REMEDY
-        settled_ms = (stands.since_s + 1) * 1000 + case.settle_ms
-        return REVERTED if seen.seen_ms >= settled_ms else CONTAINED
-    waited_ms = case.now_ms - revoked_ms
-    return NEEDS_REMEDY if waited_ms > seen.patience_ms else CONTAINED
+        waits_since_ms = (stands.since_s + 1) * 1000
+        if seen.seen_ms >= waits_since_ms + case.settle_ms:
+            return REVERTED
+    overdue = case.now_ms - waits_since_ms > seen.patience_ms
+    return NEEDS_REMEDY if overdue else CONTAINED
 
 
 def _arm(stored: StoredPlace) -> Arm:

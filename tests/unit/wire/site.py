@@ -162,7 +162,7 @@ class Site:
         """The gate's bucket ends."""
         now = self.clock.now()
         standings = self._admission.drain_standing()
-        treated = self.store.board().channels[0].lanes[0].candidate if self.store.board() else 0
+        candidates = [*self._admission.candidates(), 0]
         self._gate.flush(
             Bucket(
                 run="run-1",
@@ -171,11 +171,11 @@ class Site:
                 habits=self._roster.drain_habits(mono_ms=now.mono_ms, wall_ms=now.wall_ms),
                 standings=[] if without_standings else standings,
                 installed=[
-                    Installed(CHANNEL, treated, machine)
+                    Installed(CHANNEL, candidates[0], machine)
                     for machine in self.machines
-                    if treated and self._admission.in_flight(machine) == treated
+                    if self._admission.in_flight(machine)
                 ],
-                census=self._admission.census(now.mono_ms),
+                census=self._admission.census(now.mono_ms, self.config.time.bucket_ms),
                 board=self.store.board().version,
             ),
             now,

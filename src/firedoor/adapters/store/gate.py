@@ -274,7 +274,8 @@ class GateReader:
 
     def version(self) -> int:
         """A number that changes whenever the gate has written something."""
-        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+        with storage_errors(NAME):
+            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     def _rows(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
         with storage_errors(NAME):

@@ -57,7 +57,8 @@ class InboxReader:
 
     def version(self) -> int:
         """A number that changes whenever an order has come."""
-        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+        with storage_errors(NAME):
+            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     def after(self, number: int) -> list[tuple[int, Order]]:
         """Orders above a number, in the order they came."""

@@ -106,7 +106,8 @@ class JudgeReader:
 
     def version(self) -> int:
         """A number that changes whenever the judge has written something."""
-        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+        with storage_errors(NAME):
+            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
