@@ -45,10 +45,10 @@ format: setup  ## Write the code in the house style
 
 bench: setup system  ## Measure the figures that the documents quote
 	@set -e; for bench in tests/bench/bench_*.py; do \
-	  echo "$$bench" >&2; $(BIN)/python "$$bench" $(ARGS); done
+	  name=$$(basename $$bench .py); echo $$name >&2; $(BIN)/python -m tests.bench.$$name $(ARGS); done
 
 soak: setup system  ## Run the demo's fleet for a long time and watch for leaks (ARGS)
-	$(BIN)/python tests/bench/soak.py $(ARGS)
+	$(BIN)/python -m tests.bench.soak $(ARGS)
 
 lock: setup .tools/uv-$(UV_VERSION)  ## Pin the newest versions that pyproject.toml allows
 	@$(call pin,requirements/dev.txt,pyproject.toml --group dev)

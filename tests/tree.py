@@ -30,10 +30,9 @@ from firedoor.adapters.keys.file import create_root_key, create_signing_key, cre
 from firedoor.adapters.store.gate import GateReader
 from firedoor.adapters.store.inbox import InboxWriter
 from firedoor.adapters.store.judge import JudgeReader
-from firedoor.adapters.store.register import MachineRegister
+from firedoor.adapters.store.register import Enrolment, MachineRegister
 from firedoor.core.door import Door
 from firedoor.core.errors import Unavailable
-from firedoor.ports import Enrolment
 from firedoor.services.orders import Order
 from firedoor.simulator.content import Defect
 from firedoor.simulator.vendor import publish

@@ -133,8 +133,9 @@ def world_zero(chance: np.random.Generator, machines: int, days: float, *, beats
     past += np.where(night & flaky[:, None], chance.uniform(60, 480, past.shape), 0.0)
 
     beating = (chance.random(machines) < 0.5) & beats
-    crash_at, crash_who = _crashes(chance, beating, site, flaky, gap, days)
-    return _world(machines, end, (at, who), past * MINUTE, joins, beating, (crash_at, crash_who))
+    crashes = _crashes(chance, beating, site, flaky, gap, days)
+    past *= MINUTE
+    return _world(machines, end, (at, who), past, joins, beating, crashes, kind.tolist())
 
 
 def world_one(
@@ -158,7 +159,7 @@ def world_one(
         up[index, begin : begin + length] = False
     polls = _polls(chance, gap, end, up)
     none = np.zeros(machines, np.bool_)
-    return _world(machines, end, polls, past, np.zeros(machines), none, (_no(), _no()))
+    return _world(machines, end, polls, past, _no(machines), none, (_no(), _no()), [0] * machines)
 
 
 def world_two(chance: np.random.Generator, machines: int, days: float) -> World:
@@ -176,7 +177,7 @@ def world_two(chance: np.random.Generator, machines: int, days: float) -> World:
     past = np.full((machines, _GAPS), 60.0 * MINUTE)
     none = np.zeros(machines, np.bool_)
     polls = (at[order], who[order])
-    return _world(machines, end, polls, past, np.zeros(machines), none, (_no(), _no()))
+    return _world(machines, end, polls, past, _no(machines), none, (_no(), _no()), [0] * machines)
 
 
 def _world(
@@ -184,14 +185,17 @@ def _world(
     end: int,
     polls: tuple[Ints, Ints],
     past: Floats,
-    joins: Floats | Ints,
+    joins: Ints,
     beating: Bools,
     crashes: tuple[Ints, Ints],
+    strata: list[int],
 ) -> World:
     codes = [[silence.gap_code(int(g)) for g in row] for row in past]
-    spread = silence.spread_of([r for row in past[:64] for r in (row / np.median(row)).tolist()])
+    ratios = past / np.median(past, axis=1, keepdims=True)
+    spread = {k: silence.spread_of(ratios[strata == k].ravel().tolist()) for k in set(strata)}
     deadlines = [
-        silence.deadline(row, spread, cold_ms=DAY, silence_min_ms=SILENCE_MIN) for row in codes
+        silence.deadline(row, spread[k], cold_ms=DAY, silence_min_ms=SILENCE_MIN)
+        for row, k in zip(codes, strata, strict=True)
     ]
     # Who was there at the start is seasoned; who joins must have been known for a deadline.
     seasoned = np.where(joins > 0, joins * MINUTE + np.array(deadlines), -1).astype(np.int64)
@@ -250,8 +254,8 @@ def _crashes(
     return np.concatenate(at).astype(np.int64), np.concatenate(who)
 
 
-def _no() -> Ints:
-    return np.zeros(0, np.int64)
+def _no(size: int = 0) -> Ints:
+    return np.zeros(size, np.int64)
 
 
 def _keys(who: Ints, at: Ints, machines: int) -> Ints:

@@ -1,6 +1,6 @@
 """What a served file costs the gate, next to nginx.
 
-``python -m tests.bench.bench_gate [--rounds N] [--seconds S]``
+``python -m tests.bench.bench_gate [--rounds N] [--seconds S] [--answering-alone]``
 ``python -m tests.bench.bench_gate --gate-url http://127.0.0.1:8080/channel/ --gate-pid N
   [--gate-pid M ...] [--header "Authorization: Basic ..."]``
 
@@ -9,9 +9,10 @@ connections) to core 1, and asked in turn. The figure is the CPU time of the ser
 completed request: requests per second depend on who else uses the machine, and wrk is the slower
 side for large files. The ratio is the median over the rounds, each of one round's pair.
 
-Without ``--gate-url`` the gate is ``tests.answer_process``: answering alone, without identity and
-sessions. With it, the gate given must serve ``16k.bin`` and ``1m.bin`` (``--write`` makes them),
-and it is pinned to core 0 for the time of the run. Prints one line of JSON.
+The gate is the real one, started here with the whole process tree, asked by an enrolled machine.
+``--answering-alone`` measures ``tests.answer_process`` instead: without identity and sessions.
+A gate given by ``--gate-url`` must serve ``16k.bin`` and ``1m.bin`` (``--write`` makes them). Gates
+are pinned to core 0 for the time of the run. Prints one line of JSON.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from random import Random
 
 import psutil
 from tests.answer_process import answering
+from tests.bench.whole_tree import files_of, running
 
 SIZES = {"16k.bin": 16 * 1024, "1m.bin": 1024 * 1024}
 TARGETS = {"16k.bin": 3.0, "1m.bin": 1.3}
@@ -147,10 +149,15 @@ def main() -> None:
             url, pids, what = given.gate_url, given.gate_pid, "gate"
             for pid in pids:
                 stack.enter_context(_pinned(pid))
-        else:
+        elif given.answering_alone:
             pin = ("taskset", "-c", str(_SERVER_CORE))
             process, port = stack.enter_context(answering(root, *pin))
             url, pids, what = f"http://127.0.0.1:{port}/", [process.pid], "answering alone"
+        else:
+            tree = stack.enter_context(running(scratch, files_of(scratch), root))
+            url, pids, what = f"{tree.urls['gate']}/bench/", [tree.pids["gate"]], "the whole gate"
+            stack.enter_context(_pinned(pids[0]))
+            given.header.append(tree.authorization)
         other_url, other_pids = stack.enter_context(nginx(root, scratch))
 
         def ours(name: str) -> float:
@@ -170,6 +177,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--gate-url", help="folder of the two files, with the slash at the end")
     parser.add_argument("--gate-pid", type=int, action="append", default=[])
     parser.add_argument("--header", action="append", default=[], help="as a machine would send it")
+    parser.add_argument("--answering-alone", action="store_true")
     parser.add_argument("--write", type=Path, help="only write the files into this folder")
     given = parser.parse_args()
     if bool(given.gate_url) != bool(given.gate_pid):

@@ -83,6 +83,7 @@ def test_a_crashing_release_is_stopped_by_the_crashes_it_causes(tree):
     assert set(harm_by_signal(tree)) == {CRASH}
     # Contained: the machines that got it are served what they had before.
     with tree.judge() as judge:
-        (lane,) = judge.board().channel(CHANNEL).lanes
+        (channel,) = judge.board().channels
+    (lane,) = channel.lanes
     assert (lane.ring, lane.base, lane.revoked) == (RING, 1, (2,))
     until(lambda: tree.installed("1.0") == MACHINES, "all machines are back at 1.0", tree.tail)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from firedoor.cli.output import share, span
 from firedoor.console.model import ReleaseView, VerdictView
 from firedoor.core.cell import Cell, Test
+from firedoor.core.door import ended
 from firedoor.core.evidence import clearance
 from firedoor.core.signal import SILENCE
 from firedoor.core.verdict import (
@@ -47,7 +48,7 @@ def explain(
         ("what happened", [_happened(stream) for stream in now.streams]),
         ("what it amounts to", list(_amounts(now, rules))),
         ("what would change it", list(_changes(release, evidence, now, _epoch(found)))),
-        ("when", [_when(found.forecast_s, now)]),
+        ("when", [_when(release, found.forecast_s, now)]),
     ]
 
 
@@ -61,9 +62,10 @@ def e_value(log_e: float) -> str:
 def _compared(release: ReleaseView, found: VerdictView, now: Verdict) -> Iterator[str]:
     matured = now.matured
     yield (
-        f"{release.exposed} machines were let through. Of the machines whose time is up, "
-        f"{matured.treated} got this release ({matured.installed} are known to have installed it) "
-        f"and {matured.control} stayed on the one before; both are followed in the same way."
+        f"{release.exposed} machines were let through. {matured.treated} of them have been "
+        f"followed to their deadline ({matured.installed} are known to have installed the "
+        f"release), and in the same way {matured.control} times a machine that stayed on the one "
+        "before."
     )
     if found.randomised:
         yield (
@@ -112,6 +114,12 @@ def _changes(release: ReleaseView, evidence: Evidence, now: Verdict, epoch: int)
             "Nothing that happens from here on: a verdict of harm stays. A person may expedite "
             "the release or pin one, on the record."
         )
+        return
+    if _ended(release):
+        doors = ", ".join(
+            f"ring {ring}: {door.state} ({door.reason})" for ring, door in release.door.items()
+        )
+        yield f"Nothing more is dealt: its doors have ended ({doors})."
         return
     in_flight = sum(door.in_flight for door in release.door.values())
     control = sum(door.control for door in release.door.values())
@@ -182,9 +190,15 @@ def _epoch(found: VerdictView) -> int:
     return max((cell.epoch for cell in found.cells), default=0)
 
 
-def _when(forecast_s: int | None, now: Verdict) -> str:
+def _when(release: ReleaseView, forecast_s: int | None, now: Verdict) -> str:
     if now.state is not VerdictState.UNDECIDED:
         return "It is decided."
+    if _ended(release):
+        return "The evidence stays undecided, and no door waits for it."
     if forecast_s is None:
         return "Nobody can say when it will be decided."
     return f"At present traffic it will be decided in about {span(forecast_s)}."
+
+
+def _ended(release: ReleaseView) -> bool:
+    return all(ended(door.state) for door in release.door.values())

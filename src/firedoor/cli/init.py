@@ -29,7 +29,7 @@ def init(
     directory: Annotated[
         Path,
         typer.Argument(
-            metavar="[DIR]", show_default=False, help="Where firedoor.toml goes; else here."
+            metavar="DIR", show_default=False, help="Where firedoor.toml goes; else here."
         ),
     ] = Path(),
     data: Annotated[

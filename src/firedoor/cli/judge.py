@@ -99,8 +99,9 @@ def judge(
     """Judge releases by counts of your own: no gate, no configuration, nothing stored.
 
     A row of the CSV is one interval of one signal: machines at risk in both arms, and first
-    harms among them. Columns: time,release,signal,stratum,treated,control,treated_harmed,
-    control_harmed and, if known, installed. Times are RFC 3339 or Unix milliseconds.
+    harms among them. Its columns: time, release, signal, stratum, treated, control,
+    treated_harmed, control_harmed and, if known, installed. Times are RFC 3339 or Unix
+    milliseconds; the stratum may be empty.
 
     Ends with 1 if a release is harmful, with 0 if none is. The guarantees hold if chance chose
     who was treated, which a file cannot tell.
@@ -192,7 +193,10 @@ def _tell(found: Judged) -> None:
         Judgement.UNDECIDED: "the counts do not decide it: go on with care, and go on counting",
     }
     most, line = e_value(found.max_log_e_harm), f"{1 / found.alpha_harm:,.0f}"
-    upper, confidence = output.share(found.harm_upper), output.share(1 - found.alpha_clear)
+    confidence = output.share(1 - found.alpha_clear)
+    upper = "nothing can be excluded yet"
+    if found.harm_upper < 1.0:
+        upper = f"at most {output.share(found.harm_upper)} per machine and interval"
     delta = output.share(found.delta)
     output.facts(
         [
@@ -200,7 +204,7 @@ def _tell(found: Judged) -> None:
             ("verdict", found.state.value),
             ("meaning", meaning[found.state]),
             ("e-value of harm", f"{e_value(found.log_e_harm)}, at most {most}; harmful at {line}"),
-            ("excess harm", f"at most {upper} per machine and interval; cleared at {delta}"),
+            ("excess harm", f"{upper}; cleared at {delta}"),
             ("confidence", confidence),
             ("machines", found.machines),
         ]

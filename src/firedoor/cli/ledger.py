@@ -100,7 +100,7 @@ def verify(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]",
+            metavar="FILE",
             show_default=False,
             help="An exported ledger; else that of this installation. - reads stdin.",
         ),

@@ -141,7 +141,7 @@ def enroll(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="[NAME]", show_default=False, help="Name of the machine or collector."
+            metavar="NAME", show_default=False, help="Name of the machine or collector."
         ),
     ] = "",
     attributes: Annotated[
@@ -217,7 +217,7 @@ def enroll(
     Two tokens: one reads content at the gate, one posts signals at the intake. Only their
     hashes are kept, so nobody can read them again; --rotate makes new ones.
 
-    Example: firedoor machine enroll till-17 --set site=prague > till-17.sh
+    Example: firedoor machine enroll till-17 --set site=prague | ssh root@till-17 sh
     """
     place = here(config, data)
     if bool(name) == (names is not None):

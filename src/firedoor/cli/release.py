@@ -48,7 +48,7 @@ def list_(
     channel: Annotated[
         str,
         typer.Argument(
-            metavar="[CHANNEL]", show_default=False, help="Only this channel; else all of them."
+            metavar="CHANNEL", show_default=False, help="Only this channel; else all of them."
         ),
     ] = "",
     config: ConfigOption = None,
@@ -145,7 +145,7 @@ def diff_(
     other: Annotated[
         str,
         typer.Argument(
-            metavar="[OTHER]",
+            metavar="OTHER",
             show_default=False,
             help="Compare RELEASE with this one; else the one before RELEASE with RELEASE.",
         ),

@@ -130,7 +130,7 @@ def replay_(
     release: Annotated[
         str,
         typer.Argument(
-            metavar="[RELEASE]",
+            metavar="RELEASE",
             show_default=False,
             help="Only this release; else every one there ever was.",
         ),

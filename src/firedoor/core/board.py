@@ -53,6 +53,24 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A deck that may not be dealt any more, and whose cut the judge has not seen.
+
+    The gate answers with the cut, whether or not it ever drew a card: what it was doing when the
+    leave was withdrawn only it can know, and a deck without a cut would stay sealed for ever.
+
+    Attributes:
+        number: Boarding number.
+        ring: Name of the ring.
+        grant: The leave there was.
+    """
+
+    number: int
+    ring: str
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelBoard:
     """One channel.
 
@@ -60,11 +78,13 @@ class ChannelBoard:
         name: Its name.
         lanes: One per ring.
         releases: (boarding number, release id) of every number that a lane may serve.
+        withdrawn: Decks that the gate has to cut, also of boardings that have ended.
     """
 
     name: str
     lanes: tuple[Lane, ...] = ()
     releases: tuple[tuple[int, str], ...] = ()
+    withdrawn: tuple[Withdrawn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@
 
                     earlier ring open            cleared | walked
       - -> waiting -------------------> opening ------------------> open
-            |                            |   ^                       |
-            |           budget spent, .. v   | resume, machines      | harmful
-            |                           held-+ spoke again           | (late)
-            |                            |                           v
-            +---- shut by a person, harmful evidence in any ring --> shut
+            |    ^                       |    ^                      |
+       hold v    | resume   hold, budget v    | resume, machines     | harmful
+           held -+          spent, ..   held -+ spoke again          | (late)
+                                                                     v
+      waiting, opening, held, open -- a person, harmful evidence in any ring --> shut
       waiting, opening, held -- newer | withdrawn | person --> superseded
       waiting, opening, held, shut -- expedite --> opening | open        any -- pin --> open
 
@@ -142,11 +142,19 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """A person lets a held door go on."""
+    """A person lets a held door go on.
+
+    Attributes:
+        by: Who.
+        note: Why.
+        fresh: Slots that a door gets if it was held because its budget was spent, machines.
+        blocked: The ring it comes after is still not open: it goes back to waiting for it.
+    """
 
     by: str
     note: str
     fresh: int
+    blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,9 +249,11 @@ def step(door: Door, event: Event, now: UnixMs) -> tuple[Door, Commands]:
                 raise _illegal(door, "hold")
             held = _to(door, State.HELD, reason, now, by=by, note=note)
             return replace(held, was_held=True), (Command.STOP, Command.ALERT)
-        case Resume(by, note, fresh):
+        case Resume(by, note, fresh, blocked):
             if door.state is not State.HELD:
                 raise _illegal(door, "resume")
+            if blocked:
+                return _to(door, State.WAITING, Reason.EARLIER_RING, now, by=by, note=note), ()
             more = fresh if door.reason is Reason.BUDGET_SPENT else 0
             opening = _to(door, State.OPENING, Reason.PERSON, now, by=by, note=note)
             return replace(opening, budget=door.budget + more), (Command.DEAL,)
@@ -258,7 +268,9 @@ def step(door: Door, event: Event, now: UnixMs) -> tuple[Door, Commands]:
             pinned = _to(door, State.OPEN, Reason.PINNED, now, by=by, note=note)
             return replace(pinned, judged=False), (Command.ADMIT_ALL, Command.REVEAL)
         case Supersede(reason, by, note):
-            if door.state not in (State.WAITING, State.OPENING, State.HELD, State.OPEN):
+            # An open door gives way to a pin alone: newer releases open beside it.
+            left = door.state is State.OPEN and reason is Reason.PINNED
+            if door.state not in (State.WAITING, State.OPENING, State.HELD) and not left:
                 raise _illegal(door, "supersede")
             return _to(door, State.SUPERSEDED, reason, now, by=by, note=note), (
                 Command.STOP,

@@ -50,7 +50,7 @@ def gap_code(gap_ms: int) -> int:
 
     Returns:
         Code in 1..255; 0 is kept for "no gap". ``gap_of_code`` of it is >= ``gap_ms``
-        and < 1.1 * ``gap_ms`` between 16 ms and 2 years.
+        and < 1.1 * ``gap_ms`` between 100 ms and 1.8 years; longer gaps count as 1.8 years.
     """
     if gap_ms <= _CODE_UNIT_MS:
         return 1

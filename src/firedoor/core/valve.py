@@ -87,11 +87,10 @@ def deal(
     if free < _SMALLEST_DECK or treated < 1:
         return None
     cards = max(
-        min((1 + CONTROLS_PER_TREATED) * treated, free),
-        math.ceil(treated / (1 - control)),
-        treated + 1,
+        (1 + CONTROLS_PER_TREATED) * treated, math.ceil(treated / (1 - control)), treated + 1
     )
-    return Deal(treated, cards)
+    # Never more cards than machines to draw them, also where the division was rounded up.
+    return Deal(treated, min(cards, free))
 
 
 def patience(polls_per_bucket: float, gap_buckets: float) -> int:

@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firedoor.core import valve
-from firedoor.core.board import ChannelBoard, Grant, Lane
+from firedoor.core.board import ChannelBoard, Grant, Lane, Withdrawn
 from firedoor.services.places import AFTERWARDS, Census, Cut, Place, Standing
 from firedoor.services.roster import Roster
 
 ACTIVE_MS = 7 * 24 * 3_600_000
 """A machine is active on a channel for seven days after its last request there."""
+
+_NEVER = -(1 << 62)
+# A time before the boot of this host is negative, so zero cannot stand for "never".
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Admission:
     cls: NDArray[np.uint8]
     arm: NDArray[np.uint8]
     rings: NDArray[np.uint8]
+    moved: NDArray[np.uint8]
 
     def __init__(
         self,
@@ -73,7 +77,9 @@ class Admission:
         Args:
             channel: Name of the channel.
             roster: Habits of all machines, shared by the channels.
-            ring_of: Ring of a register number, asked once a boarding.
+            ring_of: Ring of a register number by its attributes. It is asked at the machine's
+                first session, and again at its next one that is not in flight after
+                ``forget_rings``.
             idle_ms: A session ends after this long without a request, ms.
             max_ms: A session is over after this long in any case, ms.
         """
@@ -86,6 +92,8 @@ class Admission:
         self._closed: dict[str, dict[int, int]] = {}
         self._decks: dict[str, _Deck] = {}
         self._last_cut: dict[tuple[int, str], int] = {}
+        self._withdrawn: tuple[Withdrawn, ...] = ()
+        self._on_record: dict[tuple[int, str, int], int] = {}
         self._polls: dict[str, int] = {}
         self._rates: dict[str, float] = {}
         self._counted_ms = 0
@@ -109,44 +117,75 @@ class Admission:
             self.assigned_at[stand.machine] = stand.since_s
             # Active, as far as its last session anywhere says; sessions themselves do not last.
             self.touched[stand.machine] = int(self._roster.start[stand.machine])
+            # Counted in its ring at once, not only when it polls: nobody must find it empty.
+            self.rings[stand.machine] = self._ring_code(self._ring_of(stand.machine))
 
     def candidates(self) -> list[int]:
         """Boarding numbers that are in flight in some ring."""
         return sorted({lane.candidate for lane in self._lanes.values()} - {0})
 
+    def apply(self, board: ChannelBoard, now: int, places: Iterable[Place] = ()) -> list[Cut]:
+        """Take over a new board; return the decks that it ends.
+
+        From here on a revoked release has no sessions any more.
+
+        Args:
+            board: The channel's part of the board.
+            now: Monotonic clock, ms.
+            places: What is on record of the boardings that this board brings into flight, and
+                of those whose decks it withdraws, where this run has not seen them yet.
+        """
+        self._lanes = {lane.ring: lane for lane in board.lanes}
+        self._closed = {lane.ring: dict(lane.closed) for lane in board.lanes}
+        self._withdrawn = board.withdrawn
+        self.resume(places, now)
+        return self.expire(now)
+
     def resume(self, places: Iterable[Place], now: int) -> None:
-        """After ``restore`` and the first ``apply``: seat the members of the boarding in flight.
+        """Seat the members of a boarding in flight whose places are on record.
 
         A deck that was not cut goes on where its durable cards end. Cards drawn but never made
         durable were never answered; their labels go to others.
         """
+        reseated: set[str] = set()
         for place in places:
             self.settle(place)
+            if place.deck == AFTERWARDS:
+                continue
+            if place.deck > self._last_cut.get((place.number, place.ring), 0):
+                key = (place.number, place.ring, place.deck)
+                self._on_record[key] = max(place.card + 1, self._on_record.get(key, 0))
             lane = self._lanes.get(place.ring)
-            if lane is None or lane.grant is None or place.number != lane.candidate:
+            if lane is None or place.number != lane.candidate:
                 continue
-            if place.deck != lane.grant.deck or place.deck <= self._cut_so_far(lane):
+            # In flight it stays in the ring it was enrolled in, whatever the register says now.
+            self.rings[place.machine] = self._ring_code(place.ring)
+            self.moved[place.machine] = 1
+            if lane.grant is None or place.deck != lane.grant.deck:
                 continue
-            fresh = _Deck(place.number, lane.grant, min(now, place.mono_ms))
-            deck = self._decks.setdefault(place.ring, fresh)
-            deck.drawn = max(deck.drawn, place.card + 1)
-        for deck in self._decks.values():
-            whole = valve.Deal(deck.grant.treated, deck.grant.cards)
-            cards = valve.arrangement(bytes.fromhex(deck.grant.key), whole)
-            deck.treated = sum(cards[: deck.drawn])
-
-    def apply(self, board: ChannelBoard, now: int) -> list[Cut]:
-        """Take over a new board; return the decks that it ends.
-
-        From here on a revoked release has no sessions any more.
-        """
-        self._lanes = {lane.ring: lane for lane in board.lanes}
-        self._closed = {lane.ring: dict(lane.closed) for lane in board.lanes}
-        return self.expire(now)
+            if place.deck > self._cut_so_far(lane):
+                fresh = _Deck(place.number, lane.grant, min(now, place.mono_ms))
+                deck = self._decks.setdefault(place.ring, fresh)
+                deck.drawn = max(deck.drawn, place.card + 1)
+                reseated.add(place.ring)
+        for ring in reseated:
+            deck = self._decks[ring]
+            deck.treated = _treated_of(deck.grant, deck.drawn)
 
     def expire(self, now: int) -> list[Cut]:
-        """Cut the decks whose time is up or whose leave was withdrawn."""
+        """Cut the decks that are used up, whose time is up or whose leave was withdrawn."""
         ended = []
+        for gone in self._withdrawn:
+            at_hand = self._decks.get(gone.ring)
+            if at_hand is not None and (at_hand.number, at_hand.grant) == (gone.number, gone.grant):
+                continue
+            # This run never drew from it: nobody did, or an earlier run.
+            if gone.grant.deck > self._last_cut.get((gone.number, gone.ring), 0):
+                drawn = self._on_record.get((gone.number, gone.ring, gone.grant.deck), 0)
+                treated = _treated_of(gone.grant, drawn)
+                ended.append(
+                    self._cut(gone.ring, _Deck(gone.number, gone.grant, now, drawn, treated), now)
+                )
         for ring, deck in list(self._decks.items()):
             lane = self._lanes.get(ring)
             withdrawn = (
@@ -155,7 +194,8 @@ class Admission:
                 or lane.candidate != deck.number
                 or lane.grant.deck != deck.grant.deck
             )
-            if withdrawn or now - deck.opened_ms >= deck.grant.life_ms:
+            used_up = deck.drawn >= deck.grant.cards
+            if withdrawn or used_up or now - deck.opened_ms >= deck.grant.life_ms:
                 ended.append(self._cut(ring, deck, now))
         return ended
 
@@ -194,7 +234,9 @@ class Admission:
         """
         self._ensure(machine)
         roster = self._roster
-        if now - int(roster.last[machine]) > self._idle_ms or not roster.sessions[machine]:
+        quiet_ms = now - int(roster.last[machine])
+        run_ms = now - int(roster.start[machine])
+        if not roster.sessions[machine] or quiet_ms > self._idle_ms or run_ms > self._max_ms:
             roster.begin_session(machine, now)
         roster.touch(machine, now)
         lane = self._lane_of(machine)
@@ -246,7 +288,7 @@ class Admission:
             self._join(place)
 
     def forget(self, place: Place) -> None:
-        """A place could not be made durable: serve the base again, and take no further card.
+        """A place could not be made durable: it never was, and the session has not begun.
 
         The deck stays short of this card. Why a disk fails does not depend on a label, so the
         members that did get in are still a fair deal.
@@ -256,14 +298,22 @@ class Admission:
         if place.deck != AFTERWARDS and int(self.member[no]) == place.number:
             self.member[no] = 0
             self.arm[no] = 0
+        # What it will be answered now is what it had: nobody must take it for exposed.
+        had = self.fallback(no)
+        if int(self.assigned[no]) != had:
+            self.assigned[no] = had
+            self.assigned_at[no] += 1
+            self._standing.add(no)
 
     def fallback(self, machine: int) -> int:
         """What a machine may get when nothing can be recorded: only what it is on record for."""
         lane = self._lane_of(machine)
         known = int(self.exposed[machine])
-        if lane is None or known in lane.revoked:
+        if lane is None:
             return 0
-        return min(known, lane.base)
+        if lane.base <= known:
+            return lane.base
+        return 0 if known in lane.revoked else known
 
     def in_flight(self, machine: int) -> int:
         """Boarding number the machine is treated in, while that door is undecided; else 0."""
@@ -279,8 +329,7 @@ class Admission:
 
     def forget_rings(self) -> None:
         """The register changed: ask for rings again, but not of machines in flight."""
-        candidates = [lane.candidate for lane in self._lanes.values() if lane.candidate]
-        self.rings[~np.isin(self.member, candidates) if candidates else slice(None)] = 0
+        self.moved[:] = 1
 
     def drain_standing(self) -> list[Standing]:
         """Machines that were assigned something else since the last call."""
@@ -298,16 +347,18 @@ class Admission:
             bucket_ms: Interval that ``polls`` are counted in.
         """
         self._smooth_polls(now, bucket_ms)
-        active = (self.touched > 0) & (now - self.touched < ACTIVE_MS)
+        active = now - self.touched < ACTIVE_MS
+        self._roster.grow(self._size - 1)
         seasoned = self._roster.all_seasoned(now)[: self._size]
-        if len(seasoned) < self._size:
-            seasoned = np.pad(seasoned, (0, self._size - len(seasoned)))
+        cloned = self._roster.cloned[: self._size]
         counts = []
         for ring, lane in self._lanes.items():
             here = active & (self.rings == self._ring_code(ring))
+            # Clones and patients are in no arm: a door must not wait for them.
+            able = here & (cloned == 0) & ~np.isin(self.assigned, lane.revoked)
             joined = (self.member == lane.candidate) if lane.candidate else np.zeros_like(here)
             treated = joined & (self.arm > 0)
-            free = here & seasoned & ~treated & ~(joined & self._sealed_mask(lane))
+            free = able & seasoned & ~treated & ~(joined & self._sealed_mask(lane))
             counts.append(
                 Census(
                     channel=self.channel,
@@ -315,7 +366,7 @@ class Admission:
                     active=int(here.sum()),
                     free=int(free.sum()),
                     polls=self._rates.get(ring, 0.0),
-                    untreated=int((here & ~treated).sum()),
+                    untreated=int((able & ~treated).sum()),
                     gap_ms=self._roster.usual_gap_ms,
                 )
             )
@@ -413,7 +464,9 @@ class Admission:
         self.arm[no] = place.treated
 
     def _cut(self, ring: str, deck: _Deck, now: int) -> Cut:
-        del self._decks[ring]
+        if self._decks.get(ring) is deck:
+            del self._decks[ring]
+        self._on_record.pop((deck.number, ring, deck.grant.deck), None)
         self._last_cut[(deck.number, ring)] = deck.grant.deck
         return Cut(
             channel=self.channel,
@@ -430,10 +483,16 @@ class Admission:
 
     def _lane_of(self, machine: int) -> Lane | None:
         code = int(self.rings[machine])
-        if not code:
+        if not code or (self.moved[machine] and not self._in_flight(machine, code)):
             code = self._ring_code(self._ring_of(machine))
             self.rings[machine] = code
+            self.moved[machine] = 0
         return self._lanes.get(self._ring_names[code])
+
+    def _in_flight(self, machine: int, code: int) -> bool:
+        lane = self._lanes.get(self._ring_names[code])
+        candidate = 0 if lane is None else lane.candidate
+        return candidate > 0 and int(self.member[machine]) == candidate
 
     def _ring_code(self, ring: str) -> int:
         if ring not in self._ring_names:
@@ -449,9 +508,10 @@ class Admission:
         words = ("serving", "exposed", "assigned", "member", "deck")
         for name in words:
             self._extend(name, np.zeros(size, np.uint32))
-        for name in ("began", "touched", "assigned_at"):
+        for name in ("began", "assigned_at"):
             self._extend(name, np.zeros(size, np.int64))
-        for name in ("cls", "arm", "rings"):
+        self._extend("touched", np.full(size, _NEVER))
+        for name in ("cls", "arm", "rings", "moved"):
             self._extend(name, np.zeros(size, np.uint8))
         self._size = size
 
@@ -459,3 +519,9 @@ class Admission:
         if self._size:
             fresh[: self._size] = getattr(self, name)
         setattr(self, name, fresh)
+
+
+def _treated_of(grant: Grant, drawn: int) -> int:
+    """Treated cards among the first ``drawn`` of a deck."""
+    cards = valve.arrangement(bytes.fromhex(grant.key), valve.Deal(grant.treated, grant.cards))
+    return sum(cards[:drawn])

@@ -32,17 +32,18 @@ from firedoor.wire.files import Files
 from firedoor.wire.views import Views
 
 CHANNEL = "tills-av"
+BUCKET_MS = 5_000
 ROUND_MS = 60_000
 
 CONFIG = """
 data = "data"
 [time]
-bucket = "1s"
+bucket = "5s"
 heartbeat = "10s"
 silence_min = "30s"
-settle = "1s"
+settle = "5s"
 [policy]
-soak = "1s"
+soak = "5s"
 {policy}
 [[channel]]
 name = "tills-av"
@@ -66,6 +67,7 @@ class Site:
     ) -> None:
         """Enrol the machines; nothing has happened yet."""
         self.clock = HandClock()
+        self._beating = False
         text = CONFIG.format(rings=rings, policy=policy)
         self.config: Config = from_text(text, base=folder)
         self.config.data.mkdir()
@@ -182,10 +184,12 @@ class Site:
         )
 
     def pass_ms(self, ms: int) -> None:
-        """Time passes; gate and intake go on listening, so nothing of it is downtime."""
-        for _ in range(0, ms, 1_000):
-            self.clock.pass_ms(1_000)
+        """Whole buckets pass; gate and intake go on listening, so nothing of it is downtime."""
+        for _ in range(0, ms, BUCKET_MS):
+            self.clock.pass_ms(BUCKET_MS)
             self.signals.beat(self.clock.now())
+            if self._beating:
+                self._beat()
             self.flush()
 
     def round(self, dead: Callable[[int], bool] = lambda _: False) -> None:
@@ -217,14 +221,14 @@ class Site:
         event = SignalEvent(MachineNo(machine), kind, now.wall_ms, f"{kind}-{now.wall_ms}", None)
         self.signals.append(now, [Delivery((), (event,))])
 
-    def beat(self, *, regularly: bool = False) -> None:
-        """All machines send a heartbeat."""
+    def begin_to_beat(self) -> None:
+        """From now on all machines send heartbeats, whatever becomes of them."""
+        self._beating = True
         numbers = [MachineNo(machine) for machine in self.machines]
-        self.signals.append(self.clock.now(), [Delivery(numbers, ())])
-        if regularly:
-            self.signals.mark_beating(numbers, beating=True)
-            for machine in numbers:
-                self._roster.set_beating(machine, beating=True)
+        self.signals.mark_beating(numbers, beating=True)
+        for machine in numbers:
+            self._roster.set_beating(machine, beating=True)
+        self._beat()
 
     def name(self, machine: int) -> str:
         """A machine's name."""
@@ -234,6 +238,10 @@ class Site:
         """Close all files."""
         for each in (self.views, self.store, self._gate, self.signals, self.register):
             each.close()
+
+    def _beat(self) -> None:
+        numbers = [MachineNo(machine) for machine in self.machines]
+        self.signals.append(self.clock.now(), [Delivery(numbers, ())])
 
     def _publish_board(self) -> None:
         board = self.train.board()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.clocks import HandClock
-from tests.unit.wire.site import CHANNEL, ROUND_MS, Site
+from tests.unit.wire.site import BUCKET_MS, CHANNEL, ROUND_MS, Site
 
 from firedoor.config import from_text
 from firedoor.console.model import Arm, Condition, DoorView, ExposureView, Judgement, ReleaseView
@@ -192,10 +192,10 @@ def test_a_machine_is_called_reverted_only_when_it_lives_on_after_it_got_the_old
     site.poll([machine])
     site.flush()
     undone.append(exposure(site, second, machine).undo)
-    site.pass_ms(5_000)
+    site.pass_ms(3 * BUCKET_MS)
     undone.append(exposure(site, second, machine).undo)
     site.poll([machine])
-    site.pass_ms(2_000)
+    site.pass_ms(BUCKET_MS)
     undone.append(exposure(site, second, machine).undo)
 
     assert undone == ["contained", "contained", "contained", "reverted"]
@@ -213,6 +213,22 @@ def test_a_machine_that_does_not_ask_again_in_time_needs_a_remedy(site: Site) ->
 
     assert exposure(site, second, missing).undo == "needs remedy"
     assert {exposure(site, second, machine).undo for machine in present} == {"reverted"}
+
+
+def test_what_a_pin_leaves_behind_is_undone_like_what_was_shut(site: Site) -> None:
+    """Pinning an older release is a revert, and has to be as truthful about it."""
+    first = site.settle_in()
+    second = board_release(site, "2")
+    machine = site.treated(2)[0]
+    before = exposure(site, second, machine).undo
+
+    site.order("pin", release=first, channel=CHANNEL, reason="back to what we know")
+    pinned = exposure(site, second, machine).undo
+    for _ in range(3):
+        site.round()
+
+    assert (before, pinned) == ("", "contained")
+    assert exposure(site, second, machine).undo == "reverted"
 
 
 def test_what_the_gate_knew_before_a_crash_is_no_sign_of_going_back(site: Site) -> None:
@@ -233,7 +249,7 @@ def test_what_the_gate_knew_before_a_crash_is_no_sign_of_going_back(site: Site) 
     machine = site.treated(2)[0]
 
     site.order("shut", release=second, reason="looks wrong")
-    site.pass_ms(5_000)
+    site.pass_ms(BUCKET_MS)
 
     assert exposure(site, second, machine).undo == "contained"
 
@@ -254,12 +270,12 @@ def test_a_machine_that_was_given_the_old_version_and_died_of_it_needs_a_remedy(
 
 def test_harm_is_told_in_the_word_of_the_machine_that_suffered_it(site: Site) -> None:
     """The evidence has a stream "crash"; a person wants to know that it was a kernel panic."""
-    site.beat(regularly=True)
+    site.begin_to_beat()
     site.settle_in()
     site.publish("2")
-    while not site.treated(2):
-        site.beat()
-        site.round()
+    site.round()
+    site.poll(site.machines)
+    site.pass_ms(BUCKET_MS)
     machine = site.treated(2)[0]
 
     site.signal(machine, "panic")
