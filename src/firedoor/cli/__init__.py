@@ -80,15 +80,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.Abort:
         return _STOPPED
     except BrokenPipeError:
-        # Python flushes at exit, and would complain there a second time.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _NOBODY_READS
+        return _deaf()
+    except SystemExit as stop:
+        # Typer's word for a reader that went away while a command was printing.
+        if isinstance(stop.__context__, BrokenPipeError):
+            return _deaf()
+        raise
     return code if isinstance(code, int) else 0
 
 
 def exit_code(error: FiredoorError) -> int:
     """Exit code for an error."""
     return next(code for kind, code in EXITS if isinstance(error, kind))
+
+
+def _deaf() -> int:
+    """Nobody reads stdout any more."""
+    # Python flushes at exit, and would complain there a second time.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _NOBODY_READS
 
 
 def _command(error: typer.TyperException) -> str:

@@ -59,7 +59,8 @@ def gap_code(gap_ms: int) -> int:
 
 def gap_of_code(code: int) -> int:
     """Give the longest gap, in ms, that has this code (1..255)."""
-    return math.ceil(_CODE_UNIT_MS * 2.0 ** ((code - 1) / _CODES_PER_OCTAVE))
+    octaves: float = (code - 1) / _CODES_PER_OCTAVE
+    return math.ceil(_CODE_UNIT_MS * math.exp2(octaves))
 
 
 def deadline(codes: Sequence[int], spread: float, *, cold_ms: int, silence_min_ms: int) -> int:
@@ -96,7 +97,7 @@ def deadline_class(deadline_ms: int, silence_min_ms: int) -> int:
 
 def class_deadline(k: int, silence_min_ms: int) -> int:
     """Deadline of class ``k``, in ms: ``silence_min * 1.5 ** k``, rounded up."""
-    return math.ceil(silence_min_ms * CLASS_STEP**k)
+    return math.ceil(silence_min_ms * math.pow(CLASS_STEP, k))
 
 
 def spread_of(ratios: Sequence[float]) -> float:

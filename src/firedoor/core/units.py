@@ -6,13 +6,7 @@ LogE = NewType("LogE", float)
 """Natural logarithm of an e-value or e-process."""
 
 UnixMs = NewType("UnixMs", int)
-"""Wall-clock time, milliseconds since 1970-01-01 UTC. For people and records, never for deadlines."""
-
-MonoMs = NewType("MonoMs", int)
-"""Monotonic clock of this boot of the host, milliseconds. Every deadline runs on it.
-
-It does not follow steps of the wall clock. Two readings can be compared only within one boot.
-"""
+"""Wall clock, milliseconds since 1970-01-01 UTC. For people and records, never for deadlines."""
 
 Digest = NewType("Digest", str)
 """SHA-256 in 64 lower-case hexadecimal digits."""

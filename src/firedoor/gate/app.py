@@ -4,7 +4,6 @@ A poll that admits nobody costs a few array reads and no disk; what is answered 
 immutable manifest, so a mix of two releases cannot happen within a session.
 """
 
-import time
 from collections.abc import Callable
 from http import HTTPStatus
 from zlib import crc32
@@ -61,10 +60,10 @@ class Gate:
             await send_problem(send, HTTPStatus.METHOD_NOT_ALLOWED, headers=allow)
             return
         if path.startswith("/m/"):
-            _, _, token, name, rest = (path.split("/", 4) + ["", ""])[:5]
+            _, _, token, name, rest = [*path.split("/", 4), "", ""][:5]
             machine = self._doorbell.by_token(token)
         else:
-            _, name, rest = (path.split("/", 2) + [""])[:3]
+            _, name, rest = [*path.split("/", 2), ""][:3]
             machine = 0
             for key, value in scope["headers"]:
                 if key == b"authorization":
@@ -75,10 +74,14 @@ class Gate:
             detail = f"no channel {name[:_LONGEST_NAME_SHOWN]!r}"
             await send_problem(send, HTTPStatus.NOT_FOUND, detail, head=method == "HEAD")
         elif machine:
-            await self._serve_machine(scope, receive, send, channel, machine, rest)
+            await self._serve_machine(
+                scope, receive, send, channel=channel, machine=machine, path=rest
+            )
         elif self._doorbell.anonymous or channel.config.unknown == "hold":
             number = channel.admission.anonymous(EVERYONE)
-            await self._serve(scope, receive, send, channel, 0, number, rest)
+            await self._serve(
+                scope, receive, send, channel=channel, machine=0, number=number, path=rest
+            )
         else:
             detail = "this gate does not know you; enrol with `firedoor machine enroll`"
             head = method == "HEAD"
@@ -91,24 +94,28 @@ class Gate:
         scope: Scope,
         receive: Receive,
         send: Send,
+        *,
         channel: Channel,
         machine: int,
         path: str,
     ) -> None:
         client = scope["client"]
         if client is not None:
-            now = time.monotonic_ns() // 1_000_000
+            now = self._keeper.now()
             self._roster.grow(machine)
             self._roster.seen_from(machine, crc32(client[0].encode()), now)
         admit = scope["method"] == "GET"
         number = await self._keeper.number_for(channel, machine, admit=admit)
-        await self._serve(scope, receive, send, channel, machine, number, path)
+        await self._serve(
+            scope, receive, send, channel=channel, machine=machine, number=number, path=path
+        )
 
     async def _serve(
         self,
         scope: Scope,
         receive: Receive,
         send: Send,
+        *,
         channel: Channel,
         machine: int,
         number: int,

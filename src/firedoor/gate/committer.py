@@ -37,14 +37,21 @@ class Committer:
         self._waiting: list[tuple[Sequence[Place], Sequence[Cut], asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
-    async def commit(self, places: Sequence[Place], cuts: Sequence[Cut]) -> None:
-        """Return when places and cuts are durable. Raises Unavailable: they are not."""
-        done = asyncio.get_running_loop().create_future()
+    def submit(self, places: Sequence[Place], cuts: Sequence[Cut]) -> asyncio.Future[None]:
+        """Stand in line at once; the result comes when places and cuts are durable.
+
+        It raises Unavailable if they are not.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((places, cuts, done))
         if self._writing is None:
             self._writing = asyncio.create_task(self._drain())
+        return done
+
+    async def commit(self, places: Sequence[Place], cuts: Sequence[Cut]) -> None:
+        """Return when places and cuts are durable. Raises Unavailable: they are not."""
         # The group is written whatever becomes of this request: its machine has its card.
-        await asyncio.shield(done)
+        await asyncio.shield(self.submit(places, cuts))
 
     async def run(self, work: Callable[[], _T]) -> _T:
         """Run other work on the writer thread, after what was committed before."""
@@ -60,14 +67,13 @@ class Committer:
         try:
             while self._waiting:
                 group, self._waiting = self._waiting, []
-                error = await self.run(partial(self._write, group))
-                for _, _, done in group:
-                    if done.cancelled():
-                        continue
-                    if error is None:
-                        done.set_result(None)
-                    else:
-                        done.set_exception(error)
+                # Whatever goes wrong, nobody may wait for ever for an answer.
+                error: Unavailable | None = Unavailable("the writer of the gate failed")
+                try:
+                    error = await self.run(partial(self._write, group))
+                finally:
+                    for _, _, done in group:
+                        _tell(done, error)
         finally:
             self._writing = None
 
@@ -81,3 +87,12 @@ class Committer:
         except Unavailable as error:
             return error
         return None
+
+
+def _tell(done: asyncio.Future[None], error: Unavailable | None) -> None:
+    if done.cancelled():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)

@@ -6,9 +6,9 @@ written, it goes on serving every machine what it had, and admits nobody new.
 
 import asyncio
 import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -20,7 +20,7 @@ from firedoor.core.release import FileEntry
 from firedoor.gate.catalog import Installs, Served, payload_of
 from firedoor.gate.committer import Committer, PlaceStore
 from firedoor.ports import Clock, Instant, Pulse
-from firedoor.services.admission import Admission
+from firedoor.services.admission import Admission, Choice
 from firedoor.services.places import Cut, Installed, Place
 from firedoor.services.records import Bucket, StoredRelease
 from firedoor.services.roster import Roster
@@ -61,6 +61,10 @@ class BucketStore(PlaceStore, Protocol):
         """One bucket, all or nothing. Raises Unavailable."""
         ...
 
+    def prune(self, before_wall_ms: int) -> None:
+        """Forget signs of life older than this. Raises Unavailable."""
+        ...
+
 
 @dataclass(slots=True)
 class Channel:
@@ -71,7 +75,8 @@ class Channel:
     board: ChannelBoard
     catalog: dict[int, Served] = field(default_factory=dict)
     installs: Installs = field(default_factory=Installs)
-    pending: dict[int, asyncio.Future[None]] = field(default_factory=dict)
+    pending: dict[int, asyncio.Task[int]] = field(default_factory=dict)
+    seated: frozenset[int] = frozenset()
     cuts: list[Cut] = field(default_factory=list)
 
 
@@ -98,7 +103,8 @@ class Keeper:
             store: Where places and buckets go.
             source: Where the board comes from.
             pulses: Machines whose heartbeats began or ceased, after a number of change.
-            places: What is on record of (channel, boarding number); asked once, at the start.
+            places: What is on record of (channel, boarding number); asked when a boarding
+                comes into flight.
             clock: For records.
             bucket_ms: Interval of the flushes, ms.
         """
@@ -127,9 +133,6 @@ class Keeper:
     async def start(self) -> None:
         """Read the board once and begin to follow it."""
         await self._look()
-        for name, channel in self.channels.items():
-            for number in channel.admission.candidates():
-                channel.admission.resume(self._places(name, number), self._now())
         self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._flush_loop())]
         for task in self._tasks:
             task.add_done_callback(self._loop_ended)
@@ -138,11 +141,18 @@ class Keeper:
         """Write the last bucket, marked final, and end."""
         self._stopping = True
         self._wake.set()
-        for task in self._tasks:
-            task.cancel()
+        # Not cancelled: a flush that was interrupted could be half of what "final" vouches for.
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._flush(final=True)
         await self._committer.close()
+
+    async def prune(self, before_wall_ms: int) -> None:
+        """Forget old signs of life, in turn with the commits. Raises Unavailable."""
+        await self._committer.run(partial(self._store.prune, before_wall_ms))
+
+    def now(self) -> int:
+        """Monotonic clock, ms."""
+        return self._clock.now().mono_ms
 
     async def number_for(self, channel: Channel, machine: int, *, admit: bool) -> int:
         """Boarding number that answers this request of a machine.
@@ -156,11 +166,10 @@ class Keeper:
             The number, or 0 when nothing can be served.
         """
         admission = channel.admission
-        pending = channel.pending.get(machine)
-        if pending is not None:
+        while (pending := channel.pending.get(machine)) is not None:
             # An answer on a second connection must not overtake the record of the first.
             await asyncio.wait([pending])
-        now = self._now()
+        now = self.now()
         number = admission.current(machine, now)
         if number:
             admission.touch(machine, now)
@@ -187,16 +196,29 @@ class Keeper:
 
     async def _begin(self, channel: Channel, machine: int, now: int) -> int:
         lease = now <= self._lease_until
-        wall_s = int(time.time())  # noqa: TID251 - a door reads the clock; this is Last-Modified
+        wall_s = self._clock.now().wall_ms // 1000
         choice, cuts = channel.admission.begin(machine, now, wall_s, lease=lease)
         channel.cuts.extend(cuts)
         if not choice.places:
             return choice.number
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        channel.pending[machine] = done
         cuts, channel.cuts = channel.cuts, []
+        # In line before anything else can happen: a cut must never overtake a place of its deck.
+        durable = self._committer.submit(choice.places, cuts)
+        # A client that goes away takes its request with it, but not the record of its card.
+        recording = asyncio.create_task(self._record(channel, machine, choice, cuts, durable))
+        channel.pending[machine] = recording
+        return await asyncio.shield(recording)
+
+    async def _record(
+        self,
+        channel: Channel,
+        machine: int,
+        choice: Choice,
+        cuts: Sequence[Cut],
+        durable: asyncio.Future[None],
+    ) -> int:
         try:
-            await self._committer.commit(choice.places, cuts)
+            await durable
         except Unavailable as error:
             _log.warning("place_not_recorded", channel=channel.config.name, error=str(error))
             channel.cuts.extend(cuts)
@@ -205,7 +227,6 @@ class Keeper:
             return channel.admission.fallback(machine)
         finally:
             del channel.pending[machine]
-            done.set_result(None)
         for place in choice.places:
             channel.admission.settle(place)
         return choice.number
@@ -218,10 +239,13 @@ class Keeper:
 
     async def _look(self) -> bool:
         """Take over what the judge wrote; say whether the board changed."""
-        self.on_look()
-        now = self._now()
+        now = self.now()
         for channel in self.channels.values():
             channel.cuts.extend(channel.admission.expire(now))
+        try:
+            self.on_look()
+        except Unavailable as error:
+            _log.warning("register_unreadable", error=str(error))
         try:
             seen = self._source.version()
             if seen == self._seen:
@@ -251,12 +275,17 @@ class Keeper:
             self._lease_until = tick[1] + LEASE_BUCKETS * self._bucket_ms
 
     def _take_over(self, channel: Channel, board: ChannelBoard, now: int) -> None:
-        # Contents first: the admission may only name what can be served.
+        # Contents and members first: the admission may only name what can be served, and must
+        # know who is aboard before it deals a card.
         for number, release in board.releases:
             if number not in channel.catalog:
                 channel.catalog[number] = self._load(channel, number, release, board)
+        aboard = {lane.candidate for lane in board.lanes} | {w.number for w in board.withdrawn}
+        fresh = sorted(aboard - channel.seated - {0})
+        places = [place for number in fresh for place in self._places(board.name, number)]
         channel.board = board
-        channel.cuts.extend(channel.admission.apply(board, now))
+        channel.cuts.extend(channel.admission.apply(board, now, places))
+        channel.seated = frozenset(aboard)
         channel.installs.keep({lane.candidate for lane in board.lanes})
         revoked = {number for lane in board.lanes for number in lane.revoked}
         current = {number for number, _ in board.releases}
@@ -294,8 +323,10 @@ class Keeper:
                 await self._committer.commit((), cuts)
             await self._committer.run(lambda: self._store.flush(bucket, at))
         except Unavailable as error:
-            # What was heard is lost with this bucket, and the judge sees the gap; the rest waits.
+            # What was heard is lost with this bucket: the judge must see a gap, not silence, so
+            # what follows is another run. The rest waits.
             _log.warning("bucket_not_written", error=str(error))
+            self._run = secrets.token_hex(8)
             self._kept = bucket
             for cut in cuts:
                 self.channels[cut.channel].cuts.append(cut)
@@ -310,7 +341,7 @@ class Keeper:
         ]
         return Bucket(
             run=self._run,
-            final=final and kept is None,
+            final=final,
             heard=self._roster.drain_heard(),
             habits=[
                 *(kept.habits if kept else ()),
@@ -321,7 +352,9 @@ class Keeper:
                 *(s for admission in admissions for s in admission.drain_standing()),
             ],
             installed=[*(kept.installed if kept else ()), *installed],
-            census=[c for admission in admissions for c in admission.census(at.mono_ms, self._bucket_ms)],
+            census=[
+                c for admission in admissions for c in admission.census(at.mono_ms, self._bucket_ms)
+            ],
             board=self._version,
         )
 
@@ -332,7 +365,3 @@ class Keeper:
                 self._roster.set_beating(pulse.machine, beating=pulse.beating)
         except Unavailable as error:
             _log.debug("no_intake_yet", error=str(error))
-
-    @staticmethod
-    def _now() -> int:
-        return time.monotonic_ns() // 1_000_000

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from firedoor.core import valve
-from firedoor.core.board import ChannelBoard, Grant, Lane, Withdrawn
+from firedoor.core.board import ChannelBoard, Lane
+from firedoor.services.decks import Decks
 from firedoor.services.places import AFTERWARDS, Census, Cut, Place, Standing
 from firedoor.services.roster import Roster
 
@@ -36,15 +36,6 @@ class Choice:
 
     number: int
     places: tuple[Place, ...] = ()
-
-
-@dataclass(slots=True)
-class _Deck:
-    number: int
-    grant: Grant
-    opened_ms: int
-    drawn: int = 0
-    treated: int = 0
 
 
 class Admission:
@@ -90,10 +81,7 @@ class Admission:
         self._max_ms = max_ms
         self._lanes: dict[str, Lane] = {}
         self._closed: dict[str, dict[int, int]] = {}
-        self._decks: dict[str, _Deck] = {}
-        self._last_cut: dict[tuple[int, str], int] = {}
-        self._withdrawn: tuple[Withdrawn, ...] = ()
-        self._on_record: dict[tuple[int, str, int], int] = {}
+        self._decks = Decks(channel)
         self._polls: dict[str, int] = {}
         self._rates: dict[str, float] = {}
         self._counted_ms = 0
@@ -106,9 +94,7 @@ class Admission:
         self, exposures: Iterable[Place], cuts: Iterable[Cut], held: Iterable[Standing]
     ) -> None:
         """Load what is durable: last exposure and standing of every machine, and every cut."""
-        for cut in cuts:
-            key = (cut.number, cut.ring)
-            self._last_cut[key] = max(cut.deck, self._last_cut.get(key, 0))
+        self._decks.restore(cuts)
         for place in exposures:
             self.settle(place)
         for stand in held:
@@ -137,67 +123,25 @@ class Admission:
         """
         self._lanes = {lane.ring: lane for lane in board.lanes}
         self._closed = {lane.ring: dict(lane.closed) for lane in board.lanes}
-        self._withdrawn = board.withdrawn
+        self._decks.apply(self._lanes, board.withdrawn)
         self.resume(places, now)
         return self.expire(now)
 
     def resume(self, places: Iterable[Place], now: int) -> None:
-        """Seat the members of a boarding in flight whose places are on record.
-
-        A deck that was not cut goes on where its durable cards end. Cards drawn but never made
-        durable were never answered; their labels go to others.
-        """
-        reseated: set[str] = set()
+        """Seat the members of a boarding in flight whose places are on record."""
+        places = list(places)
         for place in places:
             self.settle(place)
-            if place.deck == AFTERWARDS:
-                continue
-            if place.deck > self._last_cut.get((place.number, place.ring), 0):
-                key = (place.number, place.ring, place.deck)
-                self._on_record[key] = max(place.card + 1, self._on_record.get(key, 0))
             lane = self._lanes.get(place.ring)
-            if lane is None or place.number != lane.candidate:
-                continue
-            # In flight it stays in the ring it was enrolled in, whatever the register says now.
-            self.rings[place.machine] = self._ring_code(place.ring)
-            self.moved[place.machine] = 1
-            if lane.grant is None or place.deck != lane.grant.deck:
-                continue
-            if place.deck > self._cut_so_far(lane):
-                fresh = _Deck(place.number, lane.grant, min(now, place.mono_ms))
-                deck = self._decks.setdefault(place.ring, fresh)
-                deck.drawn = max(deck.drawn, place.card + 1)
-                reseated.add(place.ring)
-        for ring in reseated:
-            deck = self._decks[ring]
-            deck.treated = _treated_of(deck.grant, deck.drawn)
+            if lane is not None and place.number == lane.candidate:
+                # In flight it stays in the ring it was enrolled in, whatever the register says.
+                self.rings[place.machine] = self._ring_code(place.ring)
+                self.moved[place.machine] = 1
+        self._decks.reseat(places, now)
 
     def expire(self, now: int) -> list[Cut]:
-        """Cut the decks that are used up, whose time is up or whose leave was withdrawn."""
-        ended = []
-        for gone in self._withdrawn:
-            at_hand = self._decks.get(gone.ring)
-            if at_hand is not None and (at_hand.number, at_hand.grant) == (gone.number, gone.grant):
-                continue
-            # This run never drew from it: nobody did, or an earlier run.
-            if gone.grant.deck > self._last_cut.get((gone.number, gone.ring), 0):
-                drawn = self._on_record.get((gone.number, gone.ring, gone.grant.deck), 0)
-                treated = _treated_of(gone.grant, drawn)
-                ended.append(
-                    self._cut(gone.ring, _Deck(gone.number, gone.grant, now, drawn, treated), now)
-                )
-        for ring, deck in list(self._decks.items()):
-            lane = self._lanes.get(ring)
-            withdrawn = (
-                lane is None
-                or lane.grant is None
-                or lane.candidate != deck.number
-                or lane.grant.deck != deck.grant.deck
-            )
-            used_up = deck.drawn >= deck.grant.cards
-            if withdrawn or used_up or now - deck.opened_ms >= deck.grant.life_ms:
-                ended.append(self._cut(ring, deck, now))
-        return ended
+        """Cut the decks whose time is up or whose leave was withdrawn."""
+        return self._decks.expire(now)
 
     def current(self, machine: int, now: int) -> int:
         """Boarding number of the machine's running session, or 0 when it has none."""
@@ -416,28 +360,19 @@ class Admission:
         return sealed
 
     def _draw(self, machine: int, lane: Lane, now: int) -> tuple[list[Place], list[Cut]]:
-        cuts = self.expire(now)
-        deck = self._decks.get(lane.ring)
-        if deck is None:
-            grant = lane.grant
-            if grant is None or grant.deck <= self._cut_so_far(lane):
-                return [], cuts
-            deck = self._decks[lane.ring] = _Deck(lane.candidate, grant, now)
-        grant, card = deck.grant, deck.drawn
-        treated = valve.is_treated(
-            bytes.fromhex(grant.key),
-            card,
-            treated_left=grant.treated - deck.treated,
-            cards_left=grant.cards - card,
-        )
-        deck.drawn += 1
-        deck.treated += treated
+        card, cuts = self._decks.draw(lane.ring, now)
+        if card is None:
+            return [], cuts
         place = self._place(
-            machine, deck.number, lane.ring, now, deck=grant.deck, card=card, treated=treated
+            machine,
+            lane.candidate,
+            lane.ring,
+            now,
+            deck=card.deck,
+            card=card.position,
+            treated=card.treated,
         )
         self._join(place)
-        if deck.drawn == grant.cards:
-            cuts.append(self._cut(lane.ring, deck, now))
         return [place], cuts
 
     def _place(
@@ -462,24 +397,6 @@ class Admission:
         self.deck[no] = place.deck
         self.cls[no] = place.cls
         self.arm[no] = place.treated
-
-    def _cut(self, ring: str, deck: _Deck, now: int) -> Cut:
-        if self._decks.get(ring) is deck:
-            del self._decks[ring]
-        self._on_record.pop((deck.number, ring, deck.grant.deck), None)
-        self._last_cut[(deck.number, ring)] = deck.grant.deck
-        return Cut(
-            channel=self.channel,
-            number=deck.number,
-            ring=ring,
-            deck=deck.grant.deck,
-            drawn=deck.drawn,
-            treated=deck.treated,
-            mono_ms=now,
-        )
-
-    def _cut_so_far(self, lane: Lane) -> int:
-        return self._last_cut.get((lane.candidate, lane.ring), 0)
 
     def _lane_of(self, machine: int) -> Lane | None:
         code = int(self.rings[machine])
@@ -519,9 +436,3 @@ class Admission:
         if self._size:
             fresh[: self._size] = getattr(self, name)
         setattr(self, name, fresh)
-
-
-def _treated_of(grant: Grant, drawn: int) -> int:
-    """Treated cards among the first ``drawn`` of a deck."""
-    cards = valve.arrangement(bytes.fromhex(grant.key), valve.Deal(grant.treated, grant.cards))
-    return sum(cards[:drawn])

@@ -22,7 +22,7 @@ from firedoor.services.boarding import Boarding, rules_for
 from firedoor.services.flight import Flight
 from firedoor.services.judging import Judge
 from firedoor.services.mirror import Snapshot
-from firedoor.services.records import ChannelState, StoredRelease
+from firedoor.services.records import StoredRelease
 
 ALL_CLOSED = (1 << 32) - 1
 """Bit mask of a deck whose classes have all closed."""

@@ -16,8 +16,10 @@ Alert = Callable[[Mapping[str, object]], None]
 
 
 def hook(config: AlertConfig) -> Alert:
-    """What is called with an alert: a webhook (POST, JSON), a command (JSON on its input), or
-    only a line in the log. A hook that fails is logged; nothing waits for it twice.
+    """What is called with an alert.
+
+    A webhook (POST, JSON), a command (JSON on its input), or only a line in the log. A hook that
+    fails is logged; nothing waits for it twice.
     """
     if config.webhook is not None:
         return _webhook(config.webhook)

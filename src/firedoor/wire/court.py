@@ -76,8 +76,9 @@ class Court:
         self._inbox_seen = -1
 
     def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set. A store that fails is tried again; nothing is admitted
-        meanwhile, because the leases run out.
+        """Work until ``stop`` is set.
+
+        A store that fails is tried again; nothing is admitted meanwhile: the leases run out.
         """
         while not stop.is_set():
             try:

@@ -5,7 +5,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class Mirror:
         self._previous = {name: _snapshot(previous(name)) for name in self._channels}
         self._failures = dict.fromkeys(self._channels, 0)
         self._due: dict[str, float] = dict.fromkeys(self._channels, 0.0)
-        self._rng = random.Random(secrets.randbits(64))
+        self._rng = random.Random(secrets.randbits(64))  # noqa: S311 - spreads polls, no secret
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
@@ -73,6 +73,11 @@ class Mirror:
         """Look at a channel now."""
         self._due[channel] = 0.0
         self._wake.set()
+
+    def sync_all(self) -> None:
+        """Look at every channel now."""
+        for channel in self._channels:
+            self.sync(channel)
 
     def _run(self) -> None:
         while not self._stopping:

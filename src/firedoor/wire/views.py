@@ -79,7 +79,7 @@ class Views:
         if versions != self._versions:
             self._versions = versions
             self._version += 1
-            pass
+            self._memo.clear()
         return self._version
 
     def channels(self) -> list[ChannelView]:

@@ -22,10 +22,12 @@ _INTRODUCTION: Final = """\
 This page is made from the commands: `.venv/bin/python tests/unit/cli/reference.py`.
 
 **Reading** commands look into the data directory, also while nothing runs.
-With `--json` they print one JSON document on one line, with the names of the [API](api.md); new fields may be added.
-Without it they print tables: aligned on a terminal, tab-separated under one line of headings in a pipe.
+With `--json` they print one line of JSON with the names of the [API](api.md).
+New fields may be added.
+Without it they print tables: aligned on a terminal, tab-separated under headings in a pipe.
 
-**Acting** commands ask the running console, with the token in `console.token` of the data directory, so that the judge decides and the ledger has it before it takes effect.
+**Acting** commands ask the running console, with `console.token` of the data directory.
+So the judge decides, and the ledger has it before it takes effect.
 
 **Data** goes to stdout, everything else to stderr.
 An error is a line `error: ...`, and where something can be done about it a line `hint: ...`.
@@ -33,11 +35,12 @@ An error is a line `error: ...`, and where something can be done about it a line
 | exit code | means |
 |---|---|
 | 0 | done |
-| 1 | the answer is "no": a verdict of harm, a difference, a ledger that cannot be believed, a refusal |
+| 1 | the answer is "no": harmful, different, not to be believed, not found, refused |
 | 2 | the command or the configuration makes no sense |
 | 3 | unavailable: nothing is running, or a store cannot be read; try again |
 
-**The configuration** is `--config`, else `$FIREDOOR_CONFIG`, else `./firedoor.toml`, else `/etc/firedoor/firedoor.toml`.
+**The configuration** is `--config`, else `$FIREDOOR_CONFIG`, else `./firedoor.toml`, else
+`/etc/firedoor/firedoor.toml`.
 A release may be named by any unique beginning of its id of six or more digits.
 """
 

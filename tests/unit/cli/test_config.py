@@ -1,3 +1,4 @@
+import functools
 import itertools
 import json
 
@@ -143,14 +144,17 @@ def _chance(order: tuple[bool, ...], silence: float) -> float:
 
 
 def _is_held(known: Terms, order: tuple[bool, ...]) -> bool:
-    for installed in range(1, len(order) + 1):
-        harmed = sum(order[:installed])
-        control = min(9 * installed, known.active_machines - installed)
-        state = clearance.absorb(
-            clearance.start(1, known.delta),
-            Counts.of(installed, control, harmed, 0, installed=installed),
-        )
-        upper = float(clearance.upper(state, known.alpha_clear)[0])
-        if harmed and harmed >= valve.window(known.budget, upper):
-            return True
-    return False
+    return any(
+        harmed and harmed >= _window(known, installed, harmed)
+        for installed, harmed in enumerate(itertools.accumulate(order), 1)
+    )
+
+
+@functools.cache
+def _window(known: Terms, installed: int, harmed: int) -> int:
+    control = min(9 * installed, known.active_machines - installed)
+    state = clearance.absorb(
+        clearance.start(1, known.delta),
+        Counts.of(installed, control, harmed, 0, installed=installed),
+    )
+    return valve.window(known.budget, float(clearance.upper(state, known.alpha_clear)[0]))

@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -106,12 +107,18 @@ def test_it_runs_as_a_module_and_says_its_version():
     assert result.stderr == ""
 
 
-def test_a_reader_that_goes_away_is_no_error_worth_a_traceback(tmp_path):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_goes_away_is_no_error_worth_a_traceback(tmp_path, unbuffered):
     """``firedoor ... | head`` is how people look at long answers."""
     path = tmp_path / "firedoor.toml"
     path.write_text('data = "d"\n')
     command = [sys.executable, "-m", "firedoor", "config", "show", "--config", str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()

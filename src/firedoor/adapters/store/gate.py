@@ -79,16 +79,37 @@ class GateWriter:
             self._db.executemany(
                 "INSERT INTO place VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?)",
                 [
-                    (p.channel, p.number, p.ring, p.deck, p.card, p.machine, p.treated, p.cls)
-                    + (p.beating, at.boot, p.mono_ms, at.wall_ms)
+                    (
+                        p.channel,
+                        p.number,
+                        p.ring,
+                        p.deck,
+                        p.card,
+                        p.machine,
+                        p.treated,
+                        p.cls,
+                        p.beating,
+                        at.boot,
+                        p.mono_ms,
+                        at.wall_ms,
+                    )
                     for p in places
                 ],
             )
             self._db.executemany(
                 "INSERT OR IGNORE INTO cut VALUES (NULL,?,?,?,?,?,?,?,?,?)",
                 [
-                    (c.channel, c.number, c.ring, c.deck, c.drawn, c.treated)
-                    + (at.boot, c.mono_ms, at.wall_ms)
+                    (
+                        c.channel,
+                        c.number,
+                        c.ring,
+                        c.deck,
+                        c.drawn,
+                        c.treated,
+                        at.boot,
+                        c.mono_ms,
+                        at.wall_ms,
+                    )
                     for c in cuts
                 ],
             )
@@ -174,10 +195,10 @@ class GateReader:
         sql = "SELECT * FROM place WHERE machine = ? ORDER BY id"
         return [_place(r) for r in self._rows(sql, machine)]
 
-    def exposures(self) -> Iterator[Place]:
-        """The highest boarding each machine was exposed to, a place per channel and machine."""
-        sql = "SELECT max(number), * FROM place WHERE treated = 1 GROUP BY channel, machine"
-        for row in self._db.execute(sql):
+    def exposures(self, channel: str) -> Iterator[Place]:
+        """The highest boarding of a channel that each machine was exposed to."""
+        sql = "SELECT max(number), * FROM place WHERE treated = 1 AND channel = ? GROUP BY machine"
+        for row in self._db.execute(sql, (channel,)):
             yield _place(row[1:]).place
 
     def count(self, channel: str, number: int) -> tuple[int, int]:
@@ -239,9 +260,9 @@ class GateReader:
         sql = "SELECT * FROM installed WHERE id > ? ORDER BY id"
         return [(r[0], Installed(r[1], r[2], r[3])) for r in self._rows(sql, row)]
 
-    def standings(self) -> Iterator[Standing]:
-        """What every machine was last served."""
-        for row in self._db.execute("SELECT * FROM standing"):
+    def standings(self, channel: str) -> Iterator[Standing]:
+        """What every machine was last served on a channel."""
+        for row in self._db.execute("SELECT * FROM standing WHERE channel = ?", (channel,)):
             yield Standing(*row)
 
     def standing_of(self, machine: int) -> list[Standing]:

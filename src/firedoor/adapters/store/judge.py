@@ -81,7 +81,7 @@ SCHEMA = Schema(
         "CREATE INDEX track_of_boarding ON track (channel, number)",
         "CREATE TABLE entry (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, signature BLOB NOT NULL)",
         "CREATE TABLE pin (channel TEXT, ring TEXT, number INTEGER, PRIMARY KEY (channel, ring))",
-        "CREATE TABLE board (one INTEGER PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL)",
+        "CREATE TABLE board (one INTEGER PRIMARY KEY, version INTEGER, body TEXT)",
         "CREATE TABLE tick (one INTEGER PRIMARY KEY, boot TEXT, mono_ms INTEGER, wall_ms INTEGER)",
         "CREATE TABLE answer (request INTEGER PRIMARY KEY, status TEXT, body TEXT)",
     ),
@@ -146,17 +146,17 @@ class JudgeReader:
 
     def release(self, release: str) -> StoredRelease | None:
         """A release by its id, or None."""
-        rows = self._rows(f"SELECT {_RELEASE} FROM release WHERE id = ?", release)
+        rows = self._rows(_RELEASE + "WHERE id = ?", release)
         return StoredRelease(*rows[0]) if rows else None
 
     def releases(self, channel: str) -> list[StoredRelease]:
         """Releases of a channel, oldest first."""
-        sql = f"SELECT {_RELEASE} FROM release WHERE channel = ? ORDER BY created_ms, id"
+        sql = _RELEASE + "WHERE channel = ? ORDER BY created_ms, id"
         return [StoredRelease(*row) for row in self._rows(sql, channel)]
 
     def matching(self, prefix: str) -> list[StoredRelease]:
         """Releases whose id begins with ``prefix``."""
-        sql = f"SELECT {_RELEASE} FROM release WHERE substr(id, 1, ?) = ? LIMIT 2"
+        sql = _RELEASE + "WHERE substr(id, 1, ?) = ? LIMIT 2"
         return [StoredRelease(*row) for row in self._rows(sql, len(prefix), prefix)]
 
     def manifest(self, release: str) -> dict[str, FileEntry]:
@@ -433,7 +433,7 @@ class JudgeStore(JudgeReader):
         self._db.execute(sql, arguments)
 
 
-_RELEASE = "id, channel, created_ms, listing, size, files"
+_RELEASE = "SELECT id, channel, created_ms, listing, size, files FROM release "
 
 
 def _cell(row: Sequence[object]) -> Cell:
