@@ -5,6 +5,7 @@ from the stores, as the console reads them, and from what the machines wrote dow
 """
 
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -208,6 +209,15 @@ class Tree:
         os.kill(pid, signal.SIGKILL)
         return True
 
+    @contextlib.contextmanager
+    def down(self, role: str) -> Iterator[None]:
+        """Kill a role and keep it from coming back, by holding the lock that it needs."""
+        with self.files.lock(role).open("w") as lock:
+            self.kill(role)
+            until(lambda: _locked(lock), f"{role} is dead")
+            yield
+        until(lambda: role in self.pids(), f"{role} is back", self.tail)
+
     def kill_everything(self) -> None:
         """Kill the supervisor and all roles at once; nothing is started again."""
         supervisor = self._supervisor()
@@ -306,10 +316,10 @@ class Tree:
         finally:
             connection.close()
 
-    def get(self, path: str, machine: str, **headers: str) -> Reply:
-        """GET a path of the channel as a machine."""
+    def get(self, path: str, machine: str, *, method: str = "GET", **headers: str) -> Reply:
+        """Ask for a path of the channel as a machine."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.ask("GET", f"/{CHANNEL}/{path}", machine=machine, headers=named)
+        return self.ask(method, f"/{CHANNEL}/{path}", machine=machine, headers=named)
 
     # What the stores say.
 
@@ -353,16 +363,19 @@ class Tree:
             return free == running == self.fleet_says.get("machines")
         return False
 
-    def obey(self, verb: str, release: str = "", **more: Any) -> dict[str, Any]:
-        """Give an order, as a person would, and wait until the gate acts on it."""
+    def order(self, verb: str, release: str = "", **more: Any) -> int:
+        """Give an order, as a person would; return the board on which it is carried out."""
         order = Order(verb=verb, by="test", reason="a test", release=release, **more)
         with contextlib.closing(InboxWriter(self.files.data)) as inbox:
             number = inbox.put(order, int(time.time() * 1000))
         answer = until(lambda: self._answer(number), f"the order {verb} is answered")
         assert answer[0] == "ok", answer
-        body: dict[str, Any] = json.loads(answer[1])
-        until(lambda: self._obeyed(body["board"]), f"the gate acts on the order {verb}")
-        return body
+        return int(json.loads(answer[1])["board"])
+
+    def obey(self, verb: str, release: str = "", **more: Any) -> None:
+        """Give an order, and wait until the gate acts on it."""
+        board = self.order(verb, release, **more)
+        until(lambda: self._obeyed(board), f"the gate acts on the order {verb}", self.tail)
 
     def until_open(self, number: int) -> str:
         """Wait until a boarding is the newest and open; return its release id."""
@@ -468,6 +481,14 @@ def _is_dead(process: psutil.Process) -> bool:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _stop(process: "subprocess.Popen[Any] | None") -> None:

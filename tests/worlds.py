@@ -133,9 +133,17 @@ def world_zero(chance: np.random.Generator, machines: int, days: float, *, beats
     past += np.where(night & flaky[:, None], chance.uniform(60, 480, past.shape), 0.0)
 
     beating = (chance.random(machines) < 0.5) & beats
-    crashes = _crashes(chance, beating, site, flaky, gap, days)
-    past *= MINUTE
-    return _world(machines, end, (at, who), past, joins, beating, crashes, kind.tolist())
+    crashes = _crashes(chance, days, beating=beating, site=site, flaky=flaky, gap=gap)
+    return _world(
+        machines,
+        end,
+        (at, who),
+        past=past * MINUTE,
+        joins=joins,
+        beating=beating,
+        crashes=crashes,
+        strata=kind,
+    )
 
 
 def world_one(
@@ -158,8 +166,7 @@ def world_one(
     for index, begin, length in _spells(chance, machines, days, per_day, (3.99, 4.01)):
         up[index, begin : begin + length] = False
     polls = _polls(chance, gap, end, up)
-    none = np.zeros(machines, np.bool_)
-    return _world(machines, end, polls, past, _no(machines), none, (_no(), _no()), [0] * machines)
+    return _calm(machines, end, polls, past)
 
 
 def world_two(chance: np.random.Generator, machines: int, days: float) -> World:
@@ -175,27 +182,44 @@ def world_two(chance: np.random.Generator, machines: int, days: float) -> World:
     at = (hour * 60 + phase[site[who]]) * MINUTE + chance.integers(0, MINUTE, len(who))
     order = np.argsort(at, kind="stable")
     past = np.full((machines, _GAPS), 60.0 * MINUTE)
-    none = np.zeros(machines, np.bool_)
     polls = (at[order], who[order])
-    return _world(machines, end, polls, past, _no(machines), none, (_no(), _no()), [0] * machines)
+    return _calm(machines, end, polls, past)
+
+
+def _calm(machines: int, end: int, polls: tuple[Ints, Ints], past: Floats) -> World:
+    """A world of one stratum in which nobody joins and nobody can report a crash."""
+    return _world(
+        machines,
+        end,
+        polls,
+        past=past,
+        joins=_no(machines),
+        beating=np.zeros(machines, np.bool_),
+        crashes=(_no(), _no()),
+        strata=_no(machines),
+    )
 
 
 def _world(
     machines: int,
     end: int,
     polls: tuple[Ints, Ints],
+    *,
     past: Floats,
     joins: Ints,
     beating: Bools,
     crashes: tuple[Ints, Ints],
-    strata: list[int],
+    strata: Ints,
 ) -> World:
     codes = [[silence.gap_code(int(g)) for g in row] for row in past]
     ratios = past / np.median(past, axis=1, keepdims=True)
-    spread = {k: silence.spread_of(ratios[strata == k].ravel().tolist()) for k in set(strata)}
+    spread = {
+        k: silence.spread_of(ratios[strata == k].ravel().tolist())
+        for k in np.unique(strata).tolist()
+    }
     deadlines = [
         silence.deadline(row, spread[k], cold_ms=DAY, silence_min_ms=SILENCE_MIN)
-        for row, k in zip(codes, strata, strict=True)
+        for row, k in zip(codes, strata.tolist(), strict=True)
     ]
     # Who was there at the start is seasoned; who joins must have been known for a deadline.
     seasoned = np.where(joins > 0, joins * MINUTE + np.array(deadlines), -1).astype(np.int64)
@@ -208,9 +232,7 @@ def _classes(deadlines: Sequence[float]) -> Ints:
     return np.array([silence.deadline_class(int(d), SILENCE_MIN) for d in deadlines], np.int64)
 
 
-def _polls(
-    chance: np.random.Generator, gap: Floats, end: int, up: Bools
-) -> tuple[Ints, Ints]:
+def _polls(chance: np.random.Generator, gap: Floats, end: int, up: Bools) -> tuple[Ints, Ints]:
     """Polls of machines with a usual gap (minutes), where they are up; ordered by time."""
     many = np.ceil(end / MINUTE / gap * 1.15).astype(np.int64) + 4
     who = np.repeat(np.arange(len(gap)), many)
@@ -227,7 +249,11 @@ def _polls(
 
 
 def _spells(
-    chance: np.random.Generator, things: int, days: float, per_day: float, hours: tuple[float, float]
+    chance: np.random.Generator,
+    things: int,
+    days: float,
+    per_day: float,
+    hours: tuple[float, float],
 ) -> list[tuple[int, int, int]]:
     """Spells (thing, first minute, minutes) of a Poisson number each."""
     many = chance.poisson(per_day * (days + 0.5), things)
@@ -240,7 +266,13 @@ def _spells(
 
 
 def _crashes(
-    chance: np.random.Generator, beating: Bools, site: Ints, flaky: Bools, gap: Floats, days: float
+    chance: np.random.Generator,
+    days: float,
+    *,
+    beating: Bools,
+    site: Ints,
+    flaky: Bools,
+    gap: Floats,
 ) -> tuple[Ints, Ints]:
     """Crashes of single machines, and glitches that crash half of a site at once."""
     rate = 0.05 * np.where(flaky, 10.0, 1.0) * np.sqrt(240.0 / gap)  # a day

@@ -2,36 +2,29 @@
 
 ``opening`` is the loop of ``services.judging`` without stores: close what is due, weigh it, send
 ``Assessed`` to ``core.door``, deal by ``core.valve``. It is a generator that yields the cells of
-a tick and is sent what the evidence makes of them; ``judge_together`` runs many doors at once,
-so that ``core.evidence`` works on one row per door. Pools and their closings are the product's;
+a tick and is sent what the evidence makes of them; ``worlds_judge`` runs many doors at once, so
+that ``core.evidence`` works on one row per door. Pools and their closings are the product's;
 accounts, signs of life and evidence are kept twice: here by arrays (fast), in ``worlds_product``
 by the product's own objects (slow), and a test says that both write the same cells.
 """
 
 import heapq
 import math
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
 import numpy as np
+from tests.worlds import MINUTE, NEVER, Bools, Ints, World
 
 from firedoor.core import valve
 from firedoor.core.cell import Cell, Test
 from firedoor.core.door import Assessed, Boarded, Door, Reason, State, step
-from firedoor.core.evidence import clearance, harm, mixture
-from firedoor.core.evidence.clearance import Clearance
-from firedoor.core.evidence.counts import Counts
-from firedoor.core.evidence.harm import Harm
-from firedoor.core.evidence.mixture import Wealth
 from firedoor.core.signal import CRASH
 from firedoor.core.terms import Terms
 from firedoor.core.units import UnixMs
-from firedoor.core.verdict import Rules
 from firedoor.services.flight import DAY_BUCKETS, EPOCH_BUCKETS
 from firedoor.services.pools import Closing, Pool, close_class, count_events
-from tests.worlds import MINUTE, NEVER, Bools, Floats, Ints, World
 
 RING = "everyone"
 SETTLE = 5_000
@@ -155,6 +148,22 @@ def epoch_at(now: int) -> int:
     return DAY_BUCKETS // EPOCH_BUCKETS + (buckets - DAY_BUCKETS) // DAY_BUCKETS
 
 
+def boarded(terms: Terms) -> Door:
+    """A door that has just begun to open."""
+    door = Door(
+        channel="sim",
+        number=1,
+        ring=RING,
+        release="release",
+        previous="before",
+        budget=terms.budget,
+        state=State.WAITING,
+        reason=Reason.EARLIER_RING,
+        since_ms=UnixMs(0),
+    )
+    return step(door, Boarded(), UnixMs(0))[0]
+
+
 def shuffler(chance: np.random.Generator) -> Dealer:
     """Deal by a generator: fast, and the same law as the keyed hash of ``core.valve``."""
 
@@ -178,9 +187,7 @@ def opening(
 ) -> Run:
     """Play one release from its boarding to the end of the world, or of its door."""
     world, terms = fleet.world, plan.terms
-    door = Door("sim", 1, RING, "release", "before", terms.budget, State.OPENING,
-                Reason.EVIDENCE, UnixMs(0))  # fmt: skip
-    door, _ = step(door, Boarded(), UnixMs(0))
+    door = boarded(terms)
     due: list[tuple[int, int, int]] = []
     cells: list[Cell] = []
     judged, lowest = Judged(), 1.0
@@ -189,15 +196,7 @@ def opening(
     table: _Table | None = None
     while tick * MINUTE < world.end:
         now = tick * MINUTE
-        fresh: list[Cell] = []
-        while due and due[0][0] <= tick:
-            _, pool, cls = heapq.heappop(due)
-            fresh += (
-                book.events(pool, now, epoch_at(now))
-                if cls < 0
-                else book.close(pool, cls, now, epoch_at(now))
-            )
-        if fresh:
+        if fresh := _close_due(book, due, now):
             cells += fresh
             judged = yield fresh
             lowest = min(lowest, judged.upper)
@@ -224,21 +223,10 @@ def opening(
         if door.state is State.HELD and table is not None:
             raise AssertionError("a door was held with a deck on the table")
         if table is None and door.state is State.OPENING and judged.upper > terms.delta:
-            free = here & ~fleet.treated & ~fleet.sealed
-            deal = valve.deal(
-                room=room,
-                free=int(free.sum()),
-                untreated=untreated,
-                active=int(here.sum()),
-                control=terms.control,
-                quiet=quiet,
-            )
-            if deal is not None:
+            dealt = _deal(fleet, plan, room, now, quiet=quiet)
+            if dealt is not None:
                 deck += 1
-                first = np.searchsorted(world.at, now - MINUTE, side="right")
-                polls = free[world.who[first : np.searchsorted(world.at, now, side="right")]]
-                life = valve.patience(float(polls.sum()), world.gap / MINUTE) * MINUTE
-                table = _Table(deck, dealer(deck, deal), life)
+                table = _Table(deck, dealer(deck, dealt[0]), dealt[1])
                 rooms.append(room)
         until = max(tick + 1, min(due[0][0] if due else tick + _LOOK_AGAIN, world.end // MINUTE))
         if table is None:
@@ -266,6 +254,38 @@ def opening(
         cells=cells,
         rooms=rooms,
     )
+
+
+def _close_due(book: Book, due: list[tuple[int, int, int]], now: int) -> list[Cell]:
+    """Close what is due: deck by deck, crashes before silence, short deadlines first."""
+    cells: list[Cell] = []
+    while due and due[0][0] * MINUTE <= now:
+        _, deck, cls = heapq.heappop(due)
+        if cls < 0:
+            cells += book.events(deck, now, epoch_at(now))
+        else:
+            cells += book.close(deck, cls, now, epoch_at(now))
+    return cells
+
+
+def _deal(fleet: Fleet, plan: Plan, room: int, now: int, *, quiet: bool) -> tuple[Deal, int] | None:
+    """The next deck and its life, as the judge would deal it; None for none."""
+    world = fleet.world
+    here = world.seasoned <= now
+    free = here & ~fleet.treated & ~fleet.sealed
+    deal = valve.deal(
+        room=room,
+        free=int(free.sum()),
+        untreated=int((here & ~fleet.treated).sum()),
+        active=int(here.sum()),
+        control=plan.terms.control,
+        quiet=quiet,
+    )
+    if deal is None:
+        return None
+    first, last = np.searchsorted(world.at, [now - MINUTE, now], side="right")
+    polls = free[world.who[first:last]].sum()
+    return deal, valve.patience(float(polls), world.gap / MINUTE) * MINUTE
 
 
 @dataclass(slots=True)
@@ -308,7 +328,7 @@ class _Table:
                 end = min(end, self.opened + self.life)
                 last = int(np.searchsorted(world.at, end, side="right"))
             in_time = at <= end
-            self._seat(fleet, book, plan, chance, who[in_time], at[in_time])
+            self._seat(fleet, book, plan, chance, (who[in_time], at[in_time]))
             first = upto
         if self.drawn == len(self.cards):
             return int(self.at[-1][-1])
@@ -333,9 +353,9 @@ class _Table:
         book: Book,
         plan: Plan,
         chance: np.random.Generator,
-        who: Ints,
-        at: Ints,
+        cards: tuple[Ints, Ints],
     ) -> None:
+        who, at = cards
         if not len(who):
             return
         treated = self.cards[self.drawn : self.drawn + len(who)]
@@ -454,107 +474,3 @@ class Tally:
 def numbered(cells: Iterable[Cell], after: int) -> list[Cell]:
     """Give cells their place in the release's sequence."""
     return [replace(cell, seq=after + k) for k, cell in enumerate(cells, start=1)]
-
-
-def judge_together(rules: Rules, runs: Sequence[Run]) -> list[Outcome]:
-    """Play runs side by side, their evidence in the rows of ``core.evidence``."""
-    outcomes: dict[int, Outcome] = {}
-    bench = _Bench(rules, len(runs))
-    waiting: dict[int, deque[Cell]] = {}
-    for row, run in enumerate(runs):
-        _advance(row, lambda run=run: next(run), waiting, outcomes)
-    while waiting:
-        rows = list(waiting)
-        while busy := [row for row in rows if waiting[row]]:
-            bench.absorb(busy, [waiting[row].popleft() for row in busy])
-        for row, judged in zip(rows, bench.judged(rows), strict=True):
-            del waiting[row]
-            _advance(row, lambda run=runs[row], j=judged: run.send(j), waiting, outcomes)
-    return [outcomes[row] for row in range(len(runs))]
-
-
-def _advance(
-    row: int,
-    go: Callable[[], list[Cell]],
-    waiting: dict[int, deque[Cell]],
-    outcomes: dict[int, Outcome],
-) -> None:
-    try:
-        waiting[row] = deque(go())
-    except StopIteration as end:
-        outcomes[row] = end.value
-
-
-class _Bench:
-    """Evidence of many releases under one set of rules."""
-
-    def __init__(self, rules: Rules, runs: int) -> None:
-        self._rules = rules
-        self._signals = [signal for signal, weight in rules.weights if weight > 0.0]
-        self._log_weights = np.log([weight for _, weight in rules.weights if weight > 0.0])
-        self._harm = {signal: _columns(harm.start(runs)) for signal in self._signals}
-        fresh = clearance.start(runs, rules.delta)
-        self._clearance = [
-            np.array(part)
-            for part in (fresh.intercepts, fresh.slopes, fresh.control, fresh.control_harmed)
-        ]
-        self._log_e = np.zeros((runs, len(self._signals)))
-        self._now = np.zeros(runs)
-        self._max = np.zeros(runs)
-
-    def absorb(self, rows: Sequence[int], cells: Sequence[Cell]) -> None:
-        for signal in self._signals:
-            here = [
-                (row, cell)
-                for row, cell in zip(rows, cells, strict=True)
-                if cell.test is Test.HARM and cell.signal == signal
-            ]
-            if here:
-                self._absorb_harm(signal, [r for r, _ in here], [c for _, c in here])
-        here = [(r, c) for r, c in zip(rows, cells, strict=True) if c.test is Test.CLEARANCE]
-        if here:
-            index = np.array([r for r, _ in here])
-            before = Clearance(self._rules.delta, *(part[index] for part in self._clearance))
-            after = clearance.absorb(before, _counts([c for _, c in here]))
-            parts = (after.intercepts, after.slopes, after.control, after.control_harmed)
-            for mine, part in zip(self._clearance, parts, strict=True):
-                mine[index] = part
-
-    def judged(self, rows: Sequence[int]) -> list[Judged]:
-        index = np.array(rows)
-        state = Clearance(self._rules.delta, *(part[index] for part in self._clearance))
-        upper = clearance.upper(state, self._rules.alpha_clear)
-        return [
-            Judged(u, e, m)
-            for u, e, m in zip(
-                upper.tolist(), self._now[index].tolist(), self._max[index].tolist(), strict=True
-            )
-        ]
-
-    def _absorb_harm(self, signal: str, rows: list[int], cells: list[Cell]) -> None:
-        index = np.array(rows)
-        mine = self._harm[signal]
-        before = Harm(Wealth(mine[0][index], mine[1][index]), Wealth(mine[2][index], mine[3][index]))
-        epochs = np.array([cell.epoch for cell in cells])
-        after = harm.absorb(before, _counts(cells), epochs)
-        for column, part in zip(mine, _columns(after), strict=True):
-            column[index] = part
-        self._log_e[index, self._signals.index(signal)] = harm.log_e(after)
-        self._now[index] = mixture.log_sum(self._log_weights + self._log_e[index], axis=1)
-        self._max[index] = np.maximum(self._max[index], self._now[index])
-
-
-def _columns(state: Harm) -> list[Floats | Ints]:
-    parts = (state.plain.placed, state.plain.epochs, state.linear.placed, state.linear.epochs)
-    return [np.array(part) for part in parts]
-
-
-def _counts(cells: Sequence[Cell]) -> Counts:
-    table = np.array(
-        [
-            (c.treated, c.control, c.treated_harmed, c.control_harmed, c.installed)
-            for c in cells
-        ],
-        np.int64,
-    )
-    return Counts.of(*table.T)

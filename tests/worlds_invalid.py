@@ -10,15 +10,12 @@ Source of the list: cohorts.md 3.2.
 
 from collections.abc import Callable, Sequence
 
-
 import numpy as np
-
-from firedoor.core.evidence import harm
-from firedoor.core.evidence.counts import Counts
 from tests.worlds import HOUR, Bools, Floats, Ints, World
 
-CLASSES = 32
-
+from firedoor.core import silence
+from firedoor.core.evidence import harm
+from firedoor.core.evidence.counts import Counts
 
 
 def fresh_coin(world: World, chance: np.random.Generator, cap: int) -> Ints:
@@ -49,21 +46,18 @@ def largest_log_e(tables: Sequence[Ints]) -> Floats:
     cells = np.stack(tables, axis=1)
     state = harm.start(cells.shape[1])
     largest = np.zeros(cells.shape[1])
-    for epoch, bucket in enumerate(cells.swapaxes(1, 2)):
-        rows=bucket.sum(axis=0)
-        state = harm.absorb(state, Counts.of(*rows.T), min(epoch, 24))
+    for epoch, bucket in enumerate(cells):
+        state = harm.absorb(state, Counts.of(*bucket.T), epoch)
         largest = np.maximum(largest, harm.log_e(state))
     return largest
 
 
-def _play(
-    world: World, choose: Callable[[Ints, int], Bools], *, every_poll: bool = False
-) -> Ints:
-    """Cells of one run, shape (buckets, classes, 4): treated, control, and the harmed of each."""
-    deadlines = np.array([world.deadline(cls) for cls in range(CLASSES)])
+def _play(world: World, choose: Callable[[Ints, int], Bools], *, every_poll: bool = False) -> Ints:
+    """Cells of one run, shape (buckets, 4): treated, control, and the harmed of each."""
+    deadlines = np.array([world.deadline(cls) for cls in range(silence.LAST_CLASS + 1)])
     treated = np.zeros(world.machines, np.bool_)
     buckets = int(world.end // HOUR)
-    cells = np.zeros((buckets, CLASSES, 4), np.int64)
+    cells = np.zeros((buckets, 4), np.int64)
     borders = np.searchsorted(world.at, np.arange(buckets + 1) * HOUR)
     for bucket in range(buckets):
         at = world.at[borders[bucket] : borders[bucket + 1]]
@@ -81,9 +75,8 @@ def _play(
         deadline = deadlines[world.cls[who]]
         followed = (bucket + 1) * HOUR + deadline <= world.end
         silent = world.next_poll(who, at) > at + deadline
-        for column, arm in enumerate((treated[who], ~treated[who])):
-            for offset, here in ((column, arm & followed), (column + 2, arm & followed & silent)):
-                cells[bucket, :, offset] = np.bincount(world.cls[who[here]], minlength=CLASSES)
+        arms = (treated[who] & followed, ~treated[who] & followed)
+        cells[bucket] = [arm.sum() for arm in (*arms, *(arm & silent for arm in arms))]
     return cells
 
 

@@ -5,9 +5,10 @@ Members, pools, closings, signs of life, accounts and verdicts are those of ``se
 """
 
 import numpy as np
+from tests.worlds import MINUTE, Bools, Ints
+from tests.worlds_door import RING, SETTLE, Fleet, Judged, Outcome, Plan, Run, boarded, numbered
 
 from firedoor.core.cell import Cell
-from firedoor.core.door import Door, Reason, State
 from firedoor.core.signal import CRASH
 from firedoor.core.units import UnixMs
 from firedoor.core.verdict import Rules, Verdict
@@ -16,8 +17,6 @@ from firedoor.services.flight import Flight, Silent
 from firedoor.services.places import Place
 from firedoor.services.pools import Closing, Life, Pool, close_class, count_events
 from firedoor.services.records import StoredPlace
-from tests.worlds import MINUTE, Bools, Ints
-from tests.worlds_door import RING, SETTLE, Fleet, Judged, Outcome, Plan, Run, numbered
 
 
 class Books:
@@ -26,11 +25,7 @@ class Books:
     def __init__(self, fleet: Fleet, plan: Plan, rules: Rules) -> None:
         """A release has boarded."""
         boarding = Boarding("sim", 1, "release", 0, UnixMs(0), "", {RING: plan.terms}, rules)
-        door = Door(
-            "sim", 1, RING, "release", "before", plan.terms.budget, State.OPENING,
-            Reason.EVIDENCE, UnixMs(0),
-        )  # fmt: skip
-        self.flight = Flight.begin(boarding, b"", [door])
+        self.flight = Flight.begin(boarding, b"", [boarded(plan.terms)])
         self._fleet = fleet
         self._life = Life(MINUTE)
         self._listened = 0
@@ -40,7 +35,7 @@ class Books:
         """Cards were drawn: seat their members as ``Hearing`` does."""
         world = self._fleet.world
         pool = self.flight.pools.setdefault((RING, deck), Pool(RING, deck))
-        places = []
+        places: list[StoredPlace] = []
         for machine, when, label in zip(who.tolist(), at.tolist(), treated.tolist(), strict=True):
             place = Place(
                 channel="sim",

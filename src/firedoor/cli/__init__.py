@@ -75,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":  # its class has no public name
             sys.stderr.write(error.format_message() + "\n")
             return 2
-        output.complain(error.format_message(), f"{_command(error)} --help says what it takes")
+        message = output.phrase(error.format_message())
+        output.complain(message, f"{_command(error)} --help says what it takes")
         return 2
     except typer.Abort:
         return _STOPPED

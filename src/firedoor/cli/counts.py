@@ -88,7 +88,8 @@ def read_rows(lines: Iterable[str]) -> list[Row]:
             except ValueError as error:
                 problems.append(f"line {reader.line_num}: {error}")
     except csv.Error as error:
-        problems.append(f"line {reader.line_num}: {error}")
+        # The outer reader counts a row when it has all of it.
+        problems.append(f"line {reader.reader.line_num}: {error}")
     if problems:
         shown = problems[:_MOST_TOLD]
         more = len(problems) - len(shown)

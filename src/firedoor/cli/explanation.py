@@ -61,12 +61,15 @@ def e_value(log_e: float) -> str:
 
 def _compared(release: ReleaseView, found: VerdictView, now: Verdict) -> Iterator[str]:
     matured = now.matured
-    yield (
-        f"{release.exposed} machines were let through. {matured.treated} of them have been "
-        f"followed to their deadline ({matured.installed} are known to have installed the "
-        f"release), and in the same way {matured.control} times a machine that stayed on the one "
-        "before."
-    )
+    yield f"{release.exposed} machines were let through."
+    if matured.treated:
+        yield (
+            f"{matured.treated} of them have been followed to their deadline ({matured.installed} "
+            f"are known to have installed the release), and in the same way {matured.control} "
+            "times a machine that stayed on the one before."
+        )
+    else:
+        yield "None of them has come to its deadline yet."
     if found.randomised:
         yield (
             "Cards of a sealed deck chose who was who, so nothing but the release and chance can "

@@ -10,7 +10,7 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.keys.file import create_root_key, create_signing_key, create_token
 from firedoor.adapters.store.register import MachineRegister
 from firedoor.cli import output
-from firedoor.cli.machine import print_enrolment
+from firedoor.cli.machine import print_enrolment, target_of
 from firedoor.config import from_text, load, template
 from firedoor.core.errors import Rejected, Unavailable
 from firedoor.core.machine import checked_name
@@ -78,7 +78,8 @@ def init(
             file.write(text)
     except OSError as error:
         raise Unavailable(f"cannot write {error.filename}: {error.strerror}") from error
-    print_enrolment(enrolment, load(path))
+    config = load(path)
+    print_enrolment(enrolment, target_of(config), config)
     output.say(f"wrote {path}, and keys, the console token and machines.db in {files.data}")
     output.say(f"the script above makes {name} a machine of this gate; run it there")
     output.say("next:")

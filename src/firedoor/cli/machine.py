@@ -225,6 +225,8 @@ def enroll(
     values = _pairs(attributes or [])
     if channel:
         place.config.channel(channel)
+    # Before anything is enrolled: tokens are made once, and this may be refused.
+    target = target_of(place.config, gate=gate, intake=intake, channel=channel)
     if (names or collector) and (rotate or (collector and values) or (collector and names)):
         raise BadInput("--rotate is for one machine, and --collector stands alone")
     with _register(place) as known:
@@ -245,7 +247,7 @@ def enroll(
             if as_json:
                 output.document(_enrolled(enrolment))
                 return
-            print_enrolment(enrolment, place.config, gate=gate, intake=intake, channel=channel)
+            print_enrolment(enrolment, target, place.config)
             output.say("these tokens cannot be shown again")
 
 
@@ -271,26 +273,30 @@ def revoke(
     output.line(f"{name} is revoked")
 
 
-def print_enrolment(
-    made: Enrolment, config: Config, *, gate: str = "", intake: str = "", channel: str = ""
-) -> None:
-    """Print the script that makes a machine a client of this gate.
+def target_of(config: Config, *, gate: str = "", intake: str = "", channel: str = "") -> Target:
+    """Where machines find this installation.
 
     Args:
-        made: The enrolment with its tokens.
         config: Says where gate and intake listen, and which channels there are.
         gate: URL under which machines reach the gate, where the configuration cannot tell.
         intake: The same for the intake.
-        channel: Channel of the examples.
+        channel: Channel of the examples; else the first one.
+
+    Raises:
+        BadInput: A URL is none.
     """
     first = config.channels[0].name if config.channels else "CHANNEL"
-    target = Target(
-        gate=_base(gate) or _reached(config.gate.listen),
-        intake=_base(intake) or _reached(config.intake.listen),
+    return Target(
+        gate=gate.rstrip("/") or _reached(config.gate.listen),
+        intake=intake.rstrip("/") or _reached(config.intake.listen),
         channel=channel or first,
     )
+
+
+def print_enrolment(made: Enrolment, target: Target, config: Config) -> None:
+    """Print the script that makes a machine a client of this gate, with its tokens."""
     heartbeat_s = config.time.heartbeat_ms / 1000
-    print(files_client(made.name, made.read, made.signal, target, heartbeat_s), end="")
+    sys.stdout.write(files_client(made.name, made.read, made.signal, target, heartbeat_s))
     if ":" in made.name:
         output.say("a name with ':' cannot log in with Basic: use the path token")
 
@@ -351,10 +357,6 @@ def _read_names(path: Path) -> list[str]:
     if not names:
         raise BadInput(f"{path} names no machine", hint="one name a line")
     return names
-
-
-def _base(url: str) -> str:
-    return url.rstrip("/")
 
 
 def _reached(listen: Listen) -> str:

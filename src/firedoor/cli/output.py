@@ -43,11 +43,19 @@ def say(text: str) -> None:
 def complain(message: str, hint: str) -> None:
     """Print an error and what to do about it. A message of several lines stays one."""
     first, *rest = message.split("\n")
-    say(f"error: {_phrase(first)}")
+    say(f"error: {first}")
     for row in rest:
         say(row)
     if hint:
-        say(f"hint: {_phrase(hint)}")
+        say(f"hint: {hint}")
+
+
+def phrase(sentence: str) -> str:
+    """A message of somebody else's in the house's form: no capital at its begin, no full stop."""
+    sentence = sentence.strip()
+    if sentence.endswith(".") and not sentence.endswith(".."):
+        sentence = sentence[:-1]
+    return sentence[:1].lower() + sentence[1:]
 
 
 def document(value: object) -> None:
@@ -137,15 +145,6 @@ def reply(view: ReleaseView) -> ReleaseReply:
     """A release as the API answers it: its time also as RFC 3339."""
     fields = {name: getattr(view, name) for name in ReleaseView.__struct_fields__}
     return ReleaseReply(created=moment(view.created_ms), **fields)
-
-
-def _phrase(text: str) -> str:
-    """A message in the house's form: no capital unless it is a name's, no full stop."""
-    text = text.strip()
-    if text.endswith(".") and not text.endswith(".."):
-        text = text[:-1]
-    # "Invalid value" begins a sentence; "TOML", "I/O" and "'Amira'" are names.
-    return text[0].lower() + text[1:] if re.match(r"[A-Z][a-z]", text) else text
 
 
 def _is_number(cell: str) -> bool:

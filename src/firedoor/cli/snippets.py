@@ -19,11 +19,19 @@ class Target:
         gate: URL of the gate, without a path.
         intake: URL of the intake, without a path.
         channel: Channel that the examples name.
+
+    Raises:
+        BadInput: A URL is none that a client could use.
     """
 
     gate: str
     intake: str
     channel: str
+
+    def __post_init__(self) -> None:
+        """Refuse what would break the script, before there is a token to put into it."""
+        _host(self.gate)
+        _host(self.intake)
 
 
 def files_client(name: str, read: str, signal: str, target: Target, heartbeat_s: float) -> str:
@@ -38,9 +46,6 @@ def files_client(name: str, read: str, signal: str, target: Target, heartbeat_s:
         signal: Its token for the intake.
         target: Where Firedoor is.
         heartbeat_s: How often a heartbeat is expected, seconds.
-
-    Raises:
-        BadInput: A URL has no host.
     """
     example = f"{quote(f'{target.gate}/{target.channel}/')}FILE"
     return f"""\

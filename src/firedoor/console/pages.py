@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, Response
 from firedoor.console import phrases, svg
 from firedoor.console.language import LANGUAGES, OWN_NAMES, Language, choose, load, rfc3339
 from firedoor.console.model import (
+    Arm,
     ChannelView,
     Condition,
     DecisionView,
@@ -195,7 +196,9 @@ class Pages:
         forecast = view.verdict.forecast_s
         harmed: list[ExposureView] = []
         if view.harmed:
-            harmed = self._read.machines(view.id, _HARMED, "", Condition.HARMED)
+            found = self._read.machines(view.id, _HARMED, "", Condition.HARMED)
+            # A control machine fails by chance: it belongs in the counts, not among the victims.
+            harmed = [each for each in found if each.arm is not Arm.CONTROL]
         return Focus(
             view=view,
             rings=tuple(_ring(language, view.number, *pair) for pair in view.door.items()),

@@ -16,6 +16,7 @@ from firedoor.core.cell import Cell, Test
 from firedoor.core.door import Door, State
 from firedoor.core.ledger.canonical import to_canonical
 from firedoor.core.verdict import Evidence, Verdict, absorb, start, verdict
+from firedoor.ports import Instant
 from firedoor.services.boarding import Boarding
 from firedoor.services.pools import Pool
 
@@ -70,7 +71,27 @@ class Silent:
 
 @dataclass(slots=True)
 class Flight:
-    """One boarding while the judge watches it."""
+    """One boarding while the judge watches it.
+
+    Attributes:
+        boarding: What was fixed when it boarded.
+        seed: Its secret seed.
+        doors: By ring.
+        evidence: The fold over its cells.
+        digest: Digest of those cells.
+        pools: Pools that have not closed, by (ring, deck).
+        grants: Decks that may be dealt, by ring.
+        withdrawn: Decks that may not be dealt any more, until the gate's cut has come.
+        last_deck: Highest deck number by ring.
+        admitted: Treated cards by ring.
+        excess: Machines harmed beyond chance by ring, over the signals that decide.
+        harmed: Treated machines harmed by ring, likewise.
+        recovered: Treated machines that were counted as silent and have spoken again, by ring.
+        silent: Those that have not, by the row of their place.
+        last_cut: When the last deck was cut, by ring.
+        installed: Treated machines known to have installed.
+        epoch: Present epoch of the start-time mixture.
+    """
 
     boarding: Boarding
     seed: bytes
@@ -79,13 +100,14 @@ class Flight:
     digest: str = ""
     pools: dict[tuple[str, int], Pool] = field(default_factory=dict)
     grants: dict[str, Grant] = field(default_factory=dict)
+    withdrawn: dict[tuple[str, int], Grant] = field(default_factory=dict)
     last_deck: dict[str, int] = field(default_factory=dict)
     admitted: dict[str, int] = field(default_factory=dict)
     excess: dict[str, float] = field(default_factory=dict)
     harmed: dict[str, int] = field(default_factory=dict)
     recovered: dict[str, int] = field(default_factory=dict)
     silent: dict[int, Silent] = field(default_factory=dict)
-    last_cut_wall: dict[str, int] = field(default_factory=dict)
+    last_cut: dict[str, Instant] = field(default_factory=dict)
     installed: set[int] = field(default_factory=set)
     epoch: int = 0
 
@@ -99,12 +121,16 @@ class Flight:
         self.evidence = absorb(self.evidence, cell)
         self.digest = digest_of(self.digest, cell)
         self.epoch = max(self.epoch, cell.epoch)
-        if cell.test is Test.HARM:
+        if cell.test is Test.HARM and self.decides(cell.signal):
             hit = cell.treated_harmed + cell.control_harmed
             expected = hit * cell.treated / (cell.treated + cell.control)
             ring = cell.ring
             self.excess[ring] = self.excess.get(ring, 0.0) + cell.treated_harmed - expected
             self.harmed[ring] = self.harmed.get(ring, 0) + cell.treated_harmed
+
+    def decides(self, signal: str) -> bool:
+        """Say whether a signal has a share in the verdict; others are only shown."""
+        return dict(self.boarding.rules.weights).get(signal, 0.0) > 0.0
 
     def epoch_at(self, wall_ms: int, bucket_ms: int) -> int:
         """Epoch of the start-time mixture; it never falls, whatever the wall clock does."""
@@ -122,9 +148,23 @@ class Flight:
         """Pools of a ring that have not closed."""
         return [pool for (name, _), pool in self.pools.items() if name == ring]
 
+    def may_deal(self, ring: str) -> bool:
+        """No deck of the ring is open, as far as is known."""
+        return ring not in self.grants and all(name != ring for name, _ in self.withdrawn)
+
+    def withdraw(self, ring: str) -> None:
+        """Take back the leave to deal: the gate cuts the deck when it finds it gone."""
+        grant = self.grants.pop(ring, None)
+        if grant is not None:
+            self.withdrawn[(ring, grant.deck)] = grant
+
     def unresolved(self, ring: str) -> bool:
         """Somebody may still be enrolled or is not yet resolved."""
         return ring in self.grants or bool(self.pools_of(ring))
+
+    def all_spoke_again(self, ring: str) -> bool:
+        """Every treated machine that was counted as harmed was only silent, and spoke again."""
+        return self.harmed.get(ring, 0) == self.recovered.get(ring, 0)
 
     def numbers(self, ring: str, found: Verdict) -> Numbers:
         """Where the ring stands under this verdict."""
@@ -156,3 +196,13 @@ def digest_of(before: str, cell: Cell) -> str:
     """Chain the digest of a boarding's cells: what a decision names as its evidence."""
     row = to_canonical(msgspec.to_builtins(cell))
     return hashlib.sha256(before.encode() + b"\n" + row).hexdigest()
+
+
+def elapsed_ms(earlier: Instant, later: Instant) -> int:
+    """Time between two readings of the clocks, ms >= 0.
+
+    Monotonic within one boot of the host; only across boots by the wall clock, which may be set.
+    """
+    if earlier.boot == later.boot:
+        return max(0, later.mono_ms - earlier.mono_ms)
+    return max(0, later.wall_ms - earlier.wall_ms)

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from firedoor.core.board import Grant
 from firedoor.core.signal import CHECK, CRASH, SignalKind, stream_of
+from firedoor.core.units import UnixMs
 from firedoor.ports import Instant, SignalSource
 from firedoor.services.flight import Flight
-from firedoor.services.places import AFTERWARDS, Census
+from firedoor.services.places import AFTERWARDS, Census, Installed
 from firedoor.services.pools import Life, Mask, Pool
 from firedoor.services.records import GateRecords, StoredCut, StoredPlace
 
@@ -40,13 +41,24 @@ class Hearing:
         self._place = self._cut = self._installed = self._beat = self._pulse = 0
         self._beating = Latest()
         self._obeyed = 0
+        self._began = False
 
-    def catch_up(self, flights: Flights) -> None:
-        """Seat the places of boardings that are being loaded. Call once, before ``listen``."""
-        self._place = self._gate.last_place()
+    def catch_up(self, flights: Flights, now: Instant) -> None:
+        """Bring boardings that are being loaded to where reading stands; call before ``listen``."""
+        cuts, done = self._gate.cuts_after(0), self._gate.installed_after(0)
+        if not self._began:
+            # Cuts before places, as in ``listen``: then the pool of every cut is whole.
+            self._began = True
+            self._cut = cuts[-1].id if cuts else 0
+            self._installed = done[-1][0] if done else 0
+            self._place = self._gate.last_place()
         for channel, number in flights:
             known = self._gate.places_of(channel, number)
             self._seat(flights, (p for p in known if p.id <= self._place))
+        for stored in cuts:
+            if stored.id <= self._cut:
+                self._cut_pool(flights, stored, now)
+        self._install(flights, (each for each in done if each[0] <= self._installed))
 
     def listen(self, flights: Flights, now: Instant) -> None:
         """Read everything that is new."""
@@ -66,11 +78,10 @@ class Hearing:
         for stored in cuts:
             self._cut = stored.id
             self._cut_pool(flights, stored, now)
-        for row, done in self._gate.installed_after(self._installed):
-            self._installed = row
-            flight = flights.get((done.channel, done.number))
-            if flight is not None:
-                flight.installed.add(done.machine)
+        done = self._gate.installed_after(self._installed)
+        self._install(flights, done)
+        if done:
+            self._installed = done[-1][0]
         # The count is newer than the board it obeys, so it is read after it.
         self._obeyed = self._gate.obeyed()
         self.census = {(c.channel, c.ring): c for c in self._gate.census()}
@@ -143,7 +154,8 @@ class Hearing:
         flight = flights.get((cut.channel, cut.number))
         if flight is None:
             return
-        flight.last_cut_wall[cut.ring] = max(stored.wall_ms, flight.last_cut_wall.get(cut.ring, 0))
+        flight.last_cut[cut.ring] = Instant(stored.boot, cut.mono_ms, UnixMs(stored.wall_ms))
+        flight.withdrawn.pop((cut.ring, cut.deck), None)
         grant: Grant | None = flight.grants.get(cut.ring)
         if grant is not None and grant.deck == cut.deck:
             del flight.grants[cut.ring]
@@ -151,6 +163,13 @@ class Hearing:
         if pool is not None:
             # A cut of an earlier boot lies before everything that was heard in this one.
             pool.cut_ms = cut.mono_ms if stored.boot == now.boot else 0
+
+    @staticmethod
+    def _install(flights: Flights, done: Iterable[tuple[int, Installed]]) -> None:
+        for _, each in done:
+            flight = flights.get((each.channel, each.number))
+            if flight is not None:
+                flight.installed.add(each.machine)
 
 
 class Latest:

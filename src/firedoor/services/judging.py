@@ -6,7 +6,7 @@ leaves nothing behind and the judge is built again from what is stored; until it
 leases of all decks run out and the gate enrols nobody.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -14,13 +14,13 @@ import numpy as np
 
 from firedoor.core import silence, valve
 from firedoor.core.board import Grant
-from firedoor.core.door import Assessed, Command, Door, Event, Reason, State, ended
+from firedoor.core.door import Assessed, Command, Door, Event, State, ended
 from firedoor.core.door import step as step_door
 from firedoor.core.signal import CHECK, CRASH, SILENCE
 from firedoor.core.verdict import Verdict, VerdictState
 from firedoor.ports import Instant, SignalSource
 from firedoor.services import reports
-from firedoor.services.flight import Flight, Numbers, Silent
+from firedoor.services.flight import Flight, Numbers, Silent, elapsed_ms
 from firedoor.services.hearing import Hearing
 from firedoor.services.ledger import LedgerWriter
 from firedoor.services.pools import Closing, Pool, close_class, count_events
@@ -70,11 +70,18 @@ class Judge:
         open deck began.
         """
         self.flights = {(f.boarding.channel, f.boarding.number): f for f in flights}
-        for flight in self.flights.values():
-            self.recall(flight)
-        self.hearing.catch_up(self.flights)
-        for flight in self.flights.values():
-            self._remember_the_silent(flight, now)
+        self._recall(self.flights, now)
+        for (channel, number), flight in self.flights.items():
+            for deck in self.store.decks(channel, number):
+                if (deck.ring, deck.deck) in flight.pools:
+                    self._rewind(deck)
+
+    def recall(self, flight: Flight, now: Instant) -> None:
+        """Build a boarding that is watched no more, as if it had been all the time.
+
+        It is watched again as soon as an event makes its door undecided.
+        """
+        self._recall({(flight.boarding.channel, flight.boarding.number): flight}, now)
 
     def tick(self, now: Instant, board: int) -> None:
         """Read what happened, then decide, within the caller's step.
@@ -110,9 +117,11 @@ class Judge:
         evidence = reports.snapshot(flight, flight.verdict())
         self.ledger.decide(before, after, commands, evidence, now)
         if Command.DEAL not in commands:
-            # The gate cuts an open deck when its grant is gone from the board.
-            flight.grants.pop(ring, None)
-        if Command.REVEAL in commands and all(ended(d.state) for d in flight.doors.values()):
+            flight.withdraw(ring)
+        if flight.watched():
+            self.flights.setdefault((after.channel, after.number), flight)
+        last = not ended(before.state) and all(ended(d.state) for d in flight.doors.values())
+        if Command.REVEAL in commands and last:
             self.store.reveal(after.channel, after.number, flight.seed.hex())
             self.ledger.reveal(after, flight.seed, now)
         return after
@@ -121,7 +130,14 @@ class Judge:
         """Store what a boarding looks like now."""
         self._publish(flight, flight.verdict(), now)
 
-    def recall(self, flight: Flight) -> None:
+    def _recall(self, flights: Mapping[tuple[str, int], Flight], now: Instant) -> None:
+        for flight in flights.values():
+            self._recall_cells(flight)
+        self.hearing.catch_up(flights, now)
+        for flight in flights.values():
+            self._remember_the_silent(flight, now)
+
+    def _recall_cells(self, flight: Flight) -> None:
         """Build a boarding's evidence and open pools from what is stored."""
         channel, number = flight.boarding.channel, flight.boarding.number
         for cell in self.store.cells(channel, number):
@@ -131,12 +147,22 @@ class Judge:
             flight.last_deck[deck.ring] = max(deck.deck, flight.last_deck.get(deck.ring, 0))
             if deck.closed < 0:
                 continue
-            for name, value in zip(CURSORS, (deck.heard, deck.batch, deck.event), strict=True):
-                self.hearing.cursors[name] = min(self.hearing.cursors[name], value)
             closed = {cls for cls in range(deck.closed.bit_length()) if deck.closed >> cls & 1}
             pool = Pool(deck.ring, deck.deck, closed=closed, harmed_rows=harmed)
             flight.pools[(deck.ring, deck.deck)] = pool
+            # The latest deck is the one that may be dealt; ``catch_up`` takes out what was cut.
+            flight.withdraw(deck.ring)
             flight.grants[deck.ring] = msgspec.json.decode(deck.grant, type=Grant)
+        for ring, door in flight.doors.items():
+            if door.state is not State.OPENING:
+                flight.withdraw(ring)
+
+    def _rewind(self, deck: StoredDeck) -> None:
+        """Signals are read again from where the oldest open deck began."""
+        # One bucket of the gate more: it tells since when the gate had been listening.
+        began = (max(0, deck.heard - 1), deck.batch, deck.event)
+        for name, value in zip(CURSORS, began, strict=True):
+            self.hearing.cursors[name] = min(self.hearing.cursors[name], value)
 
     def _remember_the_silent(self, flight: Flight, now: Instant) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number
@@ -157,8 +183,11 @@ class Judge:
         for key, pool in list(flight.pools.items()):
             if pool.cut_ms is None:
                 continue
-            for signal in (CRASH, CHECK):
-                hit = self.hearing.hit(pool, signal)
+            hits = {signal: self.hearing.hit(pool, signal) for signal in (CRASH, CHECK)}
+            shown = {signal: hit for signal, hit in hits.items() if not flight.decides(signal)}
+            for signal, hit in hits.items():
+                if signal in shown:
+                    continue
                 closing = count_events(pool, hit, signal=signal, epoch=epoch)
                 if closing is not None:
                     self._take(flight, pool, closing, now)
@@ -172,6 +201,7 @@ class Judge:
                     silent=self.hearing.life.silent(pool.machines, begin),
                     installed=np.isin(pool.machines, list(flight.installed)),
                     epoch=epoch,
+                    shown=shown,
                 )
                 self._take(flight, pool, closing, now)
             if pool.is_closed():
@@ -240,18 +270,18 @@ class Judge:
                 cleared=ready and numbers.matured > 0 and found.harm_upper <= terms.delta,
                 walked=ready and walked and numbers.matured > 0,
                 spent=spent,
-                recovered=door.reason is Reason.BUDGET_SPENT and numbers.room >= 1,
+                recovered=numbers.room >= 1 and flight.all_spoke_again(ring),
                 sentence=sentence,
             )
             self.apply(flight, ring, event, now)
 
     def _deal(self, flight: Flight, found: Verdict, now: Instant, board: int) -> None:
         for ring, door in flight.doors.items():
-            if door.state is not State.OPENING or ring in flight.grants:
+            if door.state is not State.OPENING or not flight.may_deal(ring):
                 continue
             count = self.hearing.count(door.channel, ring, board=board)
             terms = flight.boarding.terms[ring]
-            if count is None or found.harm_upper <= terms.delta:
+            if count is None or (found.harm_upper <= terms.delta and not found.warn):
                 continue
             quiet = not flight.unresolved(ring) and not found.warn
             deck = valve.deal(
@@ -287,8 +317,10 @@ class Judge:
 
     def _soaked(self, flight: Flight, ring: str, now: Instant) -> bool:
         """Nobody was admitted for the time a door is watched before it opens."""
-        last = flight.last_cut_wall.get(ring, flight.boarding.boarded_ms)
-        return now.wall_ms - last >= flight.boarding.terms[ring].soak_ms
+        last = flight.last_cut.get(ring)
+        boarded = now.wall_ms - flight.boarding.boarded_ms
+        passed = boarded if last is None else elapsed_ms(last, now)
+        return passed >= flight.boarding.terms[ring].soak_ms
 
     def _publish(self, flight: Flight, found: Verdict, now: Instant) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number

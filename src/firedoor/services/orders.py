@@ -15,6 +15,7 @@ from firedoor.services.train import Train
 
 VERBS = ("hold", "resume", "shut", "expedite", "pin", "unpin", "sync", "unblock")
 _NOTE_LIMIT = 500
+_LEFT = (State.SHUT, State.SUPERSEDED)
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +76,7 @@ class Orders:
     def _obey(self, order: Order, now: Instant) -> list[dict[str, str]]:
         if not order.by.strip():
             raise BadInput("say who asks", hint="--by NAME")
-        if len(order.reason) > _NOTE_LIMIT or len(order.by) > _NOTE_LIMIT:
+        if max(len(order.reason), len(order.by), len(order.approved_by)) > _NOTE_LIMIT:
             raise BadInput(f"a name or reason is longer than {_NOTE_LIMIT} characters")
         match order.verb:
             case "sync":
@@ -95,7 +96,7 @@ class Orders:
                 raise BadInput(f"no such order: {order.verb}", hint=f"one of {', '.join(VERBS)}")
 
     def _move(self, order: Order, now: Instant) -> list[dict[str, str]]:
-        flight = self._flight(order.release)
+        flight = self._flight(order.release, now)
         moved = []
         refused: IllegalTransition | None = None
         for ring in self._rings(order, flight):
@@ -115,11 +116,14 @@ class Orders:
             case "hold":
                 event: Hold | Resume | Shut | Expedite = Hold(Reason.PERSON, by, note)
             case "resume":
-                event = Resume(by, note, fresh=flight.boarding.terms[ring].budget)
+                fresh = flight.boarding.terms[ring].budget
+                blocked = self._train.is_blocked(ring, flight.doors)
+                event = Resume(by, note, fresh, blocked)
             case "shut":
                 event = Shut(by, note)
             case _:
                 event = self._expedite(order, channel)
+                self._refuse_if_overtaken(flight, ring)
         door = self._judge.apply(flight, ring, event, now)
         self._judge.publish(flight, now)
         return {"ring": ring, "state": door.state.value, "reason": door.reason.value}
@@ -132,7 +136,8 @@ class Orders:
         if order.budget is not None and order.budget < 1:
             raise BadInput(f"a budget of {order.budget} machines admits nobody")
         second = order.approved_by.strip()
-        if self._config.policy_for(channel).expedite_needs_two and second in ("", order.by.strip()):
+        alone = second.casefold() in ("", order.by.strip().casefold())
+        if alone and self._config.policy_for(channel).expedite_needs_two:
             raise NotAllowed("the policy wants a second person", hint="--approved-by NAME")
         by = f"{order.by} and {second}" if second else order.by
         return Expedite(by, order.reason, None if order.all else order.budget)
@@ -147,9 +152,10 @@ class Orders:
                 hint="firedoor release list shows those that have",
             )
         number = max(numbers)
+        target = self._train.flight(channel, number, now)
+        rings = self._rings(order, target)
         moved = []
-        for ring in self._named_rings(order):
-            target = self._train.flight(channel, number)
+        for ring in rings:
             door = self._judge.apply(target, ring, Pin(order.by, order.reason), now)
             for other, line in lines.items():
                 state = line.doors[ring].state if ring in line.doors else None
@@ -157,7 +163,8 @@ class Orders:
                 # What is newer and open is left behind; what is older stays as it was.
                 if other != number and (undecided or (state is State.OPEN and other > number)):
                     event = Supersede(Reason.PINNED, order.by, order.reason)
-                    self._judge.apply(self._train.flight(channel, other), ring, event, now)
+                    left = self._train.flight(channel, other, now)
+                    self._judge.apply(left, ring, event, now)
             self._judge.store.put_pin(channel, ring, number)
             moved.append({"ring": ring, "state": door.state.value, "reason": door.reason.value})
         return moved
@@ -174,17 +181,34 @@ class Orders:
             self._judge.ledger.note(channel, note, now)
         return [{"ring": ring, "state": "unpinned", "reason": ""} for ring in rings]
 
-    def _flight(self, release: str) -> Flight:
+    def _refuse_if_overtaken(self, flight: Flight, ring: str) -> None:
+        """One release at a time: what is newer, in flight or open, would win all the same."""
+        channel, number = flight.boarding.channel, flight.boarding.number
+        for newer, line in self._train.lines[channel].items():
+            door = line.doors.get(ring)
+            if newer > number and door is not None and door.state not in _LEFT:
+                raise IllegalTransition(
+                    f"a newer release is {door.state} in ring {ring!r}",
+                    hint="pin this one: firedoor release pin",
+                )
+
+    def _flight(self, release: str, now: Instant) -> Flight:
         for channel, lines in self._train.lines.items():
             numbers = [n for n, line in lines.items() if line.boarding.release == release]
             if numbers:
-                return self._train.flight(channel, max(numbers))
+                return self._train.flight(channel, max(numbers), now)
         raise NotFound(f"no release {release[:12]} has boarded", hint="firedoor release list")
 
     def _rings(self, order: Order, flight: Flight) -> list[str]:
         if not order.ring:
             return list(flight.doors)
-        return [self._config.ring(order.ring).name]
+        ring = self._config.ring(order.ring).name
+        if ring not in flight.doors:
+            raise NotFound(
+                f"ring {ring!r} did not exist when {flight.boarding.release[:12]} boarded",
+                hint="its machines get what ring everyone gets until the next release boards",
+            )
+        return [ring]
 
     def _named_rings(self, order: Order) -> list[str]:
         if order.ring:

@@ -9,7 +9,7 @@ Members are columns, one row a card: a deck may hold a million of them.
 Source: cohorts.md 1.3.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,7 +149,15 @@ def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int) -> Closing |
     return Closing((_harm_cell(pool, able, counted, signal, epoch),), counted, signal)
 
 
-def close_class(pool: Pool, cls: int, *, silent: Mask, installed: Mask, epoch: int) -> Closing:
+def close_class(
+    pool: Pool,
+    cls: int,
+    *,
+    silent: Mask,
+    installed: Mask,
+    epoch: int,
+    shown: Mapping[str, Mask] | None = None,
+) -> Closing:
     """Close one deadline class: count its silent members, then release the class.
 
     Args:
@@ -158,14 +166,22 @@ def close_class(pool: Pool, cls: int, *, silent: Mask, installed: Mask, epoch: i
         silent: Members that were not heard in the window.
         installed: Members known to have got all bytes of a changed file.
         epoch: Epoch of the start-time mixture.
+        shown: Members with an event of a signal that decides nothing. It is counted when the
+            class closes and not before, for then the labels are no secret any more; and it
+            reveals nobody, or a machine that crashed first could not be found silent.
 
     Returns:
-        A harm cell when anybody was silent, and a clearance cell with one outcome per member.
+        A harm cell when anybody was silent, one for each signal that is only shown and was
+        heard, and a clearance cell with one outcome per member.
     """
     mature = pool.cls == cls
     sealed = pool.sealed()
     quiet = sealed & mature & silent
     cells = [_harm_cell(pool, sealed, quiet, SILENCE, epoch)] if quiet.any() else []
+    able = mature & pool.beating
+    for signal, hit in (shown or {}).items():
+        if (able & hit).any():
+            cells.append(_harm_cell(pool, able, able & hit, signal, epoch))
     harmed = quiet | pool.harmed
     treated, control = mature & pool.treated, mature & ~pool.treated
     cells.append(

@@ -4,16 +4,16 @@ A channel has at most one release in flight. When it ends, the newest snapshot b
 between are listed as skipped. Source: decisions.md 2.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from firedoor.config import ChannelConfig, Config
 from firedoor.core import valve
-from firedoor.core.board import Board, ChannelBoard, Lane
+from firedoor.core.board import Board, ChannelBoard, Lane, Withdrawn
 from firedoor.core.door import Boarded, Door, EarlierOpened, Reason, State, Supersede, ended
 from firedoor.core.door import step as step_door
 from firedoor.core.release import release_id
-from firedoor.core.ring import Ring
+from firedoor.core.ring import EVERYONE, waits_for
 from firedoor.core.terms import resolve
 from firedoor.core.units import UnixMs
 from firedoor.ports import Instant
@@ -29,6 +29,7 @@ ALL_CLOSED = (1 << 32) - 1
 
 _INDEXES = ("SHA256SUMS", "SHA256SUMS.txt", "index.json")
 _BAD_ENDS = 2
+_ERROR_LIMIT = 500
 _UNDECIDED = (State.WAITING, State.OPENING, State.HELD)
 
 
@@ -75,13 +76,13 @@ class Train:
             if (flight := self._flight(line)).watched() or self._has_open_decks(line)
         ]
 
-    def flight(self, channel: str, number: int) -> Flight:
+    def flight(self, channel: str, number: int, now: Instant) -> Flight:
         """A boarding with its evidence, watched or not."""
         known = self._judge.flights.get((channel, number))
         if known is not None:
             return known
         flight = self._flight(self.lines[channel][number])
-        self._judge.recall(flight)
+        self._judge.recall(flight, now)
         return flight
 
     def arrived(self, channel: ChannelConfig, snapshot: Snapshot, now: Instant) -> str:
@@ -117,6 +118,8 @@ class Train:
 
     def failed(self, channel: str, error: str, now: Instant) -> None:
         """Note that a synchronisation failed; what is served does not change."""
+        # A vendor may answer anything; an entry of the ledger has bounds.
+        error = error[:_ERROR_LIMIT].encode("utf-8", "replace").decode()
         state = self._store.channel(channel)
         if state.error != error:
             self._judge.ledger.note(channel, f"upstream: {error}", now)
@@ -130,32 +133,25 @@ class Train:
         newest = seen[-1]
         if newest.state != "waiting":
             return
-        lines = self.lines[channel.name]
-        if not lines:
+        number = self._in_flight(channel.name)
+        if not self.lines[channel.name]:
             self._board(channel, newest.release, now, adopted=True)
         elif newest.release in self._shut_releases(channel.name):
             self._store.set_snapshot(newest.seq, "refused")
             note = f"release {newest.release[:12]} was shut and does not board by itself"
             self._judge.ledger.note(channel.name, note, now)
             return
-        else:
-            number = self._in_flight(channel.name)
-            served = {lines[base].boarding.release for base in self._bases(channel.name) if base}
-            if number and lines[number].boarding.release == newest.release:
-                self._store.set_snapshot(newest.seq, "boarded")
-                return
-            if served == {newest.release}:
-                if number:
-                    self._supersede(channel.name, number, Reason.WITHDRAWN, now)
-                self._store.set_snapshot(newest.seq, "boarded")
-                return
-            if number and not self._may_supersede(channel.name, number, now):
-                return
-            if self._store.channel(channel.name).blocked or self._count_is_stale(channel.name):
-                return
+        elif newest.release == self._in_place(channel.name, number):
+            pass  # Upstream came back to what is in flight.
+        elif {newest.release} == self._served(channel.name):
+            if number:
+                self._supersede(channel.name, number, Reason.WITHDRAWN, now)
+        elif self._may_board(channel.name, number, now):
             if number:
                 self._supersede(channel.name, number, Reason.NEWER, now)
             self._board(channel, newest.release, now, adopted=False)
+        else:
+            return
         for snapshot in seen[:-1]:
             if snapshot.state == "waiting":
                 self._store.set_snapshot(snapshot.seq, "skipped")
@@ -165,13 +161,23 @@ class Train:
         """Open waiting rings whose earlier ring is open; block a channel that fails twice."""
         number = self._in_flight(channel.name)
         if number:
-            flight = self.flight(channel.name, number)
-            for ring in self._config.rings:
-                door = flight.doors[ring.name]
-                if door.state is State.WAITING and not self._is_blocked(ring, flight.doors):
-                    event = EarlierOpened(empty=self._is_empty(channel.name, ring.name))
-                    self._judge.apply(flight, ring.name, event, now)
-        self._block(channel.name, now)
+            flight = self.flight(channel.name, number, now)
+            for ring, door in list(flight.doors.items()):
+                if door.state is State.WAITING and not self.is_blocked(ring, flight.doors):
+                    event = EarlierOpened(empty=self._is_empty(channel.name, ring))
+                    self._judge.apply(flight, ring, event, now)
+        lines = self.lines[channel.name]
+        self._block_after([lines[each] for each in sorted(lines)[-_BAD_ENDS:]], now)
+
+    def is_blocked(self, ring: str, doors: Mapping[str, Door]) -> bool:
+        """Say whether a ring still has to wait for an earlier one of the same boarding."""
+        if all(ring != known.name for known in self._config.rings):
+            # The configuration has it no more, so it has no machines and waits for nobody.
+            return False
+        return any(
+            earlier not in doors or doors[earlier].state is not State.OPEN
+            for earlier in waits_for(ring, self._config.rings)
+        )
 
     def unblock(self, channel: str, by: str, note: str, now: Instant) -> None:
         """A person lets the next release board."""
@@ -218,7 +224,7 @@ class Train:
             event = Boarded(
                 adopted=adopted,
                 empty=self._is_empty(channel.name, ring.name),
-                blocked=self._is_blocked(ring, line.doors),
+                blocked=self.is_blocked(ring.name, line.doors),
             )
             line.doors[ring.name], _ = step_door(
                 self._new_door(boarding, ring.name), event, now.wall_ms
@@ -246,10 +252,21 @@ class Train:
         )
 
     def _supersede(self, channel: str, number: int, reason: Reason, now: Instant) -> None:
-        flight = self.flight(channel, number)
+        flight = self.flight(channel, number, now)
         for ring, door in flight.doors.items():
             if door.state in _UNDECIDED:
                 self._judge.apply(flight, ring, Supersede(reason), now)
+
+    def _may_board(self, channel: str, number: int, now: Instant) -> bool:
+        """Whether a newer snapshot may board now, in place of ``number`` if there is one."""
+        if number and not self._may_supersede(channel, number, now):
+            return False
+        lines = self.lines[channel]
+        if number:
+            # If it is about to end held, and the one before ended badly, a person looks first.
+            last = [each for each in sorted(lines) if each <= number][-_BAD_ENDS:]
+            self._block_after([lines[each] for each in last], now)
+        return not self._store.channel(channel).blocked and not self._count_is_stale(channel)
 
     def _may_supersede(self, channel: str, number: int, now: Instant) -> bool:
         """A newer snapshot takes over at once from a held door, after patience from any other."""
@@ -262,20 +279,25 @@ class Train:
         patience = self._config.policy_for(channel).patience_ms
         return now.wall_ms - line.boarding.boarded_ms >= patience
 
-    def _block(self, channel: str, now: Instant) -> None:
+    def _block_after(self, last: Sequence[Line], now: Instant) -> None:
         """Two releases in a row that ended held or shut: the next one waits for a person."""
-        lines = self.lines[channel]
-        last = [lines[number] for number in sorted(lines)[-_BAD_ENDS:]]
+        if len(last) < _BAD_ENDS or not all(_ended_badly(line) for line in last):
+            return
+        channel, newest = last[-1].boarding.channel, last[-1].boarding.number
         state = self._store.channel(channel)
-        bad = len(last) == _BAD_ENDS and all(_ended_badly(line) for line in last)
         key = f"blocked:{channel}"
-        newest = max(lines, default=0)
-        if not bad or state.blocked or self._store.cursor(key) == newest:
+        if state.blocked or self._store.cursor(key) == newest:
             return
         self._store.put_cursor(key, newest)
         self._store.put_channel(replace(state, blocked=True))
         note = "two releases in a row ended held or shut: the next boards when a person resumes"
         self._judge.ledger.note(channel, note, now, alert=True)
+
+    def _in_place(self, channel: str, number: int) -> str:
+        return self.lines[channel][number].boarding.release if number else ""
+
+    def _served(self, channel: str) -> set[str]:
+        return {self._in_place(channel, base) for base in self._bases(channel)}
 
     def _in_flight(self, channel: str) -> int:
         lines = self.lines[channel]
@@ -300,11 +322,6 @@ class Train:
         lines = self.lines[channel]
         is_open = (n for n, line in lines.items() if _state(line, ring) is State.OPEN)
         return max(is_open, default=0)
-
-    def _is_blocked(self, ring: Ring, doors: Mapping[str, Door]) -> bool:
-        return ring.after is not None and (
-            ring.after not in doors or doors[ring.after].state is not State.OPEN
-        )
 
     def _active(self, channel: str, ring: str) -> int:
         count = self._judge.hearing.census.get((channel, ring))
@@ -337,7 +354,13 @@ class Train:
         numbers = {lane.base for lane in lanes} | {lane.candidate for lane in lanes}
         lines = self.lines[channel]
         releases = [(n, lines[n].boarding.release) for n in sorted(numbers) if n]
-        return ChannelBoard(channel, lanes, tuple(releases))
+        withdrawn = tuple(
+            Withdrawn(flight.boarding.number, ring, grant)
+            for flight in self._judge.flights.values()
+            if flight.boarding.channel == channel
+            for (ring, _), grant in flight.withdrawn.items()
+        )
+        return ChannelBoard(channel, lanes, tuple(releases), withdrawn)
 
     def _lane(self, channel: str, ring: str) -> Lane:
         lines = self.lines[channel]
@@ -346,7 +369,7 @@ class Train:
         number = self._in_flight(channel)
         if not number or _state(lines[number], ring) not in (State.OPENING, State.HELD):
             return Lane(ring, base, revoked=revoked)
-        flight = self.flight(channel, number)
+        flight = self._judge.flights[(channel, number)]
         decks = {pool.deck: pool for pool in flight.pools_of(ring)}
         last = flight.last_deck.get(ring, 0)
         below = min(decks, default=last + 1)
@@ -365,21 +388,24 @@ class Train:
 
 
 def _state(line: Line, ring: str) -> State | None:
-    door = line.doors.get(ring)
+    # A ring that came later: its machines were in "everyone", and keep what they had there.
+    door = line.doors.get(ring, line.doors.get(EVERYONE))
     return None if door is None else door.state
 
 
 def _ended_badly(line: Line) -> bool:
-    """Shut, or held and then superseded: nobody got it by evidence."""
-    states = [door.state for door in line.doors.values()]
-    if State.SHUT in states:
+    """Shut, or held at the end: nobody got it by evidence."""
+    doors = line.doors.values()
+    if any(door.state is State.SHUT for door in doors):
         return True
-    held = [d for d in line.doors.values() if d.state is State.SUPERSEDED and d.was_held]
-    return bool(held) and all(ended(state) for state in states)
+    if any(door.state is State.HELD for door in doors):
+        return True
+    superseded = any(door.state is State.SUPERSEDED and door.was_held for door in doors)
+    return superseded and all(ended(door.state) for door in doors)
 
 
 def _is_revoked(line: Line, ring: str, base: int) -> bool:
-    door = line.doors.get(ring)
+    door = line.doors.get(ring, line.doors.get(EVERYONE))
     if door is None:
         return False
     left_behind = door.state is State.SUPERSEDED and door.reason is Reason.PINNED

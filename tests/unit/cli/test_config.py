@@ -146,7 +146,7 @@ def _chance(order: tuple[bool, ...], silence: float) -> float:
 def _is_held(known: Terms, order: tuple[bool, ...]) -> bool:
     return any(
         harmed and harmed >= _window(known, installed, harmed)
-        for installed, harmed in enumerate(itertools.accumulate(order), 1)
+        for installed, harmed in enumerate(itertools.accumulate(map(int, order)), 1)
     )
 
 

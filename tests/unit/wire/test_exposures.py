@@ -51,6 +51,7 @@ def served(number: int, since_ms: int, *, seen_ms: int = NOW_MS) -> Whereabouts:
         ("served the old one since, and alive", served(4, 1_100_000), "reverted"),
         ("the same in the second of the shutting", served(4, SHUT_MS), "reverted"),
         ("served it, not heard again", served(4, 1_100_000, seen_ms=1_100_500), "contained"),
+        ("heard only while it may install", served(4, 1_100_000, seen_ms=1_104_000), "contained"),
         ("still where it was", served(5, DRAWN_MS), "contained"),
         ("served nothing at all since", served(0, 1_100_000), "contained"),
         ("went on to a newer one before", served(6, 1_020_000), "contained"),
@@ -65,6 +66,20 @@ def test_undoing_is_told_from_what_was_seen_and_not_from_what_was_ordered(
 ) -> None:
     """Promise 11: each of these machines looks alike to whoever reads the door alone."""
     assert undoing(place(), CASE, seen) == undo, says
+
+
+def test_what_was_served_before_the_card_counts_for_nothing_even_within_one_second() -> None:
+    """Seconds are coarse: in a lab the draw and the shutting may share one."""
+    case = replace(CASE, revoked={"everyone": DRAWN_MS + 500})
+
+    assert undoing(place(), case, served(4, DRAWN_MS)) == "contained"
+
+
+def test_who_has_gone_on_to_a_newer_release_is_not_waited_for() -> None:
+    """It will never ask for the old version again, and has no need to."""
+    seen = Whereabouts(Standing("tills-av", 7, 6, 1_020), NOW_MS, patience_ms=1)
+
+    assert undoing(place(), CASE, seen) == "contained"
 
 
 def test_a_client_that_does_not_go_back_needs_a_remedy_though_it_was_served_the_old_version() -> (

@@ -131,8 +131,8 @@ def log_factors(bets: Floats, treated_harmed: Ints, control_harmed: Ints, ratio:
         control_harmed: x0, shape (S,); 0 where there is no control.
         ratio: m1/m0, shape (S,), >= 0.
     """
-    factors: Floats = np.log1p(-bets) * treated_harmed[:, None]
-    factors += np.log1p(bets * ratio[:, None]) * control_harmed[:, None]
+    factors: Floats = np.log1p(-bets) * treated_harmed[:, None].astype(np.float64)
+    factors += np.log1p(bets * ratio[:, None]) * control_harmed[:, None].astype(np.float64)
     return factors
 
 

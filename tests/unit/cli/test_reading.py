@@ -1,0 +1,219 @@
+"""Commands that show what was decided."""
+
+import pytest
+from tests.unit.cli.desk import Desk, run
+from tests.unit.console.asking import get
+from tests.unit.console.scenes import World
+
+from firedoor.adapters.clock import SystemClock
+from firedoor.adapters.store.judge import JudgeStore
+from firedoor.console.app import make_app
+from firedoor.core.cell import Cell, Test
+from firedoor.core.signal import SILENCE
+from firedoor.core.verdict import Rules, VerdictState, fold, verdict
+from firedoor.services.records import StoredRelease
+from firedoor.wire.views import Views
+
+
+@pytest.fixture
+def console(day):
+    """The console in front of the same files."""
+    views = Views(day.desk.site.config, day.desk.site.files, day.desk.site.clock)
+    app = make_app(views, World(), token="t" * 32, hosts=(), clock=SystemClock())
+    yield app
+    views.close()
+
+
+def without_forecast(document: object) -> object:
+    """A document without the one number that is counted down while it is looked at."""
+    match document:
+        case dict():
+            return {k: without_forecast(v) for k, v in document.items() if k != "forecast_s"}
+        case list():
+            return [without_forecast(each) for each in document]
+        case _:
+            return document
+
+
+@pytest.mark.parametrize(
+    ("command", "target"),
+    [
+        ("channel list", "/api/channels"),
+        ("release list tills-av", "/api/channels/tills-av/releases"),
+        ("release show {bad}", "/api/releases/{bad}"),
+        ("verdict show {bad}", "/api/releases/{bad}/verdict"),
+        ("verdict show {good}", "/api/releases/{good}/verdict"),
+        ("machine show till-07", "/api/machines/till-07"),
+        ("ledger show --after -1 --limit 100", "/api/decisions?after=-1&limit=100"),
+    ],
+)
+def test_json_of_a_command_is_the_answer_of_the_api(day, console, command, target):
+    """A script may ask whichever is at hand, and move from one to the other."""
+    words = command.format(bad=day.bad, good=day.good).split()
+
+    said = day.desk.run(*words, "--json")
+    answer = get(console, target.format(bad=day.bad, good=day.good))
+
+    assert said.code == 0, said.err
+    assert answer.status == 200
+    assert without_forecast(said.json()) == without_forecast(answer.json)
+
+
+def test_a_list_of_releases_says_where_their_doors_are(day):
+    """The question of every morning."""
+    headings, *rows = day.desk.run("release", "list").rows()
+
+    table = [dict(zip(headings, row, strict=True)) for row in rows]
+    assert [row["release"] for row in table] == [day.bad[:12], day.good[:12], day.adopted[:12]]
+    assert [row["door"] for row in table] == ["shut (harmful)", "open (walked)", "open (adopted)"]
+    assert [row["harmed"] for row in table] == ["3", "0", "0"]
+
+
+@pytest.mark.parametrize("digits", [6, 12, 64])
+def test_a_release_is_found_by_the_beginning_of_its_id(day, digits):
+    """Nobody types 64 digits."""
+    said = day.desk.run("release", "show", day.bad[:digits].upper(), "--json")
+
+    assert said.json()["id"] == day.bad
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "complaint"),
+    [
+        ("abcde", 2, "is no release id"),
+        ("latest", 2, "is no release id"),
+        ("0" * 12, 1, "no release begins with"),
+    ],
+)
+def test_a_release_that_is_not_there_is_not_guessed(day, given, code, complaint):
+    """The next command may shut what this one found."""
+    said = day.desk.run("release", "show", given)
+
+    assert said.code == code
+    assert complaint in said.err
+    assert said.out == ""
+
+
+def test_a_beginning_of_two_releases_is_refused(copy, day):
+    """Whichever was meant, the other one would be acted on half of the time."""
+    store = JudgeStore(copy.parent / "data")
+    twin = day.bad[:20] + "0" * 44
+    with store.step():
+        store.add_release(StoredRelease(twin, "tills-av", 1, "", 1, 1), {})
+    store.close()
+
+    said = run("release", "show", day.bad[:20], "--config", str(copy))
+
+    assert said.code == 2
+    assert "more than one release begins with" in said.err
+
+
+def test_a_snapshot_that_waits_is_no_release_yet(tmp_path):
+    """It was mirrored, and nobody has it; the answer says where to look."""
+    desk = Desk(tmp_path)
+    desk.site.settle_in(2)
+    waiting = desk.site.publish("2")
+
+    said = desk.run("release", "show", waiting)
+
+    desk.site.close()
+    assert said.code == 1
+    assert "has not boarded" in said.err
+
+
+def test_a_diff_names_every_artefact_by_purl_and_digest(day):
+    """What to search an incident report for."""
+    against_the_one_before = day.desk.run("release", "diff", day.bad, "--json").json()
+    against_the_first = day.desk.run("release", "diff", day.adopted, day.bad, "--json").json()
+
+    (artefact,) = against_the_one_before["artefacts"]
+    assert (against_the_one_before["old"], against_the_one_before["new"]) == (day.good, day.bad)
+    assert artefact["path"] == "av.db"
+    assert artefact["change"] == "changed"
+    assert artefact["purl"] == f"pkg:generic/av.db?checksum=sha256:{artefact['new_sha256']}"
+    assert against_the_first["old"] == day.adopted
+    assert against_the_first["artefacts"][0]["new_sha256"] == artefact["new_sha256"]
+
+
+def test_the_first_release_differs_from_nothing(day):
+    """All of it is new."""
+    found = day.desk.run("release", "diff", day.adopted, "--json").json()
+
+    assert found["old"] == ""
+    assert {each["change"] for each in found["artefacts"]} == {"added"}
+
+
+def test_a_channel_says_how_its_clients_are_undone(day):
+    """Serving an older index does not downgrade every updater; one has to know before."""
+    said = day.desk.run("channel", "show", "tills-av")
+
+    for verb in ("contain", "revert", "remedy"):
+        assert f"\n{verb}\t" in said.out
+    assert "ring everyone: 30 machines, budget 3" in said.out
+    assert "sesame" not in said.out + day.desk.run("channel", "list").out
+
+
+def test_an_unknown_channel_is_answered_with_the_nearest_name(day):
+    """Names are typed from memory."""
+    said = day.desk.run("channel", "show", "tils-av")
+
+    assert said.code == 1
+    assert 'did you mean "tills-av"?' in said.err
+
+
+def test_a_harmful_release_is_explained_with_its_numbers(day):
+    """Somebody has to decide whether to believe it, at night, without a statistician."""
+    said = day.desk.run("verdict", "explain", day.bad)
+
+    assert "is harmful" in said.out
+    assert "silence: 3 treated and 0 control machines were harmed" in said.out
+    assert "a verdict of harm stays" in said.out
+
+
+def test_a_release_in_flight_is_explained_by_what_would_change_the_verdict(tmp_path):
+    """A bare "undecided" helps nobody: how many more, and how many silent ones would shut it."""
+    desk = Desk(tmp_path, machines=100)
+    desk.site.settle_in()
+    release = desk.site.publish("2")
+    desk.site.round()
+    desk.site.poll(desk.site.machines)
+    desk.site.flush()
+    desk.site.tick()
+
+    said = desk.run("verdict", "explain", release)
+    in_flight = desk.run("release", "show", release, "--json").json()["door"]["everyone"]
+
+    desk.site.close()
+    assert in_flight["in_flight"] == 5
+    assert [proves_harm(silent) for silent in (2, 3)] == [False, True]
+    assert "It would be harmful if 3 of the 5 machines in flight went silent" in said.out
+    assert "and none of the 45 controls" in said.out
+    assert "more machines that install it" in said.out
+
+
+def proves_harm(silent: int) -> bool:
+    """The same question, put to the core: so many of 5 treated silent, none of 45 controls."""
+    rules = Rules(0.01, 0.05, 0.05, 0.05, ((SILENCE, 1.0),))
+    cell = Cell(1, "everyone", 1, 0, Test.HARM, SILENCE, "", 5, 45, silent, 0)
+    return verdict(fold(rules, [cell])).state is VerdictState.HARMFUL
+
+
+def test_nothing_is_shown_as_nothing_before_the_first_start(tmp_path):
+    """Between init and the first update every list is empty, and that is no error."""
+    path = tmp_path / "firedoor.toml"
+    path.write_text('data = "data"\n')
+
+    for command in ("channel list", "release list", "ledger show"):
+        said = run(*command.split(), "--json", "--config", str(path))
+        assert (said.code, said.json()) == (0, []), command
+
+
+def test_what_needs_the_judges_records_says_that_it_never_ran(tmp_path):
+    """Exit code 3: nothing is wrong with the command, and later it will work."""
+    path = tmp_path / "firedoor.toml"
+    path.write_text('data = "data"\n')
+
+    for command in ("ledger export", "verdict replay"):
+        said = run(*command.split(), "--config", str(path))
+        assert said.code == 3, command
+        assert "has never run" in said.err

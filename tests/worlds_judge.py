@@ -1,0 +1,244 @@
+"""Many doors judged side by side, and what a share of false alarms may be.
+
+One row of ``core.evidence`` is one release; the rows never look at each other, so this gives what
+``core.verdict`` gives for each alone, and a test says so.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tests.worlds import Floats, Ints, World
+from tests.worlds_door import (
+    Dealer,
+    Fleet,
+    Judged,
+    Outcome,
+    Plan,
+    Run,
+    Tally,
+    keyed,
+    opening,
+    shuffler,
+)
+
+from firedoor.core.cell import Cell, Test
+from firedoor.core.evidence import clearance, harm, mixture
+from firedoor.core.evidence.clearance import Clearance
+from firedoor.core.evidence.counts import Counts
+from firedoor.core.evidence.harm import Harm
+from firedoor.core.evidence.mixture import Wealth
+from firedoor.core.signal import CRASH, SILENCE
+from firedoor.core.terms import Policy, resolve
+from firedoor.core.verdict import Rules
+from firedoor.services.boarding import rules_for
+
+_AT_ONCE = 100
+_CHANCE = 0.001  # of a failing test where the error rate is exactly alpha
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What is repeated.
+
+    Attributes:
+        world: Draws a world.
+        plan: How a run is played.
+        rules: How it is judged.
+        shuffles: Deals to one world. Validity holds given the world, so runs may share it.
+    """
+
+    world: Callable[[np.random.Generator], World]
+    plan: Plan
+    rules: Rules
+    shuffles: int = 4
+
+
+def null_trial(
+    world: Callable[[np.random.Generator], World],
+    machines: int,
+    *,
+    budget: int = 20,
+    harm: float = 0.0,
+    crashes: bool = False,
+) -> Trial:
+    """A release that nobody stops or opens, so that the judge looks as often as it can.
+
+    Args:
+        world: Draws a world.
+        machines: N.
+        budget: B.
+        harm: Chance that an install silences its machine.
+        crashes: Whether reported crashes are a second stream, with half the wealth.
+    """
+    never = 1e-6  # a delta that no fleet here can exclude
+    terms = resolve(Policy(budget=budget, alpha_harm=0.001, delta=never, soak_ms=0), machines)
+    weights = ((SILENCE, 0.5), (CRASH, 0.5)) if crashes else ((SILENCE, 1.0),)
+    rules = Rules(0.001, terms.alpha_warn, terms.alpha_clear, never, weights)
+    return Trial(world, Plan(terms, harm=harm, stops=False), rules)
+
+
+def fleet_trial(
+    world: Callable[[np.random.Generator], World],
+    machines: int,
+    *,
+    harm: float,
+    policy: Policy | None = None,
+    debt: bool = True,
+) -> Trial:
+    """A release on its way through a fleet, under the terms that the product resolves for it."""
+    terms = resolve(policy or Policy(), machines)
+    return Trial(world, Plan(terms, harm=harm, debt=debt), rules_for(terms, reporting=0))
+
+
+def play(trial: Trial, runs: int, seed: int, *, by_key: bool = False) -> list[Outcome]:
+    """Repeat a trial.
+
+    Args:
+        trial: What.
+        runs: How often.
+        seed: Of everything.
+        by_key: Deal by the product's keyed hash; otherwise by the generator, which is faster.
+    """
+    chance = np.random.default_rng(seed)
+    outcomes: list[Outcome] = []
+    while len(outcomes) < runs:
+        doors: list[Run] = []
+        world = trial.world(chance)
+        for number in range(min(_AT_ONCE, runs - len(outcomes))):
+            if number and number % trial.shuffles == 0:
+                world = trial.world(chance)
+            fleet = Fleet.of(world)
+            secret = f"{seed}/{len(outcomes) + number}".encode()
+            dealer: Dealer = keyed(secret) if by_key else shuffler(chance)
+            doors.append(opening(fleet, Tally(fleet, trial.plan), trial.plan, dealer, chance))
+        outcomes += judge_together(trial.rules, doors)
+    return outcomes
+
+
+def alarms(outcomes: Sequence[Outcome], alpha: float) -> int:
+    """Runs whose E ever reached 1/alpha."""
+    return sum(outcome.max_log_e >= -math.log(alpha) for outcome in outcomes)
+
+
+def most_alarms(runs: int, alpha: float) -> int:
+    """Most alarms that a test of level alpha gives in this many runs, but for one in a thousand."""
+    term, total, k = (1.0 - alpha) ** runs, 0.0, 0
+    while True:
+        total += term
+        if total >= 1.0 - _CHANCE:
+            return k
+        term *= (runs - k) / (k + 1) * alpha / (1.0 - alpha)
+        k += 1
+
+
+def judge_together(rules: Rules, runs: Sequence[Run]) -> list[Outcome]:
+    """Play runs side by side, their evidence in the rows of ``core.evidence``."""
+    outcomes: dict[int, Outcome] = {}
+    bench = _Bench(rules, len(runs))
+    waiting: dict[int, deque[Cell]] = {}
+    for row, run in enumerate(runs):
+        _advance(row, run, None, waiting, outcomes)
+    while waiting:
+        rows = list(waiting)
+        while busy := [row for row in rows if waiting[row]]:
+            bench.absorb(busy, [waiting[row].popleft() for row in busy])
+        for row, judged in zip(rows, bench.judged(rows), strict=True):
+            del waiting[row]
+            _advance(row, runs[row], judged, waiting, outcomes)
+    return [outcomes[row] for row in range(len(runs))]
+
+
+def _advance(
+    row: int,
+    run: Run,
+    judged: Judged | None,
+    waiting: dict[int, deque[Cell]],
+    outcomes: dict[int, Outcome],
+) -> None:
+    try:
+        waiting[row] = deque(next(run) if judged is None else run.send(judged))
+    except StopIteration as end:
+        outcomes[row] = end.value
+
+
+class _Bench:
+    """Evidence of many releases under one set of rules."""
+
+    def __init__(self, rules: Rules, runs: int) -> None:
+        self._rules = rules
+        self._signals = [signal for signal, weight in rules.weights if weight > 0.0]
+        self._log_weights = np.log([weight for _, weight in rules.weights if weight > 0.0])
+        self._harm = {signal: _columns(harm.start(runs)) for signal in self._signals}
+        fresh = clearance.start(runs, rules.delta)
+        self._clearance = [
+            np.array(part)
+            for part in (fresh.intercepts, fresh.slopes, fresh.control, fresh.control_harmed)
+        ]
+        self._log_e = np.zeros((runs, len(self._signals)))
+        self._now = np.zeros(runs)
+        self._max = np.zeros(runs)
+
+    def absorb(self, rows: Sequence[int], cells: Sequence[Cell]) -> None:
+        for signal in self._signals:
+            here = [
+                (row, cell)
+                for row, cell in zip(rows, cells, strict=True)
+                if cell.test is Test.HARM and cell.signal == signal
+            ]
+            if here:
+                self._absorb_harm(signal, [r for r, _ in here], [c for _, c in here])
+        here = [(r, c) for r, c in zip(rows, cells, strict=True) if c.test is Test.CLEARANCE]
+        if here:
+            index = np.array([r for r, _ in here])
+            before = Clearance(self._rules.delta, *(part[index] for part in self._clearance))
+            after = clearance.absorb(before, _counts([c for _, c in here]))
+            parts = (after.intercepts, after.slopes, after.control, after.control_harmed)
+            for mine, part in zip(self._clearance, parts, strict=True):
+                mine[index] = part
+
+    def judged(self, rows: Sequence[int]) -> list[Judged]:
+        index = np.array(rows)
+        state = Clearance(self._rules.delta, *(part[index] for part in self._clearance))
+        upper = clearance.upper(state, self._rules.alpha_clear)
+        return [
+            Judged(u, e, m)
+            for u, e, m in zip(
+                upper.tolist(), self._now[index].tolist(), self._max[index].tolist(), strict=True
+            )
+        ]
+
+    def _absorb_harm(self, signal: str, rows: list[int], cells: list[Cell]) -> None:
+        index = np.array(rows)
+        mine = self._harm[signal]
+        before = Harm(
+            Wealth(mine[0][index], mine[1][index]), Wealth(mine[2][index], mine[3][index])
+        )
+        epochs = np.array([cell.epoch for cell in cells])
+        after = harm.absorb(before, _counts(cells), epochs)
+        for column, part in zip(mine, _columns(after), strict=True):
+            column[index] = part
+        self._log_e[index, self._signals.index(signal)] = harm.log_e(after)
+        self._now[index] = mixture.log_sum(self._log_weights + self._log_e[index], axis=1)
+        self._max[index] = np.maximum(self._max[index], self._now[index])
+
+
+def _columns(state: Harm) -> tuple[Floats, Ints, Floats, Ints]:
+    """Writable copies of a state's arrays."""
+    plain, linear = state.plain, state.linear
+    return (
+        plain.placed.copy(),
+        plain.epochs.copy(),
+        linear.placed.copy(),
+        linear.epochs.copy(),
+    )
+
+
+def _counts(cells: Sequence[Cell]) -> Counts:
+    table = np.array(
+        [(c.treated, c.control, c.treated_harmed, c.control_harmed, c.installed) for c in cells],
+        np.int64,
+    )
+    return Counts.of(*table.T)
