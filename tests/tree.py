@@ -69,6 +69,7 @@ listen = "127.0.0.1:{console}"
 
 [policy]
 soak = "1s"
+budget = {budget}
 
 [[channel]]
 name = "demo"
@@ -100,25 +101,23 @@ class Reply:
 class Tree:
     """A vendor and the process tree, from ``with`` to its end; a fleet from ``let_live`` on."""
 
-    def __init__(
-        self, root: Path, *, data: Path | None = None, session_idle: str = "200ms"
-    ) -> None:
+    def __init__(self, root: Path, *, session_idle: str = "200ms", budget: str = '"auto"') -> None:
         """Prepare; nothing is started.
 
         Args:
             root: An empty directory that holds everything.
-            data: The data directory, if it is to lie elsewhere; it exists and is empty.
             session_idle: As in the configuration.
+            budget: As in the configuration.
         """
         self.root = root
-        self.files = Files(data or root / "data")
+        self.files = Files(root / "data")
         self.vendor_root = root / "vendor"
         self.journal = root / "journal.jsonl"
         self.log = root / "firedoor.log"
         self.ports = dict(zip((*ROLES, "vendor"), _free_ports(len(ROLES) + 1), strict=True))
         self.machines: dict[str, Enrolment] = {}
         self.fleet_says: dict[str, Any] = {}
-        self._session_idle = session_idle
+        self._settings = {"session_idle": session_idle, "budget": budget}
         self._up: subprocess.Popen[bytes] | None = None
         self._vendor: subprocess.Popen[bytes] | None = None
         self._fleet: subprocess.Popen[str] | None = None
@@ -226,8 +225,7 @@ class Tree:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         supervisor.wait()
-        for role in roles:
-            until(lambda role=role: _is_dead(role), "the roles die")
+        until(lambda: all(map(_is_dead, roles)), "the roles are dead")
 
     def tail(self) -> str:
         """The end of the tree's log, for messages."""
@@ -344,10 +342,6 @@ class Tree:
             (door,) = judge.doors(CHANNEL, boardings[-1].number)
             return door
 
-    def budget(self) -> int:
-        """Harm budget of the newest boarding."""
-        return self.door().budget
-
     def is_at(self, number: int, *states: str) -> bool:
         """Say whether the newest boarding has this number and its door one of these states."""
         with contextlib.suppress(Unavailable):
@@ -357,10 +351,10 @@ class Tree:
 
     def is_ready(self) -> bool:
         """Say whether every machine of the fleet may draw a card, and runs some release."""
+        machines = self.fleet_says.get("machines")
         with contextlib.suppress(Unavailable), self.gate() as gate:
-            free = sum(count.free for count in gate.census() if count.channel == CHANNEL)
-            running = sum(self.fleet_says.get("versions", {"": 0}).values()) - self.installed("")
-            return free == running == self.fleet_says.get("machines")
+            free = sum(count.free for count in gate.census())
+            return free == machines and not self.installed("")
         return False
 
     def order(self, verb: str, release: str = "", **more: Any) -> int:
@@ -401,9 +395,7 @@ class Tree:
         create_token(self.files.console_token)
         self.vendor_root.mkdir(exist_ok=True)
         (self.root / "firedoor.toml").write_text(
-            _CONFIGURATION.format(
-                data=self.files.data, session_idle=self._session_idle, **self.ports
-            )
+            _CONFIGURATION.format(data=self.files.data, **self._settings, **self.ports)
         )
         self._log = self.log.open("ab")
 
@@ -467,10 +459,9 @@ def _free_ports(count: int) -> list[int]:
     free: list[int] = []
     candidates = random.Random(os.getpid() ^ time.time_ns()).sample(_PORTS, 200)
     for port in candidates:
-        with socket.socket() as probe:
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                free.append(port)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            free.append(port)
         if len(free) == count:
             return free
     raise AssertionError("no free ports")

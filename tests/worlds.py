@@ -9,6 +9,7 @@ cards, and it lives in ``worlds_door``.
               lose power, glitches that crash half a site, joiners and leavers
     world 1   an office: everybody polls about hourly; a chosen share is silent by chance
     world 2   a timetable: each site polls at its own minute of the hour, and sites differ
+    world 3   a house with guests: hourly polls; a fifth comes for an hour now and then
 
 Times are milliseconds from the boarding; the worlds of ``cohorts.md`` 3 and 4 are their models.
 """
@@ -119,7 +120,7 @@ def world_zero(chance: np.random.Generator, machines: int, days: float, *, beats
     up[laptop] = (clock < 600) & ~off[rows, day.astype(np.int64) + 1]
     for place, begin, length in _spells(chance, 20, days, per_day=0.5, hours=(0.5, 6.0)):
         up[site == place, begin : begin + length] = False
-    for index, begin, length in _spells(chance, int(flaky.sum()), days, 2.0, (1.0, 8.0)):
+    for index, begin, length in _spells(chance, int(flaky.sum()), days, 2.0, (1.0, 16.0)):
         up[np.flatnonzero(flaky)[index], begin : begin + length] = False
     joins = np.where(chance.random(machines) < 0.2, chance.integers(0, minutes, machines), 0)
     leaves = np.where(chance.random(machines) < 0.1, chance.integers(0, minutes, machines), minutes)
@@ -184,6 +185,19 @@ def world_two(chance: np.random.Generator, machines: int, days: float) -> World:
     past = np.full((machines, _GAPS), 60.0 * MINUTE)
     polls = (at[order], who[order])
     return _calm(machines, end, polls, past)
+
+
+def world_three(chance: np.random.Generator, machines: int, days: float) -> World:
+    """A house with guests, who are often away and whose going looks like silence."""
+    end = int(days * DAY)
+    gap = np.full(machines, 60.0)
+    past = gap[:, None] * chance.uniform(0.7, 1.3, (machines, _GAPS)) * MINUTE
+    up = np.ones((machines, end // MINUTE + 1), np.bool_)
+    guests = np.flatnonzero(chance.random(machines) < 0.2)
+    up[guests] = False
+    for index, begin, length in _spells(chance, len(guests), days, 2.0, (0.5, 1.5)):
+        up[guests[index], begin : begin + length] = True
+    return _calm(machines, end, _polls(chance, gap, end, up), past)
 
 
 def _calm(machines: int, end: int, polls: tuple[Ints, Ints], past: Floats) -> World:

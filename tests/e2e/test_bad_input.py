@@ -1,8 +1,8 @@
 """What strangers, broken agents and broken vendors send to the running tree."""
 
 import gzip
+import hashlib
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -11,6 +11,7 @@ import pytest
 from tests.tree import CHANNEL, Reply, Tree, basic, until
 
 from firedoor.adapters.store.signals import SignalReader
+from firedoor.simulator.content import LIST
 
 LIMIT = 64 * 1024
 
@@ -39,9 +40,7 @@ def line(machine: str, kind: str, key: str) -> bytes:
 def post(tree: Tree, body: bytes, machine: str = "till-1", **headers: str) -> Reply:
     """Send signals as a machine."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return tree.ask(
-        "POST", "/v1/signals", role="intake", machine=machine, body=body, headers=named
-    )
+    return tree.ask("POST", "/v1/signals", role="intake", machine=machine, body=body, headers=named)
 
 
 def stored(tree: Tree, key: str) -> bool:
@@ -153,17 +152,17 @@ def test_while_upstream_contradicts_itself_the_last_good_release_is_served(tree)
     before = tree.get("version.json", "till-1")
     with tree.judge() as judge:
         boardings = len(judge.boardings(CHANNEL))
-    whole = tree.vendor_root / "version.json"
-    kept = tree.root / "version.json.kept"
-    shutil.copy2(whole, kept)
+    listing = tree.vendor_root / LIST
+    kept = listing.read_text()
+    promised = hashlib.sha256(before.body).hexdigest()
 
-    whole.write_text('{"version": "half-published"}\n')
+    listing.write_text(kept.replace(promised, hashlib.sha256(b"something else").hexdigest()))
     try:
         until(lambda: channel_error(tree), "the judge notes what is wrong upstream", tree.tail)
         said = channel_error(tree)
         during = tree.get("version.json", "till-1")
     finally:
-        shutil.move(kept, whole)
+        listing.write_text(kept)
     until(lambda: not channel_error(tree), "the mirror is content again", tree.tail)
 
     assert "version.json" in said

@@ -157,7 +157,7 @@ def test_every_machine_that_received_a_byte_was_on_record_before(remains):
     tree = remains.tree
     with tree.judge() as judge, tree.gate() as gate:
         releases = {each.number: each.release for each in judge.boardings(CHANNEL)}
-        recorded = {}
+        recorded: dict[tuple[int, str], int] = {}
         for stored in gate.places_after(0):
             if stored.place.treated:
                 key = (stored.place.machine, releases[stored.place.number])
@@ -227,7 +227,7 @@ def test_kills_alone_never_held_or_shut_a_door(remains):
 
 def test_the_bad_release_harmed_no_more_than_its_budget_allows(remains):
     """Promise 5: what is in flight is remembered over every restart."""
-    assert 0 < len(remains.tree.struck()) <= MOST_HARMED * remains.tree.budget()
+    assert 0 < len(remains.tree.struck()) <= MOST_HARMED * remains.tree.door().budget
 
 
 def _now_ms() -> int:

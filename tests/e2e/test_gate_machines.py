@@ -151,7 +151,7 @@ def test_unknown_channels_and_files_are_not_found(tree, machine):
 
 
 def test_a_folder_is_listed_as_mirroring_clients_read_it(tree, machine):
-    """wget --recursive and people with a browser find their way by links."""
+    """Mirroring tools and people with a browser find their way by links."""
     _, files = promote(tree)
     root = tree.get("", machine)
     page = root.body.decode()
@@ -209,7 +209,8 @@ def test_the_date_of_a_release_rises_with_every_assignment_and_matches_exactly(t
     now = seen[-1].headers["last-modified"]
 
     def since(date: str) -> int:
-        return tree.get("SHA256SUMS", machine, if_modified_since=date).status
+        reply: Reply = tree.get("SHA256SUMS", machine, if_modified_since=date)
+        return reply.status
 
     assert dates == sorted(set(dates))
     assert since(now) == 304

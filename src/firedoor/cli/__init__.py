@@ -2,29 +2,22 @@
 
 Data goes to stdout and talk to stderr. Exit codes: 0 ok, 1 the answer is "no", 2 usage,
 3 unavailable. An error is two lines, ``error:`` and ``hint:``.
+
+Only the modules of the command that was given are imported: a role that runs for months should
+not hold the demo and the tables of a terminal in its memory.
 """
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Annotated, Final
 
 import typer
 
-from firedoor.cli import (
-    channel,
-    config,
-    demo,
-    init,
-    judge,
-    ledger,
-    machine,
-    output,
-    release,
-    run,
-    verdict,
-)
+from firedoor.cli import output
 from firedoor.core.errors import (
     BadConfig,
     BadInput,
@@ -33,6 +26,23 @@ from firedoor.core.errors import (
     Unavailable,
     Untrusted,
 )
+
+COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "demo": "demo",
+        "init": "init",
+        "up": "run",
+        "serve": "run",
+        "judge": "judge",
+        "config": "config",
+        "channel": "channel",
+        "release": "release",
+        "machine": "machine",
+        "verdict": "verdict",
+        "ledger": "ledger",
+    }
+)
+"""First word of a command -> the module that registers it, in the order of the help."""
 
 EXITS: Final[tuple[tuple[type[FiredoorError], int], ...]] = (
     (BadConfig, 2),
@@ -46,15 +56,6 @@ EXITS: Final[tuple[tuple[type[FiredoorError], int], ...]] = (
 _STOPPED: Final = 130  # what shells report of a program that Ctrl-C ended
 _NOBODY_READS: Final = 141  # and of one whose reader went away: | head
 
-app: Final = typer.Typer(
-    name="firedoor",
-    add_completion=False,
-    no_args_is_help=True,
-    # Help is read in pipes and logs as well: no boxes, no colours, the same everywhere.
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -65,8 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(arguments, prog_name="firedoor", standalone_mode=False)
+        code = build(words[:1])(words, prog_name="firedoor", standalone_mode=False)
         sys.stdout.flush()
     except FiredoorError as error:
         output.complain(str(error), error.hint)
@@ -88,6 +90,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _deaf()
         raise
     return code if isinstance(code, int) else 0
+
+
+def build(words: Iterable[str] = ()) -> typer.Typer:
+    """The app, with the commands that begin with these words; with all of them if none does."""
+    app = typer.Typer(
+        name="firedoor",
+        add_completion=False,
+        no_args_is_help=True,
+        # Help is read in pipes and logs as well: no boxes, no colours, the same everywhere.
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback()(_root)
+    wanted = [COMMANDS[word] for word in words if word in COMMANDS] or COMMANDS.values()
+    for name in dict.fromkeys(wanted):
+        import_module(f"firedoor.cli.{name}").register(app)
+    return app
 
 
 def exit_code(error: FiredoorError) -> int:
@@ -114,7 +133,6 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     *,
     _version: Annotated[
@@ -131,17 +149,3 @@ def _root(
 
     To begin: firedoor demo shows a whole rehearsal on this machine, firedoor init sets one up.
     """
-
-
-demo.register(app)
-# In the order in which a newcomer needs them, which is that of the help.
-demo.register(app)
-init.register(app)
-run.register(app)
-config.register(app)
-channel.register(app)
-release.register(app)
-machine.register(app)
-verdict.register(app)
-judge.register(app)
-ledger.register(app)

@@ -171,8 +171,8 @@ def sentence(hope: Prospect) -> str:
     return (
         f"{_machines(hope.machines)}, budget {hope.budget}: after every machine has installed "
         f"without harm, up to {output.share(hope.harm_upper)} excess harm cannot be excluded, "
-        f"{end}; about {_chance(hope.hold_chance)} of harmless releases are held because machines "
-        f"go silent by chance (if {output.share(SILENCE)} of them miss a deadline)"
+        f"{end}; {_held(hope.hold_chance)} because machines go silent by chance (if "
+        f"{output.share(SILENCE)} of them miss a deadline)"
     )
 
 
@@ -185,5 +185,7 @@ def _machines(count: int) -> str:
     return "1 machine" if count == 1 else f"{count} machines"
 
 
-def _chance(value: float) -> str:
-    return "none" if value < 1e-4 else output.share(value)  # noqa: PLR2004 - less than is believed
+def _held(chance: float) -> str:
+    if chance < 1e-4:  # noqa: PLR2004 - less than such a forecast is worth
+        return "hardly any harmless release is held"
+    return f"about {output.share(chance)} of harmless releases are held"

@@ -12,12 +12,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from firedoor.console.api import ReleaseReply
-from firedoor.console.model import ReleaseView
 
 SHORT_ID: Final = 12
 """Digits of a release id that a table shows."""
@@ -66,43 +60,27 @@ def document(value: object) -> None:
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under headings. Numbers stand right on a terminal."""
     cells = [[plain(cell) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
-        for row in [list(headings), *cells]:
-            print("\t".join(row))
+    if sys.stdout.isatty():
+        _draw(cells, headings)
         return
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column, heading in enumerate(headings):
-        numeric = cells and all(_is_number(row[column]) for row in cells)
-        drawn.add_column(
-            Text(heading, style="bold"),
-            justify="right" if numeric else "left",
-            overflow="fold",
-            no_wrap=bool(numeric),
-        )
-    for row in cells:
-        drawn.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False).print(drawn)
+    for row in [list(headings), *cells]:
+        print("\t".join(row))
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
     """Print names and values, one pair a line."""
-    known = [(name, plain(value)) for name, value in pairs]
-    if not sys.stdout.isatty():
-        for name, value in known:
-            print(f"{name}\t{value}")
+    known = [[name, plain(value)] for name, value in pairs]
+    if sys.stdout.isatty():
+        _draw(known)
         return
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    drawn.add_column(style="bold", no_wrap=True)
-    drawn.add_column(overflow="fold")
-    for name, value in known:
-        drawn.add_row(Text(name), Text(value))
-    Console(highlight=False).print(drawn)
+    for row in known:
+        print("\t".join(row))
 
 
 def heading(text: str) -> None:
     """Print a heading between parts of one answer."""
-    print()
-    Console(highlight=False).print(Text(plain(text), style="bold"), soft_wrap=True)
+    title = plain(text)
+    print(f"\n\x1b[1m{title}\x1b[0m" if sys.stdout.isatty() else f"\n{title}")
 
 
 def when(ms: int | None) -> str:
@@ -141,10 +119,26 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def reply(view: ReleaseView) -> ReleaseReply:
-    """A release as the API answers it: its time also as RFC 3339."""
-    fields = {name: getattr(view, name) for name in ReleaseView.__struct_fields__}
-    return ReleaseReply(created=moment(view.created_ms), **fields)
+def _draw(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -> None:
+    """Print aligned columns; without headings the first column is bold."""
+    # A fifth of a second, which only somebody who looks at a table has to wait for.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(headings))
+    for column in range(len(headings) or 2):
+        numeric = bool(headings and rows) and all(_is_number(row[column]) for row in rows)
+        drawn.add_column(
+            Text(headings[column], style="bold") if headings else "",
+            style="" if headings or column else "bold",
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=numeric or not (headings or column),
+        )
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False).print(drawn)
 
 
 def _is_number(cell: str) -> bool:

@@ -20,6 +20,7 @@ from firedoor.cli.context import (
     here,
     release_of,
 )
+from firedoor.console.api import ReleaseReply
 from firedoor.console.model import ReleaseView
 from firedoor.core.errors import BadInput, NotFound
 from firedoor.core.release import Artefact, diff
@@ -64,7 +65,7 @@ def list_(
     views = place.views()
     found = [view for name in names for view in views.releases(name)]
     if as_json:
-        output.document([output.reply(view) for view in found])
+        output.document([_reply(view) for view in found])
         return
     output.table(
         ("release", "channel", "no", "boarded", "door", "exposed", "harmed", "verdict"),
@@ -98,7 +99,7 @@ def show(
     """
     view = release_of(here(config, data).views(), release)
     if as_json:
-        output.document(output.reply(view))
+        output.document(_reply(view))
         return
     changes = view.artefacts
     output.facts(
@@ -370,6 +371,12 @@ def unpin(
         )
     path = f"releases/{boarding.release}/unpin"
     act(place, console, path, by=by, as_json=as_json, reason=reason, ring=ring)
+
+
+def _reply(view: ReleaseView) -> ReleaseReply:
+    """A release as the API answers it: its time also as RFC 3339."""
+    fields = {name: getattr(view, name) for name in ReleaseView.__struct_fields__}
+    return ReleaseReply(created=output.moment(view.created_ms), **fields)
 
 
 def _channels(place: Place) -> list[str]:

@@ -1,5 +1,6 @@
 """``firedoor up`` and ``firedoor serve``: the roles, together or one by one."""
 
+import contextlib
 import logging
 import signal
 import socket
@@ -7,7 +8,7 @@ import sys
 import threading
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO, cast
 
 import structlog
 import typer
@@ -97,8 +98,29 @@ def log_to_stderr() -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
     )
+
+
+class _Unfailing:
+    """A stream that loses what it cannot write: a full disk under the log, a reader that left.
+
+    Without it a line about a full disk would itself fail, and end the loop that wrote it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or lose it."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or lose what waits."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def _load(path: Path | None, data: Path | None) -> tuple[Path, Config]:

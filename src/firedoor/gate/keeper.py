@@ -21,12 +21,14 @@ from firedoor.gate.catalog import Installs, Served, payload_of
 from firedoor.gate.committer import Committer, PlaceStore
 from firedoor.ports import Clock, Instant, Pulse
 from firedoor.services.admission import Admission, Choice
+from firedoor.services.boarding import Boarding
 from firedoor.services.places import Cut, Installed, Place
 from firedoor.services.records import Bucket, StoredRelease
 from firedoor.services.roster import Roster
 
 LEASE_BUCKETS = 3
 _LOOK_EVERY_S = 0.05
+_KEPT_RELEASES = 8
 _log = structlog.get_logger()
 
 
@@ -47,6 +49,10 @@ class BoardSource(Protocol):
 
     def release(self, release: str) -> StoredRelease | None:
         """A release, or None."""
+        ...
+
+    def boarding(self, channel: str, number: int) -> Boarding | None:
+        """A boarding, or None."""
         ...
 
     def manifest(self, release: str) -> dict[str, FileEntry]:
@@ -257,6 +263,9 @@ class Keeper:
                 for each in board.channels:
                     if each.name in self.channels:
                         self._take_over(self.channels[each.name], each, now)
+            if not self.ready:
+                for channel in self.channels.values():
+                    self._wake_sessions(channel, now)
         except Unavailable as error:
             _log.warning("board_unreadable", error=str(error))
             return False
@@ -290,8 +299,22 @@ class Keeper:
         revoked = {number for lane in board.lanes for number in lane.revoked}
         current = {number for number, _ in board.releases}
         # A session in the middle of an older release finishes there; it lasts a minute at most.
-        kept = sorted(current | (set(channel.catalog) - revoked))[-8:]
+        kept = sorted(current | (set(channel.catalog) - revoked))[-_KEPT_RELEASES:]
         channel.catalog = {n: s for n, s in channel.catalog.items() if n in current or n in kept}
+
+    def _wake_sessions(self, channel: Channel, now: int) -> None:
+        """Let machines finish what they were reading when the last run ended.
+
+        The door may have moved since: what they read need not be on the board any more.
+        """
+        for number in channel.admission.left_at()[-_KEPT_RELEASES:]:
+            if number in channel.catalog:
+                continue
+            boarding = self._source.boarding(channel.config.name, number)
+            if boarding is not None:
+                manifest = self._source.manifest(boarding.release)
+                channel.catalog[number] = Served(number, boarding.release, manifest)
+        channel.admission.wake(set(channel.catalog), now)
 
     def _load(self, channel: Channel, number: int, release: str, board: ChannelBoard) -> Served:
         manifest = self._source.manifest(release)

@@ -7,7 +7,7 @@ A *session* begins with the first GET after the channel's idle time and keeps it
 end, even while the door moves; only a revoked release ends it at once.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +85,7 @@ class Admission:
         self._polls: dict[str, int] = {}
         self._rates: dict[str, float] = {}
         self._counted_ms = 0
+        self._woke = 0
         self._standing: set[int] = set()
         self._ring_names: list[str] = [""]
         self._size = 0
@@ -105,6 +106,25 @@ class Admission:
             self.touched[stand.machine] = int(self._roster.start[stand.machine])
             # Counted in its ring at once, not only when it polls: nobody must find it empty.
             self.rings[stand.machine] = self._ring_code(self._ring_of(stand.machine))
+
+    def left_at(self) -> list[int]:
+        """Boarding numbers that machines were last assigned."""
+        return sorted(set(np.unique(self.assigned).tolist()) - {0})
+
+    def wake(self, numbers: Collection[int], now: int) -> None:
+        """After a restart: a session that the last run began goes on with its release.
+
+        The next request of a machine may be one in the middle of such a session; nobody knows.
+        So for one idle time from now every machine is taken to be in the middle of what it was
+        last assigned.
+
+        Args:
+            numbers: Boarding numbers that can be served.
+            now: Monotonic clock, ms.
+        """
+        known = np.isin(self.assigned, list(numbers))
+        self.serving[known] = self.assigned[known]
+        self._woke = now
 
     def candidates(self) -> list[int]:
         """Boarding numbers that are in flight in some ring."""
@@ -153,9 +173,9 @@ class Admission:
         lane = self._lane_of(machine)
         if lane is None or number in lane.revoked:
             return 0
-        if now - self.touched[machine] > self._idle_ms or now - self.began[machine] > self._max_ms:
-            return 0
-        return number
+        idle_ms = now - max(int(self.touched[machine]), self._woke)
+        run_ms = now - max(int(self.began[machine]), self._woke)
+        return 0 if idle_ms > self._idle_ms or run_ms > self._max_ms else number
 
     def touch(self, machine: int, now: int) -> None:
         """Note a request within the running session."""
@@ -232,18 +252,18 @@ class Admission:
             self._join(place)
 
     def forget(self, place: Place) -> None:
-        """A place could not be made durable: it never was, and the session has not begun.
+        """A place could not be made durable: it never was. The session is of what it had.
 
         The deck stays short of this card. Why a disk fails does not depend on a label, so the
         members that did get in are still a fair deal.
         """
         no = place.machine
-        self.serving[no] = 0
         if place.deck != AFTERWARDS and int(self.member[no]) == place.number:
             self.member[no] = 0
             self.arm[no] = 0
         # What it will be answered now is what it had: nobody must take it for exposed.
-        had = self.fallback(no)
+        # For the whole session: a disk that has room again must not change its release midway.
+        had = self.serving[no] = self.fallback(no)
         if int(self.assigned[no]) != had:
             self.assigned[no] = had
             self.assigned_at[no] += 1

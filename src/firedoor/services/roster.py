@@ -85,15 +85,25 @@ class Roster:
         if machine >= self._size:
             self._allocate(max(machine + 1, self._size * 2))
 
-    def restore(self, habits: Iterable[Habit], *, mono_ms: int, wall_ms: int) -> None:
-        """Load what the last run kept; wall-clock distances become monotonic ones."""
+    def restore(
+        self, habits: Iterable[Habit], *, mono_ms: int, wall_ms: int, down_ms: int = 0
+    ) -> None:
+        """Load what the last run kept; wall-clock distances become monotonic ones.
+
+        Args:
+            habits: One a machine.
+            mono_ms: Monotonic clock.
+            wall_ms: Wall clock.
+            down_ms: For how long nobody listened until now, >= 0. That time is no part of a gap:
+                nobody could have polled, and an outage of ours must not lengthen deadlines.
+        """
         for some in _chunks(habits, _ROWS_A_CHUNK):
             numbers = np.array([habit.machine for habit in some])
             self.grow(int(numbers.max()))
             past = np.array([(habit.first_wall, habit.last_wall) for habit in some])
             ages = np.maximum(0, wall_ms - past)
             self.first[numbers] = mono_ms - ages[:, 0]
-            self.start[numbers] = mono_ms - ages[:, 1]
+            self.start[numbers] = mono_ms - np.maximum(0, ages[:, 1] - down_ms)
             self.sessions[numbers] = [habit.sessions for habit in some]
             gaps = b"".join(habit.gaps.ljust(silence.GAPS_KEPT, b"\0") for habit in some)
             self.gaps[numbers] = np.frombuffer(gaps, np.uint8).reshape(-1, silence.GAPS_KEPT)

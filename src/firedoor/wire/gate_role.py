@@ -35,7 +35,9 @@ async def run(config: Config, files: Files, listener: socket.socket, parent: int
     writer = GateWriter(files.data)
     roster = _roster(config)
     now = clock.now()
-    roster.restore(history.habits(), mono_ms=now.mono_ms, wall_ms=now.wall_ms)
+    heard_ms = history.last_heard_ms()
+    down_ms = max(0, now.wall_ms - heard_ms) if heard_ms else 0
+    roster.restore(history.habits(), mono_ms=now.mono_ms, wall_ms=now.wall_ms, down_ms=down_ms)
 
     def ring(machine: int) -> str:
         return ring_of(register.attributes(MachineNo(machine)), config.rings)

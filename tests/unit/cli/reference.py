@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from typer.main import get_command
 
-from firedoor.cli import app
+from firedoor.cli import build
 
 PAGE: Final = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 
@@ -53,7 +53,7 @@ def page() -> str:
 def commands() -> Iterator[tuple[str, Any]]:
     """Every command that can be run, with its words, in the order of the help."""
     # A command's class has no public name, so it is taken for what it shows of itself.
-    for name, command in getattr(get_command(app), "commands").items():  # noqa: B009
+    for name, command in getattr(get_command(build()), "commands").items():  # noqa: B009
         below = getattr(command, "commands", None)
         if below is None:
             yield name, command

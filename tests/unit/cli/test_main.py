@@ -7,7 +7,7 @@ import pytest
 from tests.unit.cli.desk import run
 from tests.unit.cli.reference import PAGE, commands, example, page, shown
 
-from firedoor.cli import exit_code, output
+from firedoor.cli import COMMANDS, exit_code, output
 from firedoor.core import errors
 from firedoor.core.errors import FiredoorError
 
@@ -177,3 +177,26 @@ def test_text_of_others_cannot_steer_a_terminal(capsys):
 
     printed = capsys.readouterr().out
     assert printed == "what\n\ufffd[2Jred\ufffd\ntwo\ufffdlines\n"
+
+
+def test_a_role_does_not_carry_what_only_people_need():
+    """Four roles run for months; demo, fleet and console's pages are no part of them."""
+    script = (
+        "import sys; from firedoor.cli import main; main(['serve', '--help'])\n"
+        "print([name for name in sys.modules if name.startswith(('firedoor.simulator',"
+        " 'firedoor.cli.', 'firedoor.console'))], file=sys.stderr)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True
+    )
+
+    assert result.stderr.strip() == "['firedoor.cli.output', 'firedoor.cli.run']"
+
+
+@pytest.mark.parametrize("word", COMMANDS)
+def test_a_command_loads_its_own_module_alone(word):
+    """A word that leads to the wrong module would not be found."""
+    alone = [words for words, _ in commands() if words.split()[0] == word]
+
+    assert alone
+    assert run(word, "--help").code == 0

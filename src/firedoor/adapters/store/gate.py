@@ -72,6 +72,9 @@ class GateWriter:
     def commit(self, places: Sequence[Place], cuts: Sequence[Cut], at: Instant) -> None:
         """Make places and cuts durable, all or none. Repeating a cut is harmless.
 
+        A machine that is let into a release is assigned it in the same step, so that a gate that
+        is started again knows which release a session was reading.
+
         Raises:
             Unavailable: Nothing was written.
         """
@@ -95,6 +98,11 @@ class GateWriter:
                     )
                     for p in places
                 ],
+            )
+            self._db.executemany(
+                "INSERT INTO standing VALUES (?,?,?,?) ON CONFLICT (channel, machine) DO UPDATE "
+                "SET number = excluded.number, since_s = max(excluded.since_s, since_s + 1)",
+                [(p.channel, p.machine, p.number, at.wall_ms // 1000) for p in places if p.treated],
             )
             self._db.executemany(
                 "INSERT OR IGNORE INTO cut VALUES (NULL,?,?,?,?,?,?,?,?,?)",
@@ -287,6 +295,11 @@ class GateReader:
     def census(self) -> list[Census]:
         """The newest count of every ring."""
         return [Census(*row) for row in self._rows("SELECT * FROM census")]
+
+    def last_heard_ms(self) -> int:
+        """Wall clock of the newest bucket: until then the gate was listening. 0 for never."""
+        rows = self._rows("SELECT wall_ms FROM heard ORDER BY seq DESC LIMIT 1")
+        return int(rows[0][0]) if rows else 0
 
     def obeyed(self) -> int:
         """Version of the board the gate acts on, 0 for none."""

@@ -1,0 +1,142 @@
+"""Laws that hold along every history of a door, legal or not."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firedoor.core.door import (
+    Assessed,
+    Boarded,
+    Command,
+    Door,
+    EarlierOpened,
+    Expedite,
+    Hold,
+    Pin,
+    Reason,
+    Resume,
+    Shut,
+    State,
+    Supersede,
+    ended,
+    step,
+)
+from firedoor.core.errors import IllegalTransition
+from firedoor.core.units import UnixMs
+
+flags = st.booleans()
+assessed = st.builds(
+    Assessed, harmful=flags, cleared=flags, walked=flags, spent=flags, recovered=flags
+)
+people = st.one_of(
+    st.builds(Hold, st.just(Reason.PERSON), st.just("Amira")),
+    st.builds(Resume, st.just("Amira"), st.just(""), fresh=st.integers(1, 20), blocked=flags),
+    st.just(Shut("Amira", "")),
+    st.builds(Expedite, st.just("Amira"), st.just("x"), st.none() | st.integers(1, 50)),
+    st.just(Pin("Amira", "")),
+)
+train = st.one_of(
+    st.builds(EarlierOpened, empty=flags),
+    st.builds(Supersede, st.sampled_from([Reason.NEWER, Reason.WITHDRAWN, Reason.PINNED])),
+    st.just(Hold(Reason.RESTORED)),
+)
+events = st.one_of(assessed, assessed, people, train)
+boardings = st.builds(Boarded, adopted=flags, empty=flags, blocked=flags)
+
+
+def new_door():
+    return Door("av", 1, "tills", "b", "a", 5, State.WAITING, Reason.EARLIER_RING, UnixMs(0))
+
+
+def history(boarded, sent):
+    """(event, door before, door after, commands) of each event that was accepted."""
+    door, commands = step(new_door(), boarded, UnixMs(0))
+    told = []
+    for now, event in enumerate(sent, 1):
+        try:
+            after, commands = step(door, event, UnixMs(now))
+        except IllegalTransition:
+            continue
+        told.append((event, door, after, commands))
+        door = after
+    return told
+
+
+@given(boardings, st.lists(events, max_size=30))
+def test_what_is_shut_is_left_only_by_a_named_person(boarded, sent):
+    """Whatever else happens, contained stays contained."""
+    for event, before, after, _ in history(boarded, sent):
+        if before.state is State.SHUT and after.state is not State.SHUT:
+            assert isinstance(event, Expedite | Pin)
+            assert after.by == "Amira"
+
+
+@given(boardings, st.lists(events, max_size=30))
+def test_what_is_held_opens_only_by_a_named_person(boarded, sent):
+    """Evidence may shut a held door, never open it."""
+    for event, before, after, _ in history(boarded, sent):
+        if before.state is State.HELD and after.state is State.OPEN:
+            assert isinstance(event, Expedite | Pin)
+            assert after.by == "Amira"
+
+
+@given(boardings, st.lists(events, max_size=30))
+def test_proof_of_harm_shuts_every_door_that_still_lets_machines_in(boarded, sent):
+    """Unless a person has overridden the judge for this very door."""
+    for event, before, after, _ in history(boarded, sent):
+        if isinstance(event, Assessed) and event.harmful and before.judged:
+            assert after.state in (State.SHUT, State.SUPERSEDED)
+
+
+@given(boardings, st.lists(events, max_size=30))
+def test_the_judge_is_overridden_only_where_somebody_saw_a_shut_door_or_pinned(boarded, sent):
+    """And it never comes back by itself: the verdict would shut the door at once."""
+    for event, before, after, _ in history(boarded, sent):
+        if before.judged and not after.judged:
+            overruled = isinstance(event, Expedite) and before.state is State.SHUT
+            assert overruled or isinstance(event, Pin)
+        if not before.judged:
+            assert not after.judged
+
+
+@given(boardings, st.lists(events, max_size=30))
+def test_the_budget_never_shrinks_and_grows_only_by_a_person(boarded, sent):
+    """Evidence widens the window by U, not by B."""
+    for event, before, after, _ in history(boarded, sent):
+        assert after.budget >= before.budget
+        if after.budget > before.budget:
+            assert isinstance(event, Expedite | Resume)
+
+
+@given(boardings, st.lists(events, max_size=30))
+def test_machines_are_contained_and_people_told_whenever_a_door_shuts(boarded, sent):
+    """A shut that contains nothing is a word on a screen."""
+    for _, before, after, commands in history(boarded, sent):
+        shuts = after.state is State.SHUT and before.state is not State.SHUT
+        assert (Command.CONTAIN in commands) == shuts
+        if shuts or (after.state is State.HELD and before.state is not State.HELD):
+            assert Command.ALERT in commands
+
+
+@given(boardings, st.lists(events, max_size=30))
+def test_decks_are_dealt_only_while_the_door_is_opening(boarded, sent):
+    """No other state may enrol anybody."""
+    for _, before, after, commands in history(boarded, sent):
+        if after is not before:
+            assert (Command.DEAL in commands) == (after.state is State.OPENING)
+
+
+@given(boardings, st.lists(events, max_size=30))
+def test_the_seed_is_revealed_exactly_when_a_door_ends(boarded, sent):
+    """Earlier, everybody could tell who is treated; never, nobody could audit it."""
+    for _, before, after, commands in history(boarded, sent):
+        assert (Command.REVEAL in commands) == (after is not before and ended(after.state))
+
+
+@given(boardings, st.lists(events, max_size=30))
+def test_a_door_never_forgets_what_it_is_the_door_of(boarded, sent):
+    """The ledger names it by these."""
+    for _, before, after, _ in history(boarded, sent):
+        kept = ("channel", "number", "ring", "release", "previous")
+        assert all(getattr(before, name) == getattr(after, name) for name in kept)
+        assert after.was_held >= before.was_held
+        assert after.was_held or after.state is not State.HELD
