@@ -93,6 +93,9 @@ class Book(Protocol):
     def numbers(self, judged: Judged, now: int) -> tuple[int, float]:
         """Room and debt."""
 
+    def all_spoke_again(self) -> bool:
+        """Every treated machine that was counted as harmed was only silent for a while."""
+
     def unresolved(self) -> bool:
         """Some pool has not closed."""
 
@@ -208,20 +211,19 @@ def opening(
         warn = judged.log_e >= -math.log(terms.alpha_warn)
         quiet = settled and not warn and now - last_cut >= terms.soak_ms
         if plan.stops:
+            spent = room < 1 and settled and debt > 0
             found = Assessed(
                 harmful=judged.max_log_e >= -math.log(terms.alpha_harm),
                 cleared=quiet and bool(deck) and judged.upper <= terms.delta,
-                walked=quiet and bool(deck) and untreated == 0,
-                spent=room < 1 and settled and debt > 0,
-                recovered=door.reason is Reason.BUDGET_SPENT and room >= 1,
+                walked=quiet and bool(deck) and untreated == 0 and not spent,
+                spent=spent,
+                recovered=room >= 1 and book.all_spoke_again(),
             )
             door, _ = step(door, found, UnixMs(now))
         elif quiet and untreated == 0:
             break
-        if door.state in (State.OPEN, State.SHUT):
+        if _is_over(door, fleet, settled=settled):
             break
-        if door.state is State.HELD and table is not None:
-            raise AssertionError("a door was held with a deck on the table")
         if table is None and door.state is State.OPENING and judged.upper > terms.delta:
             dealt = _deal(fleet, plan, room, now, quiet=quiet)
             if dealt is not None:
@@ -254,6 +256,13 @@ def opening(
         cells=cells,
         rooms=rooms,
     )
+
+
+def _is_over(door: Door, fleet: Fleet, *, settled: bool) -> bool:
+    """Nothing will happen any more: who is dead will not speak again and free a held door."""
+    if door.state is State.HELD:
+        return settled and bool((fleet.dead_from < NEVER).any())
+    return door.state in (State.OPEN, State.SHUT)
 
 
 def _close_due(book: Book, due: list[tuple[int, int, int]], now: int) -> list[Cell]:
@@ -382,6 +391,7 @@ class Tally:
         self._drawn: dict[int, list[tuple[Ints, Ints, Bools]]] = {}
         self._in_flight = 0
         self._excess = 0.0
+        self._harmed = 0
         self._recovered = 0
         self._returns: list[int] = []
         self._seq = 0
@@ -455,6 +465,10 @@ class Tally:
         )
         return room, debt
 
+    def all_spoke_again(self) -> bool:
+        """Every treated machine that was counted as harmed was only silent for a while."""
+        return self._harmed == self._recovered
+
     def unresolved(self) -> bool:
         """Some pool has not closed."""
         return bool(self._pools)
@@ -466,7 +480,8 @@ class Tally:
         for cell in cells:
             if cell.test is Test.HARM:
                 events = cell.treated_harmed + cell.control_harmed
-                share = cell.treated / (cell.treated + cell.control)
+                share = cell.treated / (cell.treated + cell.control) if cell.control else 0.0
+                self._harmed += cell.treated_harmed
                 self._excess += cell.treated_harmed - events * share
         return cells
 

@@ -105,6 +105,10 @@ class Books:
         numbers = self.flight.numbers(RING, self.flight.verdict())
         return numbers.room, numbers.debt
 
+    def all_spoke_again(self) -> bool:
+        """Every treated machine that was counted as harmed was only silent for a while."""
+        return self.flight.all_spoke_again(RING)
+
     def unresolved(self) -> bool:
         """Some pool has not closed."""
         return self.flight.unresolved(RING)

@@ -13,7 +13,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,14 +157,19 @@ def bound(
     return work
 
 
-def mean(values: Sequence[int] | object) -> float:
+def mean(values: Iterable[int]) -> float:
     """Rounded for print."""
-    return round(float(np.mean(list(values))), 3)  # type: ignore[call-overload]  # any iterable
+    return round(float(np.mean(list(values))), 3)
 
 
 def strangers(machines: int, days: float = 3.0, *, beats: bool = False) -> Draw:
     """World 0."""
     return lambda chance: world_zero(chance, machines, days, beats=beats)
+
+
+def office(machines: int, silent: float) -> Draw:
+    """World 1."""
+    return lambda chance: world_one(chance, machines, 3.0, silent=silent)
 
 
 def misjudged(machines: int, *, short: bool) -> Draw:
@@ -184,7 +189,7 @@ GUESTS: Draw = lambda chance: world_three(chance, 300, 3.0)  # noqa: E731
 SETTINGS = (
     *(
         Setting(f"fleet N={n} h={h} p0={p0}", 300, 1000 + n, fleet(n, h, p0))
-        for n in (3, 10, 30, 50, 300)
+        for n in (1, 3, 10, 30, 50, 300)
         for h in (0.0, 0.05, 0.3, 1.0)
         for p0 in (0.0, 0.01)
     ),
@@ -202,12 +207,7 @@ SETTINGS = (
         for debt in (True, False)
     ),
     *(
-        Setting(
-            f"bound office N=300 h={h} p0={p0}",
-            1000,
-            6,
-            bound(300, h, lambda chance, p=p0: world_one(chance, 300, 3.0, silent=p), p0),
-        )
+        Setting(f"bound office N=300 h={h} p0={p0}", 1000, 6, bound(300, h, office(300, p0), p0))
         for h in (0.02, 0.05, 0.2)
         for p0 in (0.0, 0.01)
     ),

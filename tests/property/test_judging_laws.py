@@ -2,39 +2,44 @@
 
 import random
 import sqlite3
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
-from hypothesis import given, settings
+import msgspec
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from tests.loop import AV, Loop
+from tests.loop import AV, Loop, memory
 
+from firedoor.core.board import Grant
 from firedoor.core.door import State
 from firedoor.core.ledger.entry import leaf_bytes
 from firedoor.services.judging import Judge
 
-worlds = st.randoms(use_true_random=False)
+worlds = st.integers(min_value=0, max_value=2**32)
+# A story is hundreds of steps on real files: what fails is told by its seed, not shrunk.
+told_by_seed = settings(phases=[Phase.explicit, Phase.reuse, Phase.generate])
+
+Happens = list[tuple[str, tuple[int, ...]]]
+Story = list[Happens]
 
 RINGS = """
 [[ring]]
 name = "lab"
-machines = { site = "lab" }
+machines = { site = ["lab"] }
 [[ring]]
 name = "tills"
-machines = { site = "tills" }
+machines = { site = ["tills"] }
 """
 
 
 @contextmanager
 def loops(count: int, machines: int, **how: str) -> Iterator[list[Loop]]:
     """Twins: the same fleet and policy, each with files of its own."""
-    with tempfile.TemporaryDirectory() as folder:
+    with memory() as folder:
         twins = []
         for n in range(count):
-            (Path(folder) / str(n)).mkdir()
-            twins.append(Loop(Path(folder) / str(n), machines, **how))
+            (folder / str(n)).mkdir()
+            twins.append(Loop(folder / str(n), machines, **how))
         try:
             yield twins
         finally:
@@ -42,25 +47,26 @@ def loops(count: int, machines: int, **how: str) -> Iterator[list[Loop]]:
                 twin.close()
 
 
-def story(chance: random.Random, minutes: int, machines: int) -> list[list[tuple[str, tuple]]]:
+def story(chance: random.Random, minutes: int, machines: int) -> Story:
     """What happens to a fleet, minute by minute; no card has a say in it."""
     told = []
     for _ in range(minutes):
-        happens: list[tuple[str, tuple]] = []
+        happens: Happens = []
         some = tuple(chance.sample(range(1, machines + 1), chance.randint(1, 4)))
         if chance.random() < 0.25:
             happens.append((chance.choice(["dies", "dies", "revives", "crashes"]), some))
         if chance.random() < 0.08:
             happens.append((chance.choice(["gate killed", "gate restarted"]), ()))
-        if chance.random() < 0.08:
-            happens.append((chance.choice(["hold", "resume", "resume", "resume"]), ()))
-        if chance.random() < 0.05:
-            happens.append(("publishes", (chance.randint(2, 9),)))
+        if chance.random() < 0.12:
+            orders = ["hold", "hold", "resume", "resume", "resume", "shut", "expedite", "unblock"]
+            happens.append((chance.choice(orders), ()))
+        if chance.random() < 0.06:
+            happens.append(("publishes", (chance.randint(2, 6),)))
         told.append(happens)
     return told
 
 
-def live(loop: Loop, happens: list[tuple[str, tuple]]) -> None:
+def live(loop: Loop, happens: Happens) -> None:
     """One minute of a story."""
     for what, some in happens:
         match what:
@@ -77,9 +83,17 @@ def live(loop: Loop, happens: list[tuple[str, tuple]]) -> None:
                 loop.start_gate()
             case "publishes":
                 loop.publish(str(some[0]))
+            case "unblock":
+                loop.order("unblock", channel=AV)
+            case "expedite":
+                loop.order("expedite", release=newest(loop), reason="haste", budget=3)
             case order:
-                loop.order(order, release=loop.release_of(max(loop.train.lines[AV])))
+                loop.order(order, release=newest(loop))
     loop.bucket()
+
+
+def newest(loop: Loop) -> str:
+    return loop.release_of(max(loop.train.lines[AV]))
 
 
 def begin(loop: Loop, chance: random.Random, *, rings: bool) -> None:
@@ -139,11 +153,11 @@ def remembered(judge: Judge) -> dict[object, object]:
     return told
 
 
-@settings(max_examples=12)
-@given(chance=worlds, rings=st.booleans())
-def test_a_judge_that_is_started_again_before_every_tick_judges_the_same(chance, rings):
+@settings(told_by_seed, max_examples=12)
+@given(seed=worlds, rings=st.booleans())
+def test_a_judge_that_is_started_again_before_every_tick_judges_the_same(seed, rings):
     """All it knows lies in the files: same cells, same digest, same verdict, same ledger."""
-    seed = chance.getrandbits(64)
+    chance = random.Random(seed)
     with loops(2, 24, rings=RINGS if rings else "") as (steady, forgetful):
         for loop in (steady, forgetful):
             begin(loop, random.Random(seed), rings=rings)
@@ -157,20 +171,18 @@ def test_a_judge_that_is_started_again_before_every_tick_judges_the_same(chance,
         assert remembered(forgetful.judge) == remembered(steady.judge)
 
 
-def relabel(loop: Loop, number: int, deck: int, chance: random.Random) -> None:
-    """Deal the labels of a pool's sealed members anew, and start everything from the files."""
+def relabel(loop: Loop, number: int, deck: int, chance: random.Random | None) -> None:
+    """Deal the sealed labels of a pool anew (or leave them), and start again from the files."""
     pool = loop.flight(number).pools["everyone", deck]
     rows = pool.rows[pool.sealed()].tolist()
     labels = pool.treated[pool.sealed()].tolist()
-    while rows and labels == pool.treated[pool.sealed()].tolist() and len(set(labels)) > 1:
+    if chance is not None:
         chance.shuffle(labels)
     loop.stop_gate()
-    database = sqlite3.connect(loop.config.data / "gate.db")
-    with database:
+    with closing(sqlite3.connect(loop.config.data / "gate.db")) as database, database:
         database.executemany(
             "UPDATE place SET treated = ? WHERE id = ?", zip(labels, rows, strict=True)
         )
-    database.close()
     loop.start_gate()
     loop.start_judge()
 
@@ -194,11 +206,11 @@ def closings(loop: Loop, number: int, deck: int) -> int:
     return sum(cell.deck == deck for cell in loop.store.cells(AV, number))
 
 
-@settings(max_examples=12)
-@given(chance=worlds)
-def test_sealed_labels_move_nothing_until_their_pool_closes(chance):
+@settings(told_by_seed, max_examples=12)
+@given(seed=worlds)
+def test_sealed_labels_move_nothing_until_their_pool_closes(seed):
     """The proof's first line (I1): room, U, E and who may draw do not know sealed labels."""
-    seed = chance.getrandbits(64)
+    chance = random.Random(seed)
     with loops(2, 30) as (recorded, permuted):
         for loop in (recorded, permuted):
             begin(loop, random.Random(seed), rings=False)
@@ -206,12 +218,14 @@ def test_sealed_labels_move_nothing_until_their_pool_closes(chance):
             for loop in (recorded, permuted):
                 live(loop, happens)
         number = 2
-        pools = recorded.flight(number).pools if recorded.door(number).state is State.OPENING else {}
+        pools = (
+            recorded.flight(number).pools if recorded.door(number).state is State.OPENING else {}
+        )
         cut = [pool.deck for pool in pools.values() if pool.cut_ms and pool.sealed().any()]
         if not cut:
             return
         relabel(permuted, number, cut[0], chance)
-        relabel(recorded, number, cut[0], _Nobody())
+        relabel(recorded, number, cut[0], None)
         before = closings(recorded, number, cut[0])
 
         for happens in story(chance, 20, 30):
@@ -226,19 +240,13 @@ def test_sealed_labels_move_nothing_until_their_pool_closes(chance):
         assert closings(permuted, number, cut[0]) > before
 
 
-class _Nobody(random.Random):
-    """A shuffle that leaves everything as it is, once."""
-
-    def shuffle(self, x: list[object], *_: Callable[[], float]) -> None:
-        x[:] = x[::-1] if x == x[::-1] else x
-
-
-@settings(max_examples=15)
-@given(chance=worlds)
-def test_no_machine_is_ever_in_two_arms_and_no_budget_is_overrun(chance):
+@settings(told_by_seed, max_examples=15)
+@given(seed=worlds)
+def test_no_machine_is_ever_in_two_arms_and_no_budget_is_overrun(seed):
     """Entry (I2, I4): the laws of who may draw, along a whole story with kills and holds."""
+    chance = random.Random(seed)
     with loops(1, 30) as (loop,):
-        begin(loop, random.Random(chance.getrandbits(64)), rings=False)
+        begin(loop, random.Random(seed), rings=False)
         numbers = set()
         for happens in story(chance, 45, 30):
             live(loop, happens)
@@ -259,25 +267,20 @@ def check_entry(loop: Loop, number: int) -> None:
             assert place.deck < last_as_treated[place.machine][0]
     # One sealed membership at a time.
     sealed = [
-        int(machine)
-        for pool in flight.pools.values()
-        for machine in pool.machines[pool.sealed()]
+        int(machine) for pool in flight.pools.values() for machine in pool.machines[pool.sealed()]
     ]
     assert len(sealed) == len(set(sealed))
     # Of each deck no more cards and no more treated ones than there were.
     for deck in loop.store.decks(AV, number):
-        grant = flight_grant(deck.grant)
+        grant = grant_of(deck.grant)
         drawn = [place for place in places if (place.ring, place.deck) == (deck.ring, deck.deck)]
-        assert len({place.card for place in drawn}) == len(drawn) <= grant["cards"]
-        assert sum(place.treated for place in drawn) <= grant["treated"]
+        assert len({place.card for place in drawn}) == len(drawn) <= grant.cards
+        assert sum(place.treated for place in drawn) <= grant.treated
     # The window holds, in flight and harmed together, at the moment it is dealt.
     found = loop.numbers(number)
     if loop.verdict(number).harm_upper == 1.0:
         assert found.in_flight <= found.budget
 
 
-def flight_grant(text: str) -> dict[str, int]:
-    import json
-
-    found: dict[str, int] = json.loads(text)
-    return found
+def grant_of(text: str) -> Grant:
+    return msgspec.json.decode(text, type=Grant)

@@ -184,6 +184,7 @@ def in_office(
 @pytest.mark.parametrize(
     ("machines", "mean", "most", "shut"),
     [
+        (1, 1.0, 1, 0.0),
         (3, 1.1, 2, 0.0),
         (10, 1.1, 2, 0.0),
         (30, 3.2, 5, 0.8),
@@ -192,7 +193,10 @@ def in_office(
     ],
 )
 def test_a_brick_stops_at_about_the_budget_of_any_fleet(machines, mean, most, shut, silent):
-    """The smallest fleets are held, since nine cards cannot prove anything; the others shut."""
+    """The smallest fleets are held, since nine cards cannot prove anything; the others shut.
+
+    A machine that is alone is its own only evidence: it must not be said to have been walked.
+    """
     outcomes = in_office(machines, 1.0, silent)
 
     harmed = [outcome.harmed for outcome in outcomes]

@@ -206,7 +206,8 @@ class Command(StrEnum):
     CONTAIN = "contain"
     """Serve the previous release again, drop session pins, withhold the payloads, list patients."""
     REVEAL = "reveal"
-    """Publish the seed: the door has ended."""
+    """Publish the seed: no card will be dealt from it again. Not of a shut door: a person may
+    still expedite it, and whoever knew the seed then would know who is treated next."""
     ALERT = "alert"
     """Tell a person through the alert hook."""
 
@@ -261,7 +262,7 @@ def step(door: Door, event: Event, now: UnixMs) -> tuple[Door, Commands]:
             if door.state in (State.SHUT, State.SUPERSEDED):
                 raise _illegal(door, "shut")
             shut = _to(door, State.SHUT, Reason.PERSON, now, by=by, note=note)
-            return shut, (Command.CONTAIN, Command.REVEAL, Command.ALERT)
+            return shut, (Command.CONTAIN, Command.ALERT)
         case Expedite():
             return _expedite(door, event, now)
         case Pin(by, note):
@@ -299,7 +300,7 @@ def _assess(door: Door, event: Assessed, now: UnixMs) -> tuple[Door, Commands]:
     watched = door.state in (State.WAITING, State.OPENING, State.HELD, State.OPEN)
     if event.harmful and door.judged and watched:
         shut = _to(door, State.SHUT, Reason.HARMFUL, now, note=note)
-        return shut, (Command.CONTAIN, Command.REVEAL, Command.ALERT)
+        return shut, (Command.CONTAIN, Command.ALERT)
     if door.state is State.OPENING:
         if event.cleared:
             opened = _to(door, State.OPEN, Reason.CLEARED, now, note=note)

@@ -123,9 +123,10 @@ class Flight:
         self.epoch = max(self.epoch, cell.epoch)
         if cell.test is Test.HARM and self.decides(cell.signal):
             hit = cell.treated_harmed + cell.control_harmed
-            expected = hit * cell.treated / (cell.treated + cell.control)
+            # Without a control nobody can say what chance would have done: each keeps its slot.
+            share = cell.treated / (cell.treated + cell.control) if cell.control else 0.0
             ring = cell.ring
-            self.excess[ring] = self.excess.get(ring, 0.0) + cell.treated_harmed - expected
+            self.excess[ring] = self.excess.get(ring, 0.0) + cell.treated_harmed - hit * share
             self.harmed[ring] = self.harmed.get(ring, 0) + cell.treated_harmed
 
     def decides(self, signal: str) -> bool:

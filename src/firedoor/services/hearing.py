@@ -52,6 +52,7 @@ class Hearing:
             self._cut = cuts[-1].id if cuts else 0
             self._installed = done[-1][0] if done else 0
             self._place = self._gate.last_place()
+            self._read_census()
         for channel, number in flights:
             known = self._gate.places_of(channel, number)
             self._seat(flights, (p for p in known if p.id <= self._place))
@@ -82,9 +83,7 @@ class Hearing:
         self._install(flights, done)
         if done:
             self._installed = done[-1][0]
-        # The count is newer than the board it obeys, so it is read after it.
-        self._obeyed = self._gate.obeyed()
-        self.census = {(c.channel, c.ring): c for c in self._gate.census()}
+        self._read_census()
 
     def count(self, channel: str, ring: str, *, board: int) -> Census | None:
         """The census of a ring, if it was taken under this version of the board or a later one."""
@@ -105,6 +104,11 @@ class Hearing:
     def hit(self, pool: Pool, signal: str) -> Mask:
         """Members of a pool with an event of this stream since their card."""
         return self._events[signal].of(pool.machines) > pool.drawn_ms
+
+    def _read_census(self) -> None:
+        # The count is newer than the board it obeys, so it is read after it.
+        self._obeyed = self._gate.obeyed()
+        self.census = {(c.channel, c.ring): c for c in self._gate.census()}
 
     def _read_signals(self, now: Instant) -> None:
         # Beats before batches: everything acknowledged until a beat that is seen is seen too.

@@ -8,6 +8,7 @@ leases of all decks run out and the gate enrols nobody.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import msgspec
 import numpy as np
@@ -60,6 +61,7 @@ class Judge:
         self.flights: dict[tuple[str, int], Flight] = {}
         self._pace = pace
         self._track: dict[tuple[str, int], str] = {}
+        self._verdicts: dict[tuple[str, int], str] = {}
         cursors = {name: store.cursor(name) for name in CURSORS}
         self.hearing = Hearing(gate, signals, bucket_ms=pace.bucket_ms, cursors=cursors)
 
@@ -121,14 +123,24 @@ class Judge:
         if flight.watched():
             self.flights.setdefault((after.channel, after.number), flight)
         last = not ended(before.state) and all(ended(d.state) for d in flight.doors.values())
-        if Command.REVEAL in commands and last:
-            self.store.reveal(after.channel, after.number, flight.seed.hex())
-            self.ledger.reveal(after, flight.seed, now)
+        if Command.REVEAL in commands and last and not self._is_shut(flight):
+            self.reveal(flight, now)
         return after
+
+    def reveal(self, flight: Flight, now: Instant) -> None:
+        """Publish the seed of a boarding, once: anyone can audit now who was chosen."""
+        channel, number = flight.boarding.channel, flight.boarding.number
+        if not self.store.seed(channel, number):
+            self.store.reveal(channel, number, flight.seed.hex())
+            self.ledger.reveal(channel, number, flight.seed, now)
 
     def publish(self, flight: Flight, now: Instant) -> None:
         """Store what a boarding looks like now."""
         self._publish(flight, flight.verdict(), now)
+
+    @staticmethod
+    def _is_shut(flight: Flight) -> bool:
+        return any(door.state is State.SHUT for door in flight.doors.values())
 
     def _recall(self, flights: Mapping[tuple[str, int], Flight], now: Instant) -> None:
         for flight in flights.values():
@@ -180,7 +192,8 @@ class Judge:
 
     def _close_due(self, flight: Flight, now: Instant) -> None:
         epoch = flight.epoch_at(now.wall_ms, self._pace.bucket_ms)
-        for key, pool in list(flight.pools.items()):
+        # By name, not by age: the order of the cells must not tell of a restart of the judge.
+        for key, pool in sorted(flight.pools.items(), key=itemgetter(0)):
             if pool.cut_ms is None:
                 continue
             hits = {signal: self.hearing.hit(pool, signal) for signal in (CRASH, CHECK)}
@@ -268,7 +281,7 @@ class Judge:
             event = Assessed(
                 harmful=harmful,
                 cleared=ready and numbers.matured > 0 and found.harm_upper <= terms.delta,
-                walked=ready and walked and numbers.matured > 0,
+                walked=ready and walked and numbers.matured > 0 and not spent,
                 spent=spent,
                 recovered=numbers.room >= 1 and flight.all_spoke_again(ring),
                 sentence=sentence,
@@ -325,9 +338,11 @@ class Judge:
     def _publish(self, flight: Flight, found: Verdict, now: Instant) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number
         rings: dict[str, Numbers] = {ring: flight.numbers(ring, found) for ring in flight.doors}
+        body = reports.verdict_json(flight, found, rings)
+        if self._verdicts.get((channel, number)) != body:
+            self._verdicts[(channel, number)] = body
+            self.store.put_verdict(channel, number, body)
         point = reports.track_point(found, rings.values())
-        if self._track.get((channel, number)) == point:
-            return
-        self._track[(channel, number)] = point
-        self.store.put_verdict(channel, number, reports.verdict_json(flight, found, rings))
-        self.store.add_track(channel, number, now.wall_ms, point)
+        if self._track.get((channel, number)) != point:
+            self._track[(channel, number)] = point
+            self.store.add_track(channel, number, now.wall_ms, point)

@@ -85,11 +85,11 @@ class LedgerWriter:
             now,
         )
 
-    def reveal(self, door: Door, seed: bytes, now: Instant) -> None:
-        """All doors of a boarding have ended: anyone can audit now who was chosen."""
+    def reveal(self, channel: str, number: int, seed: bytes, now: Instant) -> None:
+        """No card of a boarding will be dealt again: anyone can audit now who was chosen."""
         self.append(
             REVEALED,
-            {"channel": door.channel, "number": door.number, "seed": seed.hex()},
+            {"channel": channel, "number": number, "seed": seed.hex()},
             now,
         )
 

@@ -111,7 +111,6 @@ class Orders:
 
     def _apply(self, order: Order, flight: Flight, ring: str, now: Instant) -> dict[str, str]:
         by, note = order.by, order.reason
-        channel = flight.boarding.channel
         match order.verb:
             case "hold":
                 event: Hold | Resume | Shut | Expedite = Hold(Reason.PERSON, by, note)
@@ -122,19 +121,25 @@ class Orders:
             case "shut":
                 event = Shut(by, note)
             case _:
-                event = self._expedite(order, channel)
+                event = self._expedite(order, flight)
                 self._refuse_if_overtaken(flight, ring)
         door = self._judge.apply(flight, ring, event, now)
         self._judge.publish(flight, now)
         return {"ring": ring, "state": door.state.value, "reason": door.reason.value}
 
-    def _expedite(self, order: Order, channel: str) -> Expedite:
+    def _expedite(self, order: Order, flight: Flight) -> Expedite:
+        channel, number = flight.boarding.channel, flight.boarding.number
         if not order.reason.strip():
             raise BadInput("expedite wants a reason", hint="--reason TEXT")
         if order.all == (order.budget is not None):
             raise BadInput("expedite wants either a budget or all", hint="--budget N or --all")
         if order.budget is not None and order.budget < 1:
             raise BadInput(f"a budget of {order.budget} machines admits nobody")
+        if order.budget is not None and self._judge.store.seed(channel, number):
+            raise IllegalTransition(
+                "the seed of this boarding is public: who would be treated next is no secret",
+                hint="expedite --all, or pin the release",
+            )
         second = order.approved_by.strip()
         alone = second.casefold() in ("", order.by.strip().casefold())
         if alone and self._config.policy_for(channel).expedite_needs_two:

@@ -237,6 +237,10 @@ class JudgeRecords(Protocol):
         """Store the newest verdict, JSON."""
         ...
 
+    def seed(self, channel: str, number: int) -> str:
+        """The revealed seed in hexadecimal, "" while it is secret."""
+        ...
+
     def reveal(self, channel: str, number: int, seed: str) -> None:
         """Store the seed in the clear."""
         ...

@@ -86,7 +86,12 @@ class Roster:
             self._allocate(max(machine + 1, self._size * 2))
 
     def restore(
-        self, habits: Iterable[Habit], *, mono_ms: int, wall_ms: int, down_ms: int = 0
+        self,
+        habits: Iterable[Habit],
+        *,
+        mono_ms: int,
+        wall_ms: int,
+        outages: Sequence[tuple[int, int]] = (),
     ) -> None:
         """Load what the last run kept; wall-clock distances become monotonic ones.
 
@@ -94,8 +99,8 @@ class Roster:
             habits: One a machine.
             mono_ms: Monotonic clock.
             wall_ms: Wall clock.
-            down_ms: For how long nobody listened until now, >= 0. That time is no part of a gap:
-                nobody could have polled, and an outage of ours must not lengthen deadlines.
+            outages: From when to when nobody listened, wall clock. That time is no part of a
+                gap: deadlines run on our up-clock, so an outage of ours must not lengthen them.
         """
         for some in _chunks(habits, _ROWS_A_CHUNK):
             numbers = np.array([habit.machine for habit in some])
@@ -103,7 +108,10 @@ class Roster:
             past = np.array([(habit.first_wall, habit.last_wall) for habit in some])
             ages = np.maximum(0, wall_ms - past)
             self.first[numbers] = mono_ms - ages[:, 0]
-            self.start[numbers] = mono_ms - np.maximum(0, ages[:, 1] - down_ms)
+            down = sum(
+                np.clip(end - np.maximum(past[:, 1], begin), 0, None) for begin, end in outages
+            )
+            self.start[numbers] = mono_ms - np.maximum(0, ages[:, 1] - down)
             self.sessions[numbers] = [habit.sessions for habit in some]
             gaps = b"".join(habit.gaps.ljust(silence.GAPS_KEPT, b"\0") for habit in some)
             self.gaps[numbers] = np.frombuffer(gaps, np.uint8).reshape(-1, silence.GAPS_KEPT)

@@ -58,10 +58,7 @@ class Train:
         self._root_key = root_key
         self.lines: dict[str, dict[int, Line]] = {
             channel.name: {
-                boarding.number: Line(
-                    boarding,
-                    {d.ring: d for d in self._store.doors(boarding.channel, boarding.number)},
-                )
+                boarding.number: Line(boarding, self._doors(channel.name, boarding.number))
                 for boarding in self._store.boardings(channel.name)
             }
             for channel in config.channels
@@ -163,7 +160,9 @@ class Train:
         if number:
             flight = self.flight(channel.name, number, now)
             for ring, door in list(flight.doors.items()):
-                if door.state is State.WAITING and not self.is_blocked(ring, flight.doors):
+                if door.state is not State.WAITING or self.is_blocked(ring, flight.doors):
+                    continue
+                if not self._count_is_stale(channel.name):
                     event = EarlierOpened(empty=self._is_empty(channel.name, ring))
                     self._judge.apply(flight, ring, event, now)
         lines = self.lines[channel.name]
@@ -198,6 +197,7 @@ class Train:
 
     def _board(self, channel: ChannelConfig, release: str, now: Instant, *, adopted: bool) -> None:
         lines = self.lines[channel.name]
+        self._reveal_the_shut(channel.name, now)
         number = max(lines, default=0) + 1
         seed = valve.boarding_seed(self._root_key(), channel.name, number)
         active = {ring.name: self._active(channel.name, ring.name) for ring in self._config.rings}
@@ -235,6 +235,13 @@ class Train:
         self._judge.ledger.board(boarding, previous, facts, now)
         self._judge.flights[(channel.name, number)] = flight
         self._judge.publish(flight, now)
+
+    def _reveal_the_shut(self, channel: str, now: Instant) -> None:
+        """A newer release boards: nobody will expedite what was shut before it."""
+        for line in self.lines[channel].values():
+            states = [door.state for door in line.doors.values()]
+            if State.SHUT in states and all(ended(state) for state in states):
+                self._judge.reveal(self._flight(line), now)
 
     def _new_door(self, boarding: Boarding, ring: str) -> Door:
         base = self._base(boarding.channel, ring)
@@ -337,6 +344,12 @@ class Train:
             self._judge.hearing.count(channel, ring.name, board=board) is None
             for ring in self._config.rings
         )
+
+    def _doors(self, channel: str, number: int) -> dict[str, Door]:
+        """Doors in the order of the rings, so that a restart changes no order in the ledger."""
+        stored = {door.ring: door for door in self._store.doors(channel, number)}
+        known = [ring.name for ring in self._config.rings if ring.name in stored]
+        return {ring: stored[ring] for ring in (*known, *sorted(stored.keys() - set(known)))}
 
     def _flight(self, line: Line) -> Flight:
         boarding = line.boarding

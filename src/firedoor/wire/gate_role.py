@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from itertools import pairwise
 
 from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.adapters.clock import SystemClock
@@ -26,6 +27,9 @@ from firedoor.services.roster import Roster
 from firedoor.wire.files import Files
 from firedoor.wire.process import PRUNE_EVERY_S, RETENTION_MS, every, serve
 
+# What was down longer ago lies before the last session of nearly every machine.
+_RUNS_LOOKED_AT = 50
+
 
 async def run(config: Config, files: Files, listener: socket.socket, parent: int) -> None:
     """Serve machines until told to stop."""
@@ -35,9 +39,9 @@ async def run(config: Config, files: Files, listener: socket.socket, parent: int
     writer = GateWriter(files.data)
     roster = _roster(config)
     now = clock.now()
-    heard_ms = history.last_heard_ms()
-    down_ms = max(0, now.wall_ms - heard_ms) if heard_ms else 0
-    roster.restore(history.habits(), mono_ms=now.mono_ms, wall_ms=now.wall_ms, down_ms=down_ms)
+    runs = [*history.runs()[-_RUNS_LOOKED_AT:], (now.wall_ms, now.wall_ms)]
+    outages = [(ended, began) for (_, ended), (began, _) in pairwise(runs)]
+    roster.restore(history.habits(), mono_ms=now.mono_ms, wall_ms=now.wall_ms, outages=outages)
 
     def ring(machine: int) -> str:
         return ring_of(register.attributes(MachineNo(machine)), config.rings)

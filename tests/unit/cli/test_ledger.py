@@ -125,7 +125,7 @@ def test_show_ends_with_the_newest_decision(day):
 
     last = day.desk.site.store.last_index()
     assert [entry["index"] for entry in found] == [last - 1, last]
-    assert "it is shut by the evidence" in found[0]["sentence"]
+    assert "it is shut by the evidence" in found[-1]["sentence"]
 
 
 @pytest.mark.parametrize("after", [0, 3])

@@ -79,7 +79,7 @@ WAIT, GOING, OPEN, CLOSED, PAUSED, PAST = (
     State.HELD,
     State.SUPERSEDED,
 )
-CONTAINED = (CONTAIN, REVEAL, ALERT)
+CONTAINED = (CONTAIN, ALERT)
 
 TABLE = [
     # from, event, to, reason, commands

@@ -296,10 +296,10 @@ class GateReader:
         """The newest count of every ring."""
         return [Census(*row) for row in self._rows("SELECT * FROM census")]
 
-    def last_heard_ms(self) -> int:
-        """Wall clock of the newest bucket: until then the gate was listening. 0 for never."""
-        rows = self._rows("SELECT wall_ms FROM heard ORDER BY seq DESC LIMIT 1")
-        return int(rows[0][0]) if rows else 0
+    def runs(self) -> list[tuple[int, int]]:
+        """Wall clock of the first and the last bucket of every run, oldest first, ms."""
+        sql = "SELECT min(wall_ms), max(wall_ms) FROM heard GROUP BY run ORDER BY min(seq)"
+        return self._rows(sql)
 
     def obeyed(self) -> int:
         """Version of the board the gate acts on, 0 for none."""

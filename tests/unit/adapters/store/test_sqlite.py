@@ -1,5 +1,7 @@
 import sqlite3
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -134,6 +136,29 @@ def test_a_full_disk_is_unavailable_and_the_connection_lives_on(tmp_path):
 
     assert facts(connection) == [1]
     connection.close()
+
+
+def test_a_database_that_is_opened_twice_is_safe_from_other_processes(tmp_path):
+    """A process that loses its locks has its log deleted by the next one that comes and goes."""
+    path = tmp_path / "x.db"
+    first = open_writer(path, SCHEMA)
+    second = open_writer(path, SCHEMA)
+    other = (
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]);"
+        " print(db.execute('SELECT count(*) FROM fact').fetchone()[0]); db.close()"
+    )
+
+    def seen_by_another_process() -> str:
+        command = [sys.executable, "-c", other, str(path)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    seen_by_another_process()
+    with transaction(first, "x.db"):
+        first.execute("INSERT INTO fact VALUES (1)")
+
+    assert seen_by_another_process() == "1\n"
+    first.close()
+    second.close()
 
 
 def test_a_mistake_of_ours_is_not_taken_for_an_outage(tmp_path):
