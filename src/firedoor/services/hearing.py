@@ -53,6 +53,7 @@ class Hearing:
             self._installed = done[-1][0] if done else 0
             self._place = self._gate.last_place()
             self._read_census()
+            self._read_pulses()
         for channel, number in flights:
             known = self._gate.places_of(channel, number)
             self._seat(flights, (p for p in known if p.id <= self._place))
@@ -133,6 +134,9 @@ class Hearing:
             self._beat = beat.seq
             if beat.at.boot == now.boot:
                 self.life.intake_listened(beat.at.mono_ms)
+        self._read_pulses()
+
+    def _read_pulses(self) -> None:
         for pulse in self._signals.pulses_after(self._pulse):
             self._pulse = pulse.changed
             self._beating.put(pulse.machine, int(pulse.beating))

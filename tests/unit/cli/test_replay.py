@@ -8,7 +8,7 @@ ONE_HARMED_LESS = "UPDATE cell SET treated_harmed = 2 WHERE number = 3 AND test 
 TOO_MANY = "UPDATE cell SET treated_harmed = 99 WHERE number = 3 AND test = 'harm'"
 ONE_CONTROL_MORE = "UPDATE cell SET control = control + 1 WHERE number = 3 AND test = 'harm'"
 ANOTHER_ARM = """UPDATE place SET treated = 1 - treated WHERE id =
-    (SELECT max(id) FROM place WHERE number = 3 AND deck > 0 AND treated = 0)"""
+    (SELECT max(id) FROM place WHERE number = 2 AND deck > 0 AND treated = 0)"""
 
 
 def spoil(config, name: str, statement: str) -> None:
@@ -50,31 +50,31 @@ def test_one_release_is_replayed_alone(day):
         ("judge.db", ONE_HARMED_LESS, "cells_digest"),
         ("judge.db", ONE_CONTROL_MORE, "cells_digest"),
         ("judge.db", TOO_MANY, "99 of treated"),
-        ("judge.db", "DELETE FROM cell WHERE number = 3 AND seq = 1", "cell"),
+        ("judge.db", "DELETE FROM cell WHERE number = 2 AND seq = 1", "cell"),
         (
             "judge.db",
-            'UPDATE deck SET body = replace(body, \'"key":"\', \'"key":"00\') WHERE number = 3',
+            'UPDATE deck SET body = replace(body, \'"key":"\', \'"key":"00\') WHERE number = 2',
             "key that is not of the revealed seed",
         ),
         (
             "gate.db",
             ANOTHER_ARM,
-            "is treated, its card",
+            "treated",
         ),
         (
             "gate.db",
-            "UPDATE place SET card = 0 WHERE number = 3 AND card = 1 AND deck > 0",
+            "UPDATE place SET card = 0 WHERE number = 2 AND card = 1 AND deck > 0",
             "was drawn twice",
         ),
         (
             "gate.db",
-            "DELETE FROM place WHERE number = 3 AND card = 4 AND deck > 0",
+            "DELETE FROM place WHERE number = 2 AND card = 4 AND deck > 0",
             "drew cards",
         ),
-        ("gate.db", "UPDATE cut SET treated = treated + 1 WHERE number = 3", "at the cut"),
+        ("gate.db", "UPDATE cut SET treated = treated + 1 WHERE number = 2", "at the cut"),
         (
             "gate.db",
-            "UPDATE place SET deck = 77 WHERE number = 3 AND card = 2 AND deck > 0",
+            "UPDATE place SET deck = 77 WHERE number = 2 AND card = 2 AND deck > 0",
             "never dealt",
         ),
     ],

@@ -366,13 +366,14 @@ def test_every_entry_of_the_ledger_is_told_as_a_sentence_in_order(site: Site) ->
     site.order("resume", release=second, reason="it was the network")
     site.order("shut", release=second, reason="no, it was not")
     site.order("expedite", release=second, reason="the fix is worse", budget=4)
+    site.order("expedite", release=second, reason="all of it", all=True)
 
     told = site.views.decisions(-1, 100)
 
     assert [each.index for each in told] == list(range(len(told)))
     assert site.views.last_index() == told[-1].index
     assert site.views.decisions(told[1].index, 2) == told[2:4]
-    adopted, boarded, held, resumed, shut, revealed, expedited = told
+    adopted, boarded, held, resumed, shut, expedited, opened, revealed = told
     assert (adopted.kind, adopted.release, adopted.number) == ("boarded", first, 1)
     assert "harm budget of 3" in boarded.sentence and "below 10 %" in boarded.sentence
     assert held.sentence == "Amira holds it: nobody new gets it; two sites are slow"
@@ -381,6 +382,7 @@ def test_every_entry_of_the_ledger_is_told_as_a_sentence_in_order(site: Site) ->
     assert shut.sentence.startswith("Amira shut it")
     assert (revealed.kind, revealed.release, revealed.state) == ("seed-revealed", second, None)
     assert expedited.sentence.startswith("Amira widened the harm budget to 7")
+    assert opened.state is State.OPEN
 
 
 def test_the_curve_is_that_of_the_judge_to_its_newest_point(site: Site) -> None:
