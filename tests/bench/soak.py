@@ -4,8 +4,8 @@
 
 Each setting prints one line of JSON when it is done: what was asked, with which seed, what came
 out, the bound, and whether it held. The exit code is 1 if any did not. Runs are bounded and
-seeded: the same command gives the same figures. At scale 1 one core takes about an hour;
-``docs/explanation/guarantees.md`` quotes a run.
+seeded: the same command gives the same figures. Scale 1 is for a night;
+``docs/explanation/guarantees.md`` quotes shorter runs.
 """
 
 import argparse

@@ -3,6 +3,8 @@
 import gzip
 import hashlib
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -56,6 +58,14 @@ def channel_error(tree: Tree) -> str:
     """Why the last look at upstream failed, "" if it did not."""
     with tree.judge() as judge:
         return judge.channel(CHANNEL).error
+
+
+def channel_show(tree: Tree) -> str:
+    """What the command line says of the channel."""
+    command = [sys.executable, "-m", "firedoor", "channel", "show", CHANNEL, "--json"]
+    config = ("--config", str(tree.root / "firedoor.toml"))
+    done = subprocess.run([*command, *config], check=True, capture_output=True, text=True)
+    return done.stdout
 
 
 def test_an_unknown_machine_is_refused_by_the_intake(tree):
@@ -138,13 +148,14 @@ def test_while_upstream_is_down_the_last_good_release_is_served(tree):
         until(lambda: channel_error(tree), "the judge notes that upstream is down", tree.tail)
         during = tree.get("version.json", "till-1")
         said = channel_error(tree)
+        shown = channel_show(tree)
     finally:
         tree.start_vendor()
     until(lambda: not channel_error(tree), "the mirror finds upstream again", tree.tail)
 
     assert (during.status, during.body, during.release) == (200, before.body, before.release)
-    assert "refused" in said.lower() or "connect" in said.lower()
-    assert str(tree.vendor_root) not in said
+    assert "refused" in said
+    assert said in shown
 
 
 def test_while_upstream_contradicts_itself_the_last_good_release_is_served(tree):

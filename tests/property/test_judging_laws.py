@@ -153,7 +153,7 @@ def remembered(judge: Judge) -> dict[object, object]:
     return told
 
 
-@settings(told_by_seed, max_examples=12)
+@settings(told_by_seed, max_examples=8)
 @given(seed=worlds, rings=st.booleans())
 def test_a_judge_that_is_started_again_before_every_tick_judges_the_same(seed, rings):
     """All it knows lies in the files: same cells, same digest, same verdict, same ledger."""
@@ -198,7 +198,11 @@ def seen_of_decisions(loop: Loop, number: int) -> dict[str, object]:
         "door": loop.door(number),
         "board": loop.store.board(),
         "census": loop.gate.census(),
-        "eligible": [loop.admission.peek(m) == 0 for m in loop.machines],
+        # Who draws, when and from which deck tells who was eligible.
+        "cards": [
+            (p.place.machine, p.place.deck, p.place.card, p.place.cls, p.place.mono_ms)
+            for p in loop.places(number)
+        ],
     }
 
 
@@ -206,7 +210,7 @@ def closings(loop: Loop, number: int, deck: int) -> int:
     return sum(cell.deck == deck for cell in loop.store.cells(AV, number))
 
 
-@settings(told_by_seed, max_examples=12)
+@settings(told_by_seed, max_examples=8)
 @given(seed=worlds)
 def test_sealed_labels_move_nothing_until_their_pool_closes(seed):
     """The proof's first line (I1): room, U, E and who may draw do not know sealed labels."""
@@ -234,13 +238,11 @@ def test_sealed_labels_move_nothing_until_their_pool_closes(seed):
             if closings(recorded, number, cut[0]) > before:
                 break
             assert seen_of_decisions(permuted, number) == seen_of_decisions(recorded, number)
-        else:
-            assert recorded.door(number).state is not State.OPENING
         # The closing itself comes at the same moment in both, whatever the labels (I8).
         assert closings(permuted, number, cut[0]) > before
 
 
-@settings(told_by_seed, max_examples=15)
+@settings(told_by_seed, max_examples=8)
 @given(seed=worlds)
 def test_no_machine_is_ever_in_two_arms_and_no_budget_is_overrun(seed):
     """Entry (I2, I4): the laws of who may draw, along a whole story with kills and holds."""

@@ -1,6 +1,8 @@
 """The alert hook: a door that is held or shut at a site without staff must not be invisible."""
 
+import queue
 import subprocess
+import threading
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -13,6 +15,35 @@ _SECONDS = 10.0
 _log = structlog.get_logger()
 
 Alert = Callable[[Mapping[str, object]], None]
+
+
+class Courier:
+    """Delivers alerts on a thread of its own, in order: a slow hook must not stop the judge.
+
+    Attributes:
+        offered: Ledger entries below this index have been handed to it.
+        delivered: Those below this index need no further delivery.
+    """
+
+    def __init__(self, alert: Alert, delivered: int) -> None:
+        """Go on after what was delivered in an earlier life."""
+        self.offered = self.delivered = delivered
+        self._alert = alert
+        self._queue: queue.SimpleQueue[tuple[int, Mapping[str, object] | None]]
+        self._queue = queue.SimpleQueue()
+        threading.Thread(target=self._deliver, name="alerts", daemon=True).start()
+
+    def offer(self, index: int, alert: Mapping[str, object] | None) -> None:
+        """Hand over a ledger entry; None for one that alerts nobody."""
+        self._queue.put((index, alert))
+        self.offered = index + 1
+
+    def _deliver(self) -> None:
+        while True:
+            index, alert = self._queue.get()
+            if alert is not None:
+                self._alert(alert)
+            self.delivered = index + 1
 
 
 def hook(config: AlertConfig) -> Alert:

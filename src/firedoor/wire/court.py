@@ -20,7 +20,7 @@ from firedoor.services.ledger import LedgerWriter, Sign
 from firedoor.services.orders import Answer, Order, Orders
 from firedoor.services.records import GateRecords, JudgeRecords
 from firedoor.services.train import Train
-from firedoor.wire.alerts import Alert
+from firedoor.wire.alerts import Alert, Courier
 from firedoor.wire.files import Files
 from firedoor.wire.head import keep_head, read_head
 from firedoor.wire.mirroring import Mirror, Result
@@ -70,7 +70,7 @@ class Court:
         self._mirror = mirror
         self._sign = sign
         self._root_key = root_key
-        self._alert = alert
+        self._courier = Courier(alert, store.cursor("alerted"))
         self._clock = clock
         self._waiting: list[Result] = []
         self._inbox_seen = -1
@@ -153,6 +153,7 @@ class Court:
                 self._train.advance(channel, now)
                 self._train.consider(channel, now)
             board = self._publish_board()
+            self._store.put_cursor("alerted", self._courier.delivered)
             for number, answer in answers:
                 self._store.put_cursor("request", number)
                 self._store.put_answer(number, answer.status, _with_board(answer, board))
@@ -196,17 +197,13 @@ class Court:
         self._head = last
 
     def _send_alerts(self) -> None:
-        """Call the hook for what it has not been called for: at least once, after a crash twice."""
-        done = self._store.cursor("alerted")
-        entries = self._store.entries(after=done - 1)
-        if not entries:
-            return
-        for signed in entries:
+        """Hand new alerts to the courier: each is delivered at least once, after a crash twice."""
+        for signed in self._store.entries(after=self._courier.offered - 1):
             entry = signed.entry
+            alert = None
             if entry.body.get("alert"):
-                self._alert({"index": entry.index, "kind": entry.kind, **_alert_body(entry.body)})
-        with self._store.step():
-            self._store.put_cursor("alerted", entries[-1].entry.index + 1)
+                alert = {"index": entry.index, "kind": entry.kind, **_alert_body(entry.body)}
+            self._courier.offer(entry.index, alert)
 
 
 def _alert_body(body: Mapping[str, object]) -> dict[str, object]:
