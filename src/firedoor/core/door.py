@@ -76,7 +76,7 @@ class Door:
         by: Person who last acted on it, "" where evidence or the train did.
         note: That person's reason, or a sentence with the numbers that decided.
         judged: Evidence may shut it. False once a person has overridden a verdict of harm.
-        was_held: It was held at least once since it boarded.
+        was_held: It was held by evidence when a newer release took its place.
     """
 
     channel: str
@@ -249,7 +249,7 @@ def step(door: Door, event: Event, now: UnixMs) -> tuple[Door, Commands]:
             if door.state not in (State.WAITING, State.OPENING):
                 raise _illegal(door, "hold")
             held = _to(door, State.HELD, reason, now, by=by, note=note)
-            return replace(held, was_held=True), (Command.STOP, Command.ALERT)
+            return held, (Command.STOP, Command.ALERT)
         case Resume(by, note, fresh, blocked):
             if door.state is not State.HELD:
                 raise _illegal(door, "resume")
@@ -273,10 +273,11 @@ def step(door: Door, event: Event, now: UnixMs) -> tuple[Door, Commands]:
             left = door.state is State.OPEN and reason is Reason.PINNED
             if door.state not in (State.WAITING, State.OPENING, State.HELD) and not left:
                 raise _illegal(door, "supersede")
-            return _to(door, State.SUPERSEDED, reason, now, by=by, note=note), (
-                Command.STOP,
-                Command.REVEAL,
-            )
+            past = _to(door, State.SUPERSEDED, reason, now, by=by, note=note)
+            stood_held = door.state is State.HELD and door.reason is not Reason.PERSON
+            by_itself = reason in (Reason.NEWER, Reason.WITHDRAWN)
+            past = replace(past, was_held=stood_held and by_itself)
+            return past, (Command.STOP, Command.REVEAL)
         case _:
             assert_never(event)
 
@@ -310,7 +311,7 @@ def _assess(door: Door, event: Assessed, now: UnixMs) -> tuple[Door, Commands]:
             return opened, (Command.ADMIT_ALL, Command.REVEAL)
         if event.spent:
             held = _to(door, State.HELD, Reason.BUDGET_SPENT, now, note=note)
-            return replace(held, was_held=True), (Command.STOP, Command.ALERT)
+            return held, (Command.STOP, Command.ALERT)
     if door.state is State.HELD and door.reason is Reason.BUDGET_SPENT and event.recovered:
         return _to(door, State.OPENING, Reason.EVIDENCE, now, note=note), (Command.DEAL,)
     return door, ()

@@ -296,18 +296,34 @@ class Judge:
             terms = flight.boarding.terms[ring]
             if count is None or (found.harm_upper <= terms.delta and not found.warn):
                 continue
-            quiet = not flight.unresolved(ring) and not found.warn
+            resolved = not flight.unresolved(ring)
+            room = flight.numbers(ring, found).room
             deck = valve.deal(
-                room=flight.numbers(ring, found).room,
+                room=room,
                 free=count.free,
                 untreated=count.untreated,
                 active=count.active,
                 control=terms.control,
-                quiet=quiet and self._soaked(flight, ring, now),
+                quiet=resolved and not found.warn and self._soaked(flight, ring, now),
             )
             if deck is not None:
                 buckets = valve.patience(count.polls, count.gap_ms / self._pace.bucket_ms)
                 self._open_deck(flight, ring, deck, buckets, now)
+            elif found.warn and resolved and room and count.free:
+                self._say_it_stands(flight, ring, now)
+
+    def _say_it_stands(self, flight: Flight, ring: str, now: Instant) -> None:
+        """Tell a person, once, that a door neither opens nor shuts by itself any more."""
+        channel, number = flight.boarding.channel, flight.boarding.number
+        key = f"stands:{channel}:{number}:{ring}"
+        if not self.store.cursor(key):
+            self.store.put_cursor(key, 1)
+            note = (
+                f"the door of release {number} in ring {ring} stands still: the evidence of harm is "
+                "above the warning level and below proof, and nobody is left to try; "
+                "expedite or shut it"
+            )
+            self.ledger.note(channel, note, now, alert=True)
 
     def _open_deck(
         self, flight: Flight, ring: str, deck: valve.Deal, buckets: int, now: Instant

@@ -110,12 +110,14 @@ class Orders:
         return moved
 
     def _apply(self, order: Order, flight: Flight, ring: str, now: Instant) -> dict[str, str]:
-        by, note = order.by, order.reason
+        by, note = _who(order), order.reason
         match order.verb:
             case "hold":
                 event: Hold | Resume | Shut | Expedite = Hold(Reason.PERSON, by, note)
             case "resume":
                 fresh = flight.boarding.terms[ring].budget
+                if flight.doors[ring].reason is Reason.BUDGET_SPENT:
+                    self._ask_for_two(order, flight.boarding.channel)
                 blocked = self._train.is_blocked(ring, flight.doors)
                 event = Resume(by, note, fresh, blocked)
             case "shut":
@@ -140,12 +142,14 @@ class Orders:
                 "the seed of this boarding is public: who would be treated next is no secret",
                 hint="expedite --all, or pin the release",
             )
+        self._ask_for_two(order, channel)
+        return Expedite(_who(order), order.reason, None if order.all else order.budget)
+
+    def _ask_for_two(self, order: Order, channel: str) -> None:
         second = order.approved_by.strip()
         alone = second.casefold() in ("", order.by.strip().casefold())
         if alone and self._config.policy_for(channel).expedite_needs_two:
             raise NotAllowed("the policy wants a second person", hint="--approved-by NAME")
-        by = f"{order.by} and {second}" if second else order.by
-        return Expedite(by, order.reason, None if order.all else order.budget)
 
     def _pin(self, order: Order, now: Instant) -> list[dict[str, str]]:
         channel = self._config.channel(order.channel).name
@@ -158,10 +162,14 @@ class Orders:
             )
         number = max(numbers)
         target = self._train.flight(channel, number, now)
-        rings = self._rings(order, target)
+        known = {ring.name for ring in self._config.rings}
+        rings = [ring for ring in self._rings(order, target) if ring in known]
+        if any(target.doors[ring].state is not State.OPEN for ring in rings):
+            # Back to what is open is a revert; anything else gives a ring what no evidence opened.
+            self._ask_for_two(order, channel)
         moved = []
         for ring in rings:
-            door = self._judge.apply(target, ring, Pin(order.by, order.reason), now)
+            door = self._judge.apply(target, ring, Pin(_who(order), order.reason), now)
             for other, line in lines.items():
                 state = line.doors[ring].state if ring in line.doors else None
                 undecided = state in (State.WAITING, State.OPENING, State.HELD)
@@ -177,13 +185,16 @@ class Orders:
     def _unpin(self, order: Order, now: Instant) -> list[dict[str, str]]:
         channel = self._config.channel(order.channel).name
         pinned = self._judge.store.pins(channel)
-        rings = [ring for ring in self._named_rings(order) if ring in pinned]
+        # Also of a ring that has left the configuration: its pin would stay for ever.
+        rings = [ring for ring in pinned if order.ring in ("", ring)]
         if not rings:
-            raise NotFound(f"no ring of {channel} is pinned")
+            which = f"ring {order.ring!r}" if order.ring else "no ring"
+            raise NotFound(f"{which} of {channel} is {'not ' if order.ring else ''}pinned")
         for ring in rings:
             self._judge.store.put_pin(channel, ring, 0)
             note = f"ring {ring} unpinned by {order.by}: {order.reason}"
             self._judge.ledger.note(channel, note, now)
+        self._train.look_again(channel)
         return [{"ring": ring, "state": "unpinned", "reason": ""} for ring in rings]
 
     def _refuse_if_overtaken(self, flight: Flight, ring: str) -> None:
@@ -215,7 +226,7 @@ class Orders:
             )
         return [ring]
 
-    def _named_rings(self, order: Order) -> list[str]:
-        if order.ring:
-            return [self._config.ring(order.ring).name]
-        return [ring.name for ring in self._config.rings]
+
+def _who(order: Order) -> str:
+    second = order.approved_by.strip()
+    return f"{order.by} and {second}" if second else order.by

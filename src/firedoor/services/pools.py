@@ -139,14 +139,15 @@ def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int) -> Closing |
         epoch: Epoch of the start-time mixture.
 
     Returns:
-        One harm cell over the sealed members that can send this signal, or None when nothing
-        new happened. Only the members it counts are revealed.
+        One harm cell, or None when nothing new happened. Only the members it counts are
+        revealed: those that can send this signal. All sealed members are its exposure, as for
+        silence: with two different risk sets in one pool E would be no supermartingale.
     """
-    able = pool.sealed() & pool.beating
-    counted = able & hit
+    sealed = pool.sealed()
+    counted = sealed & pool.beating & hit
     if not counted.any():
         return None
-    return Closing((_harm_cell(pool, able, counted, signal, epoch),), counted, signal)
+    return Closing((_harm_cell(pool, sealed, counted, signal, epoch),), counted, signal)
 
 
 def close_class(

@@ -125,7 +125,7 @@ class Train:
     def consider(self, channel: ChannelConfig, now: Instant) -> None:
         """Board the newest snapshot, if it is time."""
         seen = self._store.snapshots(channel.name)
-        if not seen or self._store.pins(channel.name):
+        if not seen or self.pinned(channel.name):
             return
         newest = seen[-1]
         if newest.state != "waiting":
@@ -181,7 +181,19 @@ class Train:
     def unblock(self, channel: str, by: str, note: str, now: Instant) -> None:
         """A person lets the next release board."""
         self._store.put_channel(replace(self._store.channel(channel), blocked=False))
+        self._store.put_cursor(_forgiven(channel), max(self.lines[channel], default=0))
         self._judge.ledger.note(channel, f"boarding resumed by {by}: {note}", now)
+
+    def pinned(self, channel: str) -> list[str]:
+        """Rings of the configuration that are pinned: nothing boards their channel."""
+        pins = self._store.pins(channel)
+        return [ring.name for ring in self._config.rings if ring.name in pins]
+
+    def look_again(self, channel: str) -> None:
+        """Let what upstream offers board again, if it is not what is served."""
+        seen = self._store.snapshots(channel)
+        if seen and seen[-1].state == "boarded" and {seen[-1].release} != self._served(channel):
+            self._store.set_snapshot(seen[-1].seq, "waiting")
 
     def board(self) -> Board:
         """Draw up the board from the doors as they are."""
@@ -197,7 +209,7 @@ class Train:
 
     def _board(self, channel: ChannelConfig, release: str, now: Instant, *, adopted: bool) -> None:
         lines = self.lines[channel.name]
-        self._reveal_the_shut(channel.name, now)
+        self._reveal_the_ended(channel.name, now)
         number = max(lines, default=0) + 1
         seed = valve.boarding_seed(self._root_key(), channel.name, number)
         active = {ring.name: self._active(channel.name, ring.name) for ring in self._config.rings}
@@ -236,11 +248,10 @@ class Train:
         self._judge.flights[(channel.name, number)] = flight
         self._judge.publish(flight, now)
 
-    def _reveal_the_shut(self, channel: str, now: Instant) -> None:
-        """A newer release boards: nobody will expedite what was shut before it."""
+    def _reveal_the_ended(self, channel: str, now: Instant) -> None:
+        """A newer release boards: no card of an earlier one will be dealt again."""
         for line in self.lines[channel].values():
-            states = [door.state for door in line.doors.values()]
-            if State.SHUT in states and all(ended(state) for state in states):
+            if all(ended(door.state) for door in line.doors.values()):
                 self._judge.reveal(self._flight(line), now)
 
     def _new_door(self, boarding: Boarding, ring: str) -> Door:
@@ -288,14 +299,19 @@ class Train:
 
     def _block_after(self, last: Sequence[Line], now: Instant) -> None:
         """Two releases in a row that ended held or shut: the next one waits for a person."""
-        if len(last) < _BAD_ENDS or not all(_ended_badly(line) for line in last):
+        if not last:
             return
-        channel, newest = last[-1].boarding.channel, last[-1].boarding.number
+        channel = last[-1].boarding.channel
         state = self._store.channel(channel)
-        key = f"blocked:{channel}"
-        if state.blocked or self._store.cursor(key) == newest:
+        if state.blocked and any(d.state is State.OPEN for d in last[-1].doors.values()):
+            self.unblock(channel, "the train", "the newest release is open after all", now)
             return
-        self._store.put_cursor(key, newest)
+        # What ended before a person last let the channel go on is forgiven.
+        counted = [x for x in last if x.boarding.number > self._store.cursor(_forgiven(channel))]
+        if len(counted) < _BAD_ENDS or not all(_ended_badly(line) for line in counted):
+            return
+        if state.blocked:
+            return
         self._store.put_channel(replace(state, blocked=True))
         note = "two releases in a row ended held or shut: the next boards when a person resumes"
         self._judge.ledger.note(channel, note, now, alert=True)
@@ -406,12 +422,16 @@ def _state(line: Line, ring: str) -> State | None:
     return None if door is None else door.state
 
 
+def _forgiven(channel: str) -> str:
+    return f"forgiven:{channel}"
+
+
 def _ended_badly(line: Line) -> bool:
-    """Shut, or held at the end: nobody got it by evidence."""
+    """Shut, or held by evidence to the end: nobody else got it. A person's hold is no verdict."""
     doors = line.doors.values()
     if any(door.state is State.SHUT for door in doors):
         return True
-    if any(door.state is State.HELD for door in doors):
+    if any(door.state is State.HELD and door.reason is not Reason.PERSON for door in doors):
         return True
     superseded = any(door.state is State.SUPERSEDED and door.was_held for door in doors)
     return superseded and all(ended(door.state) for door in doors)

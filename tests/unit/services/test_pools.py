@@ -1,0 +1,272 @@
+"""Counting: when what is known of sealed members becomes a cell."""
+
+import numpy as np
+import pytest
+
+from firedoor.core.cell import Test
+from firedoor.core.signal import ANY, CHECK, CRASH, SILENCE
+from firedoor.services.places import Place
+from firedoor.services.pools import Life, Pool, close_class, count_events
+from firedoor.services.records import StoredPlace
+
+MINUTE = 60_000
+
+
+def pool(labels, *, classes=None, beating=None, **how):
+    """A cut pool: ``T`` treated, ``c`` control."""
+    opened = Pool("tills", 3, **how)
+    classes = classes or [0] * len(labels)
+    beating = beating or [True] * len(labels)
+    opened.seat(
+        [
+            StoredPlace(
+                100 + n,
+                Place("av", 2, "tills", 3, n, n + 1, label == "T", cls, beats, n),
+                "boot-1",
+                5_000,
+            )
+            for n, (label, cls, beats) in enumerate(zip(labels, classes, beating, strict=True))
+        ]
+    )
+    opened.cut_ms = 1_000
+    return opened
+
+
+def mask(text):
+    return np.array([letter == "x" for letter in text])
+
+
+def take(opened, closing):
+    """As the judge does."""
+    opened.harmed |= closing.harmed
+    if closing.closed_class is not None:
+        opened.closed.add(closing.closed_class)
+    return closing
+
+
+def close(opened, silent, cls=0, **how):
+    nobody = mask("." * len(opened))
+    return take(
+        opened,
+        close_class(opened, cls, silent=mask(silent), installed=how.pop("installed", nobody),
+                    epoch=0, **how),
+    )  # fmt: skip
+
+
+def crash(opened, hit, signal=CRASH):
+    return take(opened, count_events(opened, mask(hit), signal=signal, epoch=0))
+
+
+def counts(cell):
+    return cell.treated, cell.control, cell.treated_harmed, cell.control_harmed
+
+
+def test_a_closing_counts_the_silent_among_all_that_are_sealed():
+    """The factor is over the whole pool; the outcome over the class that matured."""
+    opened = pool("TTcccc", classes=[0, 1, 0, 0, 1, 1])
+
+    harm, clear = close(opened, "x.xxx.").cells
+
+    assert (harm.test, harm.signal, counts(harm)) == (Test.HARM, SILENCE, (2, 4, 1, 2))
+    assert (clear.test, clear.signal, counts(clear)) == (Test.CLEARANCE, ANY, (1, 2, 1, 2))
+    assert (harm.ring, harm.deck, harm.stratum) == ("tills", 3, "")
+
+
+def test_a_class_in_which_everybody_was_heard_makes_no_harm_cell():
+    """A closing without events has the factor one."""
+    (clear,) = close(pool("Tccc"), "....").cells
+
+    assert counts(clear) == (1, 3, 0, 0)
+
+
+def test_a_closed_class_is_at_risk_no_more():
+    """R1 and R0 are those still sealed at that moment."""
+    opened = pool("TTcccc", classes=[0, 1, 0, 0, 1, 1])
+    close(opened, "......")
+    harm, clear = close(opened, "xxxxxx", cls=1).cells
+
+    assert counts(harm) == counts(clear) == (1, 2, 1, 2)
+    assert opened.is_closed()
+
+
+def test_a_machine_that_crashes_and_then_goes_silent_counts_once():
+    """Cohorts.md 6, test 12: the first event reveals it, and it is in no later factor."""
+    opened = pool("Tccc")
+    assert counts(crash(opened, "x...").cells[0]) == (1, 3, 1, 0)
+    (clear,) = close(opened, "x...").cells
+
+    assert counts(clear) == (1, 3, 1, 0)  # one outcome, harmed
+
+
+def test_a_crash_is_counted_in_one_signal_alone():
+    """The order settles ties: crash, check, silence."""
+    opened = pool("TTcc")
+    crash(opened, "x.x.")
+    checked = crash(opened, "xxx.", CHECK)
+
+    assert counts(checked.cells[0]) == (1, 1, 1, 0)
+
+
+def test_nothing_new_is_no_cell():
+    """The same event at the next tick is not another."""
+    opened = pool("Tc")
+    crash(opened, "x.")
+
+    assert count_events(opened, mask("x."), signal=CRASH, epoch=0) is None
+    assert count_events(opened, mask(".."), signal=CRASH, epoch=0) is None
+
+
+def test_only_machines_that_could_report_are_at_risk_of_a_report():
+    """A machine without an agent does not crash in silence; it cannot tell."""
+    opened = pool("TTcc", beating=[True, False, True, False])
+
+    assert counts(crash(opened, "xxx.").cells[0]) == (1, 1, 1, 1)
+
+
+def test_an_event_after_its_class_closed_comes_too_late():
+    """I8: nothing reopens a class."""
+    opened = pool("Tc")
+    close(opened, "..")
+
+    assert count_events(opened, mask("xx"), signal=CRASH, epoch=0) is None
+
+
+def test_a_signal_that_decides_nothing_reveals_nobody():
+    """A panic that is only shown must not hide the silence that follows it."""
+    opened = pool("Tccc")
+    harm, shown, clear = close(opened, "x...", shown={CRASH: mask("x.x.")}).cells
+
+    assert (harm.signal, counts(harm)) == (SILENCE, (1, 3, 1, 0))
+    assert (shown.signal, counts(shown)) == (CRASH, (1, 3, 1, 1))
+    assert counts(clear) == (1, 3, 1, 0)  # and clears nothing, blocks nothing
+
+
+def test_a_signal_that_decides_nothing_is_told_of_closed_classes_only():
+    """Labels of sealed members are nobody's business, not even for show."""
+    opened = pool("TTcc", classes=[0, 1, 0, 1])
+    shown = {CRASH: mask("xxxx")}
+
+    first = close(opened, "....", shown=shown).cells[0]
+
+    assert counts(first) == (1, 1, 1, 1)
+
+
+def test_installs_are_counted_among_the_treated_alone():
+    """Delta is harm per installed machine; a control has installed something else."""
+    (clear,) = close(pool("TTTcc"), ".....", installed=mask("xx.xx")).cells
+
+    assert clear.installed == 2
+
+
+def test_whoever_was_heard_stays_in_flight_until_its_class_closes():
+    """I1: counting "heard" as resolved would let the window look at labels."""
+    opened = pool("TTccc", classes=[0, 1, 0, 1, 1])
+    assert opened.sealed_treated() == 2
+    close(opened, ".....")
+    assert opened.sealed_treated() == 1
+
+
+def test_a_pool_that_is_built_again_knows_who_was_counted():
+    """The rows of the harmed and the closed classes are on disk."""
+    opened = pool("TTcc", classes=[0, 1, 0, 1], closed={0}, harmed_rows={101, 7})
+
+    assert opened.sealed().tolist() == [False, False, False, True]
+    assert opened.open_classes() == [1]
+    assert opened.closed_mask() == 1
+
+
+def test_a_deck_that_was_cut_before_its_first_card_is_closed():
+    """Nobody is waited for."""
+    empty = Pool("tills", 1)
+    assert not empty.is_closed()
+    empty.cut_ms = 5
+    assert empty.is_closed()
+
+
+# When each machine was last heard, and since when anybody listened
+
+
+@pytest.fixture
+def life():
+    return Life(MINUTE)
+
+
+def hear(life, minute, machines=(), run="run-1", *, final=False):
+    life.heard_by_gate(run, minute * MINUTE, np.array(machines, np.uint32), final=final)
+
+
+def silent(life, machine, since):
+    return bool(life.silent(np.array([machine], np.uint32), since * MINUTE)[0])
+
+
+def test_a_window_begins_after_the_cut_and_one_bucket(life):
+    """A sign of life is known to the bucket only."""
+    hear(life, 1)
+
+    assert life.window(10 * MINUTE, intake=False) == 11 * MINUTE
+
+
+def test_before_anybody_listened_there_is_no_window(life):
+    """Nothing heard by nobody is no silence."""
+    assert life.window(0, intake=False) is None
+    assert life.until == -1
+
+
+def test_a_gate_that_was_killed_slides_the_window(life):
+    """What it heard in its last bucket is lost, so nobody was silent in it."""
+    hear(life, 1)
+    hear(life, 2)
+    hear(life, 3, run="run-2")
+
+    assert life.window(0, intake=False) == 4 * MINUTE
+
+
+def test_a_gate_that_was_restarted_in_order_slides_nothing(life):
+    """Its last bucket is complete and its sockets went on listening."""
+    hear(life, 1)
+    hear(life, 2, final=True)
+    hear(life, 3, run="run-2")
+
+    assert life.window(0, intake=False) == 2 * MINUTE
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_a_long_pause_slides_the_window_whoever_paused(life, final):
+    """A suspended host, a stopped service: nobody could be heard."""
+    hear(life, 1, final=final)
+    hear(life, 5, run="run-1")
+
+    assert life.window(0, intake=False) == 6 * MINUTE
+
+
+def test_heartbeats_need_an_intake_that_listened(life):
+    """A pause of the intake must not look like the death of all that beat."""
+    for minute in range(1, 11):
+        hear(life, minute)
+        life.intake_listened(minute * MINUTE)
+    assert life.window(0, intake=True) == 2 * MINUTE
+    for minute in range(11, 15):
+        hear(life, minute)
+    assert life.window(0, intake=True) is None  # it is away
+    assert life.window(0, intake=False) == 2 * MINUTE
+    life.intake_listened(14 * MINUTE)
+    assert life.window(0, intake=True) == 15 * MINUTE  # it was away
+
+
+def test_a_machine_is_silent_if_nobody_heard_it_after_the_window_began(life):
+    """Gate or intake, any channel: a sign of life is a sign of life."""
+    hear(life, 3, [1, 2])
+    life.heard_by_intake(5 * MINUTE, [2])
+    hear(life, 9)
+
+    assert [silent(life, m, 3) for m in (1, 2, 3, 5_000)] == [True, False, True, True]
+    assert (life.last(1), life.last(2), life.last(9_999)) == (3 * MINUTE, 5 * MINUTE, 0)
+
+
+def test_what_is_read_again_makes_nobody_younger(life):
+    """After a restart old buckets are read once more."""
+    hear(life, 9, [1])
+    hear(life, 3, [1])
+
+    assert life.last(1) == 9 * MINUTE
+    assert life.until == 9 * MINUTE
