@@ -19,9 +19,8 @@ BUDGET_BOUND = 1.6
 MEAN_BOUND = 1.1
 SECONDS_BOUND = 60.0
 
-_HARMED = re.compile(r"(\d+) of \d+ machines (?:bricked|crashed) \(harm\s+budget (\d+)\)")
+_HARMED = re.compile(r"(\d+) of \d+ machines (?:bricked|crashed) \(harm budget (\d+)\)")
 _TOOK = re.compile(r"All of it took (\d+) s")
-_WIDE = {"COLUMNS": "400"}
 
 
 def main() -> None:
@@ -59,9 +58,7 @@ def main() -> None:
 def _run(seed: int, machines: int, failure: str) -> tuple[int, int, int]:
     command = [sys.executable, "-m", "firedoor", "demo", "--exit", "--seed", str(seed)]
     command += ["--machines", str(machines), "--failure", failure]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=400, check=False, env=os.environ | _WIDE
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     harmed, took = _HARMED.search(done.stdout), _TOOK.search(done.stdout)
     if done.returncode or harmed is None or took is None:
         raise RuntimeError(f"seed {seed} ended {done.returncode}: {done.stdout}{done.stderr}")

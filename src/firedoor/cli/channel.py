@@ -8,7 +8,8 @@ import typer
 from firedoor.cli import output
 from firedoor.cli.client import ByOption, ConsoleOption, act
 from firedoor.cli.config import channel_check, fleet, sentence
-from firedoor.cli.context import ConfigOption, DataOption, JsonOption, Place, here
+from firedoor.cli.context import Place, here
+from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.model import ChannelView
 from firedoor.core.channel import traits
 

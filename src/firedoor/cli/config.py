@@ -7,7 +7,8 @@ import msgspec
 import typer
 
 from firedoor.cli import output
-from firedoor.cli.context import ConfigOption, DataOption, JsonOption, Place, here
+from firedoor.cli.context import Place, here
+from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.cli.prospects import SILENCE, Prospect, prospect
 from firedoor.config import Config, explain, notices
 from firedoor.core.errors import Unavailable

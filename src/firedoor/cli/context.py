@@ -14,14 +14,12 @@ from firedoor.adapters.store import gate as gate_store
 from firedoor.adapters.store import judge as judge_store
 from firedoor.adapters.store.gate import GateReader
 from firedoor.adapters.store.judge import JudgeReader
+from firedoor.cli.options import find
 from firedoor.config import Config, load
 from firedoor.console.model import ReleaseView
-from firedoor.core.errors import BadConfig, BadInput, NotFound, Unavailable
+from firedoor.core.errors import BadInput, NotFound, Unavailable
 from firedoor.wire.files import Files
 from firedoor.wire.views import Views
-
-PLACES: Final = (Path("firedoor.toml"), Path("/etc/firedoor/firedoor.toml"))
-"""Where a configuration is looked for when none is named, in this order."""
 
 SHORTEST_PREFIX: Final = 6
 """Digits of a release id that a person has to type at least."""
@@ -29,26 +27,6 @@ SHORTEST_PREFIX: Final = 6
 _ID_DIGITS: Final = 64
 _HEX: Final = frozenset("0123456789abcdef")
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="PATH",
-        envvar="FIREDOOR_CONFIG",
-        show_default=False,
-        help="Configuration file; else ./firedoor.toml, else /etc/firedoor/firedoor.toml.",
-    ),
-]
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        metavar="DIR",
-        show_default=False,
-        help="Data directory, instead of the one in the configuration.",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 ReleaseArgument = Annotated[
     str,
     typer.Argument(
@@ -110,24 +88,6 @@ def here(config: Path | None, data: Path | None) -> Place:
     """
     loaded = load(find(config), data=data)
     return Place(loaded, Files(loaded.data))
-
-
-def find(config: Path | None) -> Path:
-    """The configuration file that holds.
-
-    Raises:
-        BadConfig: None was named, and there is none in the usual places.
-    """
-    if config is not None:
-        return config
-    found = next((path for path in PLACES if path.exists()), None)
-    if found is None:
-        looked = " nor ".join(str(path) for path in PLACES)
-        raise BadConfig(
-            f"there is no configuration: neither {looked}",
-            hint="firedoor init writes one; --config PATH names another",
-        )
-    return found
 
 
 def release_of(views: Views, prefix: str) -> ReleaseView:

@@ -4,6 +4,7 @@ Three releases: one is adopted, a good one reaches everybody, a bad one harms wh
 and is stopped by evidence alone.
 """
 
+import contextlib
 import math
 import shutil
 import signal
@@ -124,9 +125,10 @@ def play(
         Unavailable: An act did not come to its end in time.
     """
     began = time.monotonic()
-    screen.print(_ABOUT.format(machines=machines), highlight=False)
+    screen.print(_ABOUT.format(machines=machines), highlight=False, soft_wrap=True)
     with Stage(root, machines=machines, seed=seed) as stage:
-        screen.print(f"console: {stage.urls['console']}\n", style="bold", highlight=False)
+        console = f"console: {stage.urls['console']}\n"
+        screen.print(console, style="bold", highlight=False, soft_wrap=True)
         acts = _Acts(stage, screen, began)
         with acts.live():
             acts.adopt()
@@ -146,8 +148,11 @@ def play(
             screen.print(
                 f"Everything goes on running. Look at {stage.urls['console']} ; Ctrl-C ends it.",
                 highlight=False,
+                soft_wrap=True,
             )
-            signal.pause()
+            # How it came out is known: whoever has seen enough does not change it.
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
     return outcome
 
 
@@ -240,7 +245,7 @@ class _Acts:
 
     def _say(self, sentence: str) -> None:
         elapsed = time.monotonic() - self._began
-        self._screen.print(f"[dim]{elapsed:5.1f} s[/dim]  {sentence}", highlight=False)
+        self._screen.print(f"[dim]{elapsed:5.1f} s[/dim]  {sentence}", highlight=False, soft_wrap=True)
 
     def _draw(self, what: str) -> None:
         if not self._screen.is_terminal or not self._releases:
@@ -273,6 +278,7 @@ def _conclude(screen: Console, outcome: Outcome, machines: int, failure: Failure
         f"All of it took {outcome.seconds:.0f} s.",
         style="bold green" if outcome.succeeded else "bold red",
         highlight=False,
+        soft_wrap=True,
     )
 
 

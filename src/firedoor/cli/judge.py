@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from firedoor.cli import output
-from firedoor.cli.context import JsonOption
+from firedoor.cli.options import JsonOption
 from firedoor.cli.counts import Row, by_release, cells, fleet, read_rows
 from firedoor.cli.explanation import e_value
 from firedoor.console.model import Judgement, StreamView

@@ -11,7 +11,8 @@ import typer
 from firedoor.adapters.keys.file import load_public_key, public_path
 from firedoor.adapters.store.judge import JudgeReader
 from firedoor.cli import output
-from firedoor.cli.context import ConfigOption, DataOption, JsonOption, here
+from firedoor.cli.context import here
+from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.core.errors import BadInput
 from firedoor.core.ledger.chain import Head, Report, verify_chain
 from firedoor.core.ledger.entry import Signed, parse_line, to_line

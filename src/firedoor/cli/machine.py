@@ -13,7 +13,8 @@ import typer
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.store.register import Enrolment, Entry, MachineRegister
 from firedoor.cli import output
-from firedoor.cli.context import ConfigOption, DataOption, JsonOption, Place, here
+from firedoor.cli.context import Place, here
+from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.cli.snippets import Target, files_client
 from firedoor.config import Config, Listen
 from firedoor.console.model import MachineView

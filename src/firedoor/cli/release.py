@@ -11,15 +11,8 @@ import typer
 
 from firedoor.cli import output
 from firedoor.cli.client import ByOption, ConsoleOption, ReasonOption, RingOption, act
-from firedoor.cli.context import (
-    ConfigOption,
-    DataOption,
-    JsonOption,
-    Place,
-    ReleaseArgument,
-    here,
-    release_of,
-)
+from firedoor.cli.context import Place, ReleaseArgument, here, release_of
+from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.api import ReleaseReply
 from firedoor.console.model import ReleaseView
 from firedoor.core.errors import BadInput, NotFound

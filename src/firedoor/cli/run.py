@@ -13,15 +13,9 @@ from typing import Annotated, TextIO, cast
 import structlog
 import typer
 
+from firedoor.cli.options import ConfigOption, DataOption, find
 from firedoor.config import Config, load
-from firedoor.core.errors import BadConfig
 from firedoor.wire import roles, supervisor
-
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="Configuration file.", envvar="FIREDOOR_CONFIG")
-]
-DataOption = Annotated[Path | None, typer.Option("--data", help="Data directory.")]
-
 
 class Role(StrEnum):
     """What one process can be."""
@@ -123,8 +117,6 @@ class _Unfailing:
             self._stream.flush()
 
 
-def _load(path: Path | None, data: Path | None) -> tuple[Path, Config]:
-    found = path or Path("firedoor.toml")
-    if not found.exists():
-        raise BadConfig(f"no configuration at {found}", hint="firedoor init writes one")
+def _load(config: Path | None, data: Path | None) -> tuple[Path, Config]:
+    found = find(config)
     return found.absolute(), load(found, data=data)

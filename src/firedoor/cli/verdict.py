@@ -6,14 +6,8 @@ import msgspec
 import typer
 
 from firedoor.cli import output
-from firedoor.cli.context import (
-    ConfigOption,
-    DataOption,
-    JsonOption,
-    ReleaseArgument,
-    here,
-    release_of,
-)
+from firedoor.cli.context import ReleaseArgument, here, release_of
+from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.cli.explanation import explain as explained
 from firedoor.console.model import VerdictView
 from firedoor.core.errors import BadInput, NotFound

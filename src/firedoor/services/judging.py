@@ -319,8 +319,8 @@ class Judge:
         if not self.store.cursor(key):
             self.store.put_cursor(key, 1)
             note = (
-                f"the door of release {number} in ring {ring} stands still: the evidence of harm is "
-                "above the warning level and below proof, and nobody is left to try; "
+                f"the door of release {number} in ring {ring} stands still: the evidence of harm "
+                "is above the warning level and below proof, and nobody is left to try; "
                 "expedite or shut it"
             )
             self.ledger.note(channel, note, now, alert=True)

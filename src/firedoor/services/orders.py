@@ -97,9 +97,14 @@ class Orders:
 
     def _move(self, order: Order, now: Instant) -> list[dict[str, str]]:
         flight = self._flight(order.release, now)
+        rings = self._rings(order, flight)
+        spent = any(flight.doors[ring].reason is Reason.BUDGET_SPENT for ring in rings)
+        if order.verb == "resume" and spent:
+            # Asked before the first door moves: a refusal changes nothing.
+            self._ask_for_two(order, flight.boarding.channel)
         moved = []
         refused: IllegalTransition | None = None
-        for ring in self._rings(order, flight):
+        for ring in rings:
             try:
                 moved.append(self._apply(order, flight, ring, now))
             except IllegalTransition as error:
@@ -116,8 +121,6 @@ class Orders:
                 event: Hold | Resume | Shut | Expedite = Hold(Reason.PERSON, by, note)
             case "resume":
                 fresh = flight.boarding.terms[ring].budget
-                if flight.doors[ring].reason is Reason.BUDGET_SPENT:
-                    self._ask_for_two(order, flight.boarding.channel)
                 blocked = self._train.is_blocked(ring, flight.doors)
                 event = Resume(by, note, fresh, blocked)
             case "shut":

@@ -71,7 +71,7 @@ def test_without_a_configuration_every_command_says_how_to_get_one(tmp_path, mon
     """The first command of a newcomer fails like this; it has to lead on."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FIREDOOR_CONFIG", raising=False)
-    monkeypatch.setattr("firedoor.cli.context.PLACES", (tmp_path / "firedoor.toml",))
+    monkeypatch.setattr("firedoor.cli.options.PLACES", (tmp_path / "firedoor.toml",))
 
     said = run("channel", "list")
 
@@ -190,7 +190,7 @@ def test_a_role_does_not_carry_what_only_people_need():
         [sys.executable, "-c", script], capture_output=True, check=True, text=True
     )
 
-    assert result.stderr.strip() == "['firedoor.cli.output', 'firedoor.cli.run']"
+    assert result.stderr.strip() == "['firedoor.cli.output', 'firedoor.cli.run', 'firedoor.cli.options']"
 
 
 @pytest.mark.parametrize("word", COMMANDS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from tests.loop import Loop, memory
@@ -12,7 +13,7 @@ def start() -> Iterator[Callable[..., Loop]]:
     """Start a loop; the arguments are those of ``Loop`` without the folder."""
     with ExitStack() as stack:
 
-        def begin(*machines: int, **how: str) -> Loop:
+        def begin(*machines: int, **how: Any) -> Loop:
             loop = Loop(stack.enter_context(memory()), *machines, **how)
             stack.callback(loop.close)
             return loop

@@ -116,11 +116,11 @@ def test_nothing_new_is_no_cell():
     assert count_events(opened, mask(".."), signal=CRASH, epoch=0) is None
 
 
-def test_only_machines_that_could_report_are_at_risk_of_a_report():
+def test_only_machines_that_could_report_are_counted_and_all_sealed_ones_compared():
     """A machine without an agent does not crash in silence; it cannot tell."""
     opened = pool("TTcc", beating=[True, False, True, False])
 
-    assert counts(crash(opened, "xxx.").cells[0]) == (1, 1, 1, 1)
+    assert counts(crash(opened, "xxx.").cells[0]) == (2, 2, 1, 1)
 
 
 def test_an_event_after_its_class_closed_comes_too_late():

@@ -373,7 +373,8 @@ def test_every_entry_of_the_ledger_is_told_as_a_sentence_in_order(site: Site) ->
     assert [each.index for each in told] == list(range(len(told)))
     assert site.views.last_index() == told[-1].index
     assert site.views.decisions(told[1].index, 2) == told[2:4]
-    adopted, boarded, held, resumed, shut, expedited, opened, revealed = told
+    adopted, past, boarded, held, resumed, shut, expedited, opened, revealed = told
+    assert (past.kind, past.release) == ("seed-revealed", first)
     assert (adopted.kind, adopted.release, adopted.number) == ("boarded", first, 1)
     assert "harm budget of 3" in boarded.sentence and "below 10 %" in boarded.sentence
     assert held.sentence == "Amira holds it: nobody new gets it; two sites are slow"

@@ -142,7 +142,8 @@ class JudgeReader:
         rows = self._rows("SELECT * FROM channel WHERE name = ?", name)
         if not rows:
             return ChannelState(name)
-        return ChannelState(*rows[0])
+        channel, snapshot, synced_ms, error, failures, blocked = rows[0]
+        return ChannelState(channel, snapshot, synced_ms, error, failures, bool(blocked))
 
     def release(self, release: str) -> StoredRelease | None:
         """A release by its id, or None."""
