@@ -47,7 +47,7 @@ bench: setup system  ## Measure the figures that the documents quote
 	@set -e; for bench in tests/bench/bench_*.py; do \
 	  name=$$(basename $$bench .py); echo $$name >&2; $(BIN)/python -m tests.bench.$$name $(ARGS); done
 
-soak: setup system  ## Run the demo's fleet for a long time and watch for leaks (ARGS)
+soak: setup system  ## Hold the guarantees against thousands of simulated releases, for a night (ARGS)
 	$(BIN)/python -m tests.bench.soak $(ARGS)
 
 lock: setup .tools/uv-$(UV_VERSION)  ## Pin the newest versions that pyproject.toml allows

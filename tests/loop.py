@@ -8,6 +8,7 @@ again at any point; all that survives is what lies in the files.
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -133,7 +134,11 @@ class Loop:
         self.roster = Roster(
             heartbeat_ms=times.heartbeat_ms, silence_min_ms=times.silence_min_ms, cold_ms=0
         )
-        self.roster.restore(self.gate.habits(), mono_ms=now.mono_ms, wall_ms=now.wall_ms)
+        runs = [*self.gate.runs(), (now.wall_ms, now.wall_ms)]
+        outages = [(ended, began) for (_, ended), (began, _) in pairwise(runs)]
+        self.roster.restore(
+            self.gate.habits(), mono_ms=now.mono_ms, wall_ms=now.wall_ms, outages=outages
+        )
         for pulse in SignalReader(self._data / "intake.db").pulses_after(0):
             self.roster.set_beating(pulse.machine, beating=pulse.beating)
         channel = self.config.channel(AV)

@@ -1,6 +1,7 @@
 """The command line before a running Firedoor: what a person does on the day it matters."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -121,8 +122,8 @@ def test_a_person_can_hold_widen_shut_and_pin_a_release_and_it_is_all_on_record(
     # A machine becomes a client by the script that was printed for it.
     script = site.ask("machine", "enroll", "till-2").out
     etc = tmp_path / "etc"
-    ready = script.replace("etc=/etc/firedoor", f"etc={etc}")
-    subprocess.run(["sh"], input=ready, text=True, check=True)
+    environment = os.environ | {"FIREDOOR_ETC": str(etc)}
+    subprocess.run(["sh"], input=script, text=True, check=True, env=environment)
     subprocess.run([etc / "heartbeat"], check=True)
     read = next(line[4:] for line in script.splitlines() if line.startswith("#   curl"))
     read = read.replace("/etc/firedoor", str(etc)).replace("FILE", "tool.txt")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
 import pytest
 from granian.constants import Interfaces
 from granian.server.embed import Server
@@ -188,6 +189,8 @@ def test_one_click_changes_the_language_and_it_stays(page):
         page.goto(served.url)
         page.get_by_role("link", name="中文").click()
         expect(page.locator(".headline")).to_contain_text("台上试行")
+        expect(page.locator(".situation")).to_have_text("版本 2 正在试行。")
+        expect(page.locator(".decisions li").first).to_contain_text("每次只到少数机器。")
         expect(page.locator("#status")).to_have_text("实时")
 
         page.goto(served.url)
@@ -213,6 +216,25 @@ def test_no_moment_is_wider_than_the_window(browser, scene, size, scheme, tmp_pa
         context.close()
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_the_numbers_at_the_axes_stand_inside_the_charts(browser, size):
+    """Evidence can be a million to one, and the number needs room on a phone too."""
+    world = scenes.shut()
+    world.tracks[scenes.THIRD] = [
+        msgspec.structs.replace(point, log_e_harm=2.5 * point.log_e_harm)
+        for point in world.tracks[scenes.THIRD]
+    ]
+    width, height = SIZES[size]
+    context = browser.new_context(viewport={"width": width, "height": height})
+    with serving(world) as served:
+        page = context.new_page()
+        page.goto(served.url)
+
+        assert "1,000,000" in page.locator("svg.evidence .tick").all_text_contents()
+        assert page.evaluate(OUTSIDE) == []
+        context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_on_its_ground(browser, scheme):
     """WCAG AA: 4.5 to 1 for every word on the page, in both colour schemes."""
@@ -224,6 +246,11 @@ def test_text_can_be_read_on_its_ground(browser, scheme):
         assert page.evaluate(CONTRAST) == []
         context.close()
 
+
+OUTSIDE = r"""() => [...document.querySelectorAll("svg.chart text")].filter((text) => {
+  const [inner, outer] = [text, text.ownerSVGElement].map((each) => each.getBoundingClientRect());
+  return inner.left < outer.left || inner.right > outer.right + 1;
+}).map((text) => text.textContent)"""
 
 # Contrast of each text with the nearest opaque ground behind it, by the WCAG formula.
 CONTRAST = r"""() => {

@@ -130,6 +130,8 @@ def test_the_largest_sum_in_flight_counts_rings_that_run_side_by_side():
     counted = {"offices": 100, EVERYONE: 40}
     assert chain.largest_in_flight("tools", counted) == 5
     assert side_by_side.largest_in_flight("tools", counted) == 6
+    few = {"lab": 1, "offices": 0, EVERYONE: 0}
+    assert side_by_side.largest_in_flight("tools", few) == 1
 
 
 # Merging
@@ -471,9 +473,22 @@ def test_a_webhook_is_shown_without_its_path():
 
 def test_a_way_of_identifying_that_is_not_built_is_said_to_be_skipped():
     """A default that promises more than the gate does would be found out on the worst day."""
-    assert any("certificate" in notice for notice in notices(defaults()))
+    written = from_text("[gate]\nidentify = ['certificate', 'basic']")
+    assert any("certificate" in notice for notice in notices(written))
+    assert not any("certificate" in notice for notice in notices(defaults()))
     quiet = from_text(TOOLS + "[gate]\nidentify = ['basic']\n[alert]\ncommand = ['page']")
     assert notices(quiet) == []
+
+
+def test_refusing_strangers_is_said_to_be_void_where_every_address_is_known():
+    """Two keys that are fine alone: whoever wrote "refuse" believes that strangers get nothing."""
+    by_address = TOOLS + "{}[gate]\nidentify = ['basic', 'address']\n[alert]\ncommand = ['page']"
+
+    refused = notices(from_text(by_address.format("")))
+    held = notices(from_text(by_address.format("unknown = 'hold'\n")))
+
+    assert [n for n in refused if n.startswith("channel.tools.unknown") and '"refuse"' in n]
+    assert not [n for n in held if n.startswith("channel.tools.unknown")]
 
 
 def test_the_order_of_texts_is_the_order_of_authority():

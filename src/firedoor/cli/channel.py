@@ -12,6 +12,8 @@ from firedoor.cli.context import Place, here
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.model import ChannelView
 from firedoor.core.channel import traits
+from firedoor.core.door import State
+from firedoor.core.errors import Unavailable
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="Look at the upstream sources, and ask them again."
@@ -73,7 +75,7 @@ def show(
     if as_json:
         output.document(view)
         return
-    output.facts(_facts(view))
+    output.facts([*_facts(view), ("upstream offers", _offered(place, name))])
     output.heading("how a client is undone")
     output.table(("verb", "how"), [(undo.verb.value, undo.how) for undo in traits(kind).undo])
     output.heading("what a harmless release meets")
@@ -84,7 +86,7 @@ def show(
 def sync(
     *,
     name: ChannelArgument,
-    by: ByOption = "",
+    by: ByOption = None,
     console: ConsoleOption = "",
     config: ConfigOption = None,
     data: DataOption = None,
@@ -115,8 +117,24 @@ def _facts(view: ChannelView) -> list[tuple[str, object]]:
     ]
 
 
+def _offered(place: Place, name: str) -> str:
+    """The newest snapshot and what became of it; why it does not board stands in the state."""
+    try:
+        with place.judge() as judge:
+            seen = judge.snapshots(name)
+    except Unavailable:
+        seen = []
+    if not seen:
+        return output.short(None)
+    newest = seen[-1]
+    view = place.views().release(newest.release)
+    shut = view is not None and any(door.state is State.SHUT for door in view.door.values())
+    return f"{output.short(newest.release)} ({'shut' if shut else newest.state})"
+
+
 def _hopes(place: Place, name: str, active: Mapping[str, int]) -> None:
     found = channel_check(place.config, name, active)
-    output.line(f"one release may put at most {found.largest_in_flight} machines at risk at a time")
+    most = output.count(found.largest_in_flight)
+    output.line(f"one release may put at most {most} at risk at a time")
     for ring, hope in found.rings.items():
         output.line(f"ring {ring}: {sentence(hope)}")

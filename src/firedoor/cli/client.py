@@ -14,7 +14,7 @@ from firedoor.cli.context import Place, login_user
 from firedoor.console.model import Outcome
 from firedoor.console.problem import Problem
 from firedoor.core import errors
-from firedoor.core.errors import FiredoorError, NotAllowed, Rejected, Unavailable
+from firedoor.core.errors import BadInput, FiredoorError, NotAllowed, Rejected, Unavailable
 
 _PATIENCE_S: Final = 60.0
 _TURNED_AWAY: Final = (401, 403)
@@ -24,12 +24,21 @@ ReasonOption = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why; it goes on the record.")
 ]
 ByOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--by",
         metavar="NAME",
         show_default=False,
         help="Who asks, for the record; else your login name.",
+    ),
+]
+ApprovedOption = Annotated[
+    str,
+    typer.Option(
+        "--approved-by",
+        metavar="NAME",
+        show_default=False,
+        help="The second person, where the policy wants one.",
     ),
 ]
 RingOption = Annotated[
@@ -103,12 +112,18 @@ class Client:
         return msgspec.json.decode(answer.data, type=Outcome)
 
 
-def act(place: Place, console: str, path: str, *, by: str, as_json: bool, **action: object) -> None:
+def act(
+    place: Place, console: str, path: str, *, by: str | None, as_json: bool, **action: object
+) -> None:
     """Ask for one thing and print what came of it.
 
     Raises:
+        BadInput: ``by`` names nobody.
         FiredoorError: As ``Client.act``.
     """
+    if by is not None and not by.strip():
+        # A script whose variable was empty must not act in the name of whoever runs it.
+        raise BadInput("--by names nobody", hint="leave it out to act under your login name")
     client = Client(console or address(place), place.files.console_token)
     outcome = client.act(path, {"by": by or login_user(), **action})
     if as_json:

@@ -1,5 +1,6 @@
 """``firedoor config``: whether a configuration holds, and what it amounts to."""
 
+import tomllib
 from collections.abc import Mapping
 from typing import Annotated, Final
 
@@ -54,10 +55,10 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Value(msgspec.Struct, frozen=True):
-    """One row of ``config show``: the key's path, its value as TOML, and where it came from."""
+    """One row of ``config show --json``: the key's path, its value, and where it came from."""
 
     key: str
-    value: str
+    value: object
     origin: str
 
 
@@ -100,12 +101,12 @@ def check(
         return
     for notice in found.notices:
         output.say(f"notice: {notice}")
-    names = ", ".join(channel.name for channel in found.channels) or "none"
-    output.line(f"the configuration holds; channels: {names}")
+    names = ", ".join(_sized(each.name, counted.get(each.name)) for each in found.channels)
+    output.line(f"the configuration holds; channels: {names or 'none'}")
     for channel in found.channels:
         output.line(
-            f"{channel.name}: one release may put at most {channel.largest_in_flight} "
-            "machines at risk at a time"
+            f"{channel.name}: one release may put at most "
+            f"{output.count(channel.largest_in_flight)} at risk at a time"
         )
         for ring, hope in channel.rings.items():
             output.line(f"{channel.name}, ring {ring}: {sentence(hope)}")
@@ -123,11 +124,15 @@ def show(
 
     Example: firedoor config show
     """
-    rows = [Value(*row) for row in explain(here(config, data).config)]
+    rows = explain(here(config, data).config)
     if as_json:
-        output.document(rows)
+        # A table shows the value as TOML; in a document it is no text within a text.
+        values = [
+            Value(key, tomllib.loads(f"v = {text}")["v"], origin) for key, text, origin in rows
+        ]
+        output.document(values)
         return
-    output.table(("key", "value", "from"), [(row.key, row.value, row.origin) for row in rows])
+    output.table(("key", "value", "from"), rows)
 
 
 def fleet(place: Place) -> Mapping[str, Mapping[str, int]]:
@@ -135,10 +140,14 @@ def fleet(place: Place) -> Mapping[str, Mapping[str, int]]:
     counted: dict[str, dict[str, int]] = {}
     try:
         with place.gate() as gate:
-            for count in gate.census():
-                counted.setdefault(count.channel, {})[count.ring] = count.active
+            census = gate.census()
     except Unavailable:
         return {}
+    rings = {ring.name for ring in place.config.rings}
+    for count in census:
+        # A ring that was removed keeps its last count; its machines are in others now.
+        if count.ring in rings:
+            counted.setdefault(count.channel, {})[count.ring] = count.active
     return counted
 
 
@@ -167,10 +176,10 @@ def sentence(hope: Prospect) -> str:
         f"so a harmless release opens as cleared ({output.share(hope.delta)})"
         if hope.clears
         else f"which is not the {output.share(hope.delta)} of a clearance: a harmless release is "
-        "walked open step by step, and a council closes the gap"
+        "walked open step by step"
     )
     return (
-        f"{_machines(hope.machines)}, budget {hope.budget}: after every machine has installed "
+        f"{output.count(hope.machines)}, budget {hope.budget}: after every machine has installed "
         f"without harm, up to {output.share(hope.harm_upper)} excess harm cannot be excluded, "
         f"{end}; {_held(hope.hold_chance)} because machines go silent by chance (if "
         f"{output.share(SILENCE)} of them miss a deadline)"
@@ -178,12 +187,14 @@ def sentence(hope: Prospect) -> str:
 
 
 def _assumed(config: Config, machines: int) -> dict[str, dict[str, int]]:
-    """The whole fleet in the ring that claims what no other does."""
-    return {channel.name: {config.rings[-1].name: machines} for channel in config.channels}
+    """The whole fleet in the ring that claims what no other does; nobody in the others."""
+    rings = {ring.name: 0 for ring in config.rings} | {config.rings[-1].name: machines}
+    return {channel.name: rings for channel in config.channels}
 
 
-def _machines(count: int) -> str:
-    return "1 machine" if count == 1 else f"{count} machines"
+def _sized(channel: str, active: Mapping[str, int] | None) -> str:
+    """A channel with the size of its fleet, where that is known."""
+    return channel if active is None else f"{channel} ({output.count(sum(active.values()))})"
 
 
 def _held(chance: float) -> str:

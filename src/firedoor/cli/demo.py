@@ -245,7 +245,9 @@ class _Acts:
 
     def _say(self, sentence: str) -> None:
         elapsed = time.monotonic() - self._began
-        self._screen.print(f"[dim]{elapsed:5.1f} s[/dim]  {sentence}", highlight=False, soft_wrap=True)
+        self._screen.print(
+            f"[dim]{elapsed:5.1f} s[/dim]  {sentence}", highlight=False, soft_wrap=True
+        )
 
     def _draw(self, what: str) -> None:
         if not self._screen.is_terminal or not self._releases:

@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from firedoor.cli.output import share, span
+from firedoor.cli.claims import unproven, waiting
+from firedoor.cli.output import count, share, span
 from firedoor.console.model import ReleaseView, VerdictView
 from firedoor.core.cell import Cell, Test
 from firedoor.core.door import ended
-from firedoor.core.evidence import clearance
+from firedoor.core.evidence import clearance, floor
 from firedoor.core.signal import SILENCE
 from firedoor.core.verdict import (
     Evidence,
@@ -22,6 +23,7 @@ from firedoor.core.verdict import (
 )
 
 _LARGEST_WRITTEN_OUT = 1e6
+_BEYOND_COMPARE = 1e12  # the rate ratio where no control was harmed at all
 
 
 def explain(
@@ -42,12 +44,21 @@ def explain(
     """
     evidence = fold(rules, found.cells)
     now = verdict(evidence)
+    claimless = unproven(release)
+    if claimless:
+        return [
+            (f"release {release.id[:12]} of channel {release.channel} has no verdict", ()),
+            ("why", (f"It is {claimless}. Its machines got it without drawing a card.",)),
+        ]
     return [
         (f"release {release.id[:12]} of channel {release.channel} is {now.state.value}", ()),
         ("what was compared", list(_compared(release, found, now))),
         ("what happened", [_happened(stream) for stream in now.streams]),
-        ("what it amounts to", list(_amounts(now, rules))),
-        ("what would change it", list(_changes(release, evidence, now, _epoch(found)))),
+        ("what it amounts to", [*_amounts(now, rules), *_floors(now, rules)]),
+        (
+            "what would change it",
+            [*_changes(release, evidence, now, _epoch(found)), *waiting(release)],
+        ),
         ("when", [_when(release, found.forecast_s, now)]),
     ]
 
@@ -109,6 +120,53 @@ def _amounts(now: Verdict, rules: Rules) -> Iterator[str]:
         "machines that install it, beyond what happens anyway. "
         f"The door opens as cleared at {share(rules.delta)}."
     )
+
+
+def _floors(now: Verdict, rules: Rules) -> Iterator[str]:
+    """What the best rule there could be would have needed, on average."""
+    if now.state is VerdictState.HARMFUL:
+        least = _least_harmed(now, rules)
+        if least is not None:
+            yield (
+                "No rule that errs as seldom could have proved this harm with fewer than about "
+                f"{count(least)} harmed."
+            )
+        return
+    matured = now.matured
+    if not (matured.treated and matured.control):
+        return
+    least = _whole(
+        floor.clearance_floor(
+            rules.alpha_clear,
+            rules.delta,
+            base_rate=matured.control_harmed / matured.control,
+            controls_per_treated=matured.control / matured.treated,
+        )
+    )
+    yield (
+        "No rule that errs as seldom could clear it with fewer than about "
+        f"{count(least)} that installed it; so far {matured.installed} have."
+    )
+
+
+def _least_harmed(now: Verdict, rules: Rules) -> int | None:
+    """The floor for the stream that tells most, at the rates it has shown; None without one."""
+    stream = max((s for s in now.streams if s.weight), key=lambda s: s.log_e, default=None)
+    if stream is None or not (stream.treated and stream.control and stream.treated_harmed):
+        return None
+    ratio = _BEYOND_COMPARE
+    if stream.control_harmed:
+        treated_rate = stream.treated_harmed / stream.treated
+        ratio = treated_rate / (stream.control_harmed / stream.control)
+    if ratio <= 1.0:
+        return None  # A verdict of harm stays, even if its rates have come together since.
+    share_treated = stream.treated / (stream.treated + stream.control)
+    return _whole(floor.harmed_floor(rules.alpha_harm, ratio, share_treated))
+
+
+def _whole(machines: float) -> int:
+    """An expected number of machines as "about" may say it."""
+    return max(1, round(machines))
 
 
 def _changes(release: ReleaseView, evidence: Evidence, now: Verdict, epoch: int) -> Iterator[str]:

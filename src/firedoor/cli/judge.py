@@ -10,9 +10,9 @@ import msgspec
 import typer
 
 from firedoor.cli import output
-from firedoor.cli.options import JsonOption
 from firedoor.cli.counts import Row, by_release, cells, fleet, read_rows
 from firedoor.cli.explanation import e_value
+from firedoor.cli.options import JsonOption
 from firedoor.console.model import Judgement, StreamView
 from firedoor.core.cell import Test
 from firedoor.core.errors import BadInput
@@ -227,7 +227,10 @@ def _read(path: Path) -> list[Row]:
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
     if data.startswith(_PARQUET):
-        raise BadInput("Parquet is not read yet", hint="write the counts as CSV")
+        raise BadInput(
+            f"{path} is a Parquet file (it begins with PAR1), and Parquet is not read yet",
+            hint="write the counts as CSV",
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

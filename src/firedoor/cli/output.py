@@ -103,12 +103,17 @@ def share(value: float) -> str:
     return f"{100 * value:.3g} %"
 
 
-def size(count: int) -> str:
+def count(machines: int) -> str:
+    """A number of machines."""
+    return "1 machine" if machines == 1 else f"{machines} machines"
+
+
+def size(size_bytes: int) -> str:
     """Bytes for people."""
-    amount, units = float(count), ["B", "KiB", "MiB", "GiB"]
+    amount, units = float(size_bytes), ["B", "KiB", "MiB", "GiB"]
     while amount >= 1024 and units[1:]:  # noqa: PLR2004 - the step of the units
         amount, units = amount / 1024, units[1:]
-    return f"{amount:.3g} {units[0]}" if units[0] != "B" else f"{count} B"
+    return f"{amount:.3g} {units[0]}" if units[0] != "B" else f"{size_bytes} B"
 
 
 def span(seconds: float) -> str:

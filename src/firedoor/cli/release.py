@@ -9,13 +9,21 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from firedoor.cli import output
-from firedoor.cli.client import ByOption, ConsoleOption, ReasonOption, RingOption, act
+from firedoor.cli import output, patients
+from firedoor.cli.claims import judgement, unproven, waiting
+from firedoor.cli.client import (
+    ApprovedOption,
+    ByOption,
+    ConsoleOption,
+    ReasonOption,
+    RingOption,
+    act,
+)
 from firedoor.cli.context import Place, ReleaseArgument, here, release_of
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.api import ReleaseReply
-from firedoor.console.model import ReleaseView
-from firedoor.core.errors import BadInput, NotFound
+from firedoor.console.model import Condition, ReleaseView
+from firedoor.core.errors import BadInput, NotFound, Unavailable
 from firedoor.core.release import Artefact, diff
 
 app: Final = typer.Typer(
@@ -49,7 +57,9 @@ def list_(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List releases, newest first, and where their doors are.
+    """List releases, newest first, where their doors are, and which are served now.
+
+    "served" names the rings in which a release is what every machine gets that has no newer one.
 
     Example: firedoor release list tools
     """
@@ -60,18 +70,20 @@ def list_(
     if as_json:
         output.document([_reply(view) for view in found])
         return
+    serving = _serving(place)
     output.table(
-        ("release", "channel", "no", "boarded", "door", "exposed", "harmed", "verdict"),
+        ("release", "channel", "no", "served", "boarded", "door", "exposed", "harmed", "verdict"),
         [
             (
                 output.short(view.id),
                 view.channel,
                 view.number,
+                serving.get((view.channel, view.number), ""),
                 output.when(view.created_ms),
                 _doors(view),
                 view.exposed,
                 view.harmed,
-                view.verdict.state.value,
+                judgement(view),
             )
             for view in found
         ],
@@ -88,9 +100,13 @@ def show(
 ) -> None:
     """Show one release: its doors, its numbers, and the lines they are held against.
 
+    Of a release that was shut or left behind by a pin, also how far its undoing has got, and
+    which machines need a remedy.
+
     Example: firedoor release show 2cb81f3d
     """
-    view = release_of(here(config, data).views(), release)
+    views = here(config, data).views()
+    view = release_of(views, release)
     if as_json:
         output.document(_reply(view))
         return
@@ -109,7 +125,7 @@ def show(
             ("size", output.size(view.size_bytes)),
             ("exposed", view.exposed),
             ("harmed", view.harmed),
-            ("verdict", view.verdict.state.value),
+            ("verdict", unproven(view) or view.verdict.state.value),
             ("harm upper", f"{output.share(view.verdict.harm_upper)}"),
             ("delta", output.share(view.thresholds.delta)),
             ("at risk at most", sum(door.budget for door in view.door.values())),
@@ -125,11 +141,46 @@ def show(
             (
                 ring, door.state.value, door.reason.value, output.when(door.since_ms),
                 door.machines, door.admitted, door.in_flight, door.matured, door.harmed,
-                door.control, f"{door.window} of budget {door.budget}", door.by, door.note,
+                door.control, f"{door.window} (budget {door.budget})", door.by, door.note,
             )
             for ring, door in view.door.items()
         ],
     )  # fmt: skip
+    for sentence in waiting(view):
+        output.line(sentence)
+    patients.tell(views, view)
+
+
+@app.command("machines")
+def machines(
+    *,
+    release: ReleaseArgument,
+    state: Annotated[
+        patients.Looked | None,
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            show_default=False,
+            help='Only machines that are "harmed", "healthy" or "in flight".',
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the machines of a release: which have it, how they are, how far its undoing has got.
+
+    Control machines come last: they were followed on the release before it and do not have it.
+
+    Example: firedoor release machines 2cb81f3d --state harmed
+    """
+    views = here(config, data).views()
+    view = release_of(views, release)
+    found = patients.enrolled(views, view.id, None if state is None else Condition(state.value))
+    if as_json:
+        output.document(found)
+        return
+    output.table(patients.HEADINGS, [patients.row(each) for each in found])
 
 
 @app.command("diff")
@@ -176,7 +227,7 @@ def hold(
     *,
     release: ReleaseArgument,
     reason: ReasonOption,
-    by: ByOption = "",
+    by: ByOption = None,
     ring: RingOption = "",
     console: ConsoleOption = "",
     config: ConfigOption = None,
@@ -203,7 +254,8 @@ def resume(
         ),
     ],
     reason: ReasonOption,
-    by: ByOption = "",
+    approved_by: ApprovedOption = "",
+    by: ByOption = None,
     ring: RingOption = "",
     console: ConsoleOption = "",
     config: ConfigOption = None,
@@ -212,7 +264,8 @@ def resume(
 ) -> None:
     """Let a held door go on, or let the next release of a channel board.
 
-    After "budget spent" the door gets fresh slots: as many machines more may be put at risk.
+    After "budget spent" the door gets fresh slots: as many machines more may be put at risk, for
+    which the policy may want a second person.
 
     Example: firedoor release resume 2cb81f3d --reason "the sites had a power cut"
     """
@@ -220,10 +273,24 @@ def resume(
     if target in _channels(place):
         if ring:
             raise BadInput("a channel is resumed as a whole", hint="leave out --ring")
+        if approved_by:
+            raise BadInput(
+                "a channel is resumed by one person: it puts nobody at risk by itself",
+                hint="leave out --approved-by",
+            )
         act(place, console, f"channels/{target}/resume", by=by, as_json=as_json, reason=reason)
         return
     path = f"releases/{release_of(place.views(), target).id}/resume"
-    act(place, console, path, by=by, as_json=as_json, reason=reason, ring=ring)
+    act(
+        place,
+        console,
+        path,
+        by=by,
+        as_json=as_json,
+        reason=reason,
+        ring=ring,
+        approved_by=approved_by,
+    )
 
 
 @app.command("shut")
@@ -231,7 +298,7 @@ def shut(
     *,
     release: ReleaseArgument,
     reason: ReasonOption,
-    by: ByOption = "",
+    by: ByOption = None,
     ring: RingOption = "",
     console: ConsoleOption = "",
     config: ConfigOption = None,
@@ -267,16 +334,8 @@ def expedite(
     everybody: Annotated[
         bool, typer.Option("--all", help="Let every machine through now, evidence or not.")
     ] = False,
-    approved_by: Annotated[
-        str,
-        typer.Option(
-            "--approved-by",
-            metavar="NAME",
-            show_default=False,
-            help="The second person, where the policy wants one.",
-        ),
-    ] = "",
-    by: ByOption = "",
+    approved_by: ApprovedOption = "",
+    by: ByOption = None,
     ring: RingOption = "",
     console: ConsoleOption = "",
     config: ConfigOption = None,
@@ -310,7 +369,8 @@ def pin(
     channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="Name of the channel.")],
     release: ReleaseArgument,
     reason: ReasonOption,
-    by: ByOption = "",
+    approved_by: ApprovedOption = "",
+    by: ByOption = None,
     ring: RingOption = "",
     console: ConsoleOption = "",
     config: ConfigOption = None,
@@ -331,7 +391,16 @@ def pin(
             f"release {output.short(view.id)} belongs to channel {view.channel}, not {channel}"
         )
     path = f"releases/{view.id}/pin"
-    act(place, console, path, by=by, as_json=as_json, reason=reason, ring=ring)
+    act(
+        place,
+        console,
+        path,
+        by=by,
+        as_json=as_json,
+        reason=reason,
+        ring=ring,
+        approved_by=approved_by,
+    )
 
 
 @app.command("unpin")
@@ -339,7 +408,7 @@ def unpin(
     *,
     channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="Name of the channel.")],
     reason: ReasonOption,
-    by: ByOption = "",
+    by: ByOption = None,
     ring: RingOption = "",
     console: ConsoleOption = "",
     config: ConfigOption = None,
@@ -374,6 +443,25 @@ def _reply(view: ReleaseView) -> ReleaseReply:
 
 def _channels(place: Place) -> list[str]:
     return [channel.name for channel in place.config.channels]
+
+
+def _serving(place: Place) -> dict[tuple[str, int], str]:
+    """(channel, boarding number) -> the rings that get it now, "all" where there is no other."""
+    try:
+        with place.judge() as judge:
+            board = judge.board()
+    except Unavailable:
+        return {}
+    found: dict[tuple[str, int], list[str]] = {}
+    for channel in board.channels:
+        for lane in channel.lanes:
+            if lane.base:
+                found.setdefault((channel.name, lane.base), []).append(lane.ring)
+    everywhere = {channel.name: len(channel.lanes) for channel in board.channels}
+    return {
+        (channel, number): "all" if len(rings) == everywhere[channel] else ", ".join(rings)
+        for (channel, number), rings in found.items()
+    }
 
 
 def _doors(view: ReleaseView) -> str:

@@ -17,6 +17,7 @@ from firedoor.cli.options import ConfigOption, DataOption, find
 from firedoor.config import Config, load
 from firedoor.wire import roles, supervisor
 
+
 class Role(StrEnum):
     """What one process can be."""
 

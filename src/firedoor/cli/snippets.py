@@ -52,7 +52,7 @@ def files_client(name: str, read: str, signal: str, target: Target, heartbeat_s:
 #!/bin/sh
 # Firedoor, machine {name}. Run once on that machine, as root; it holds the machine's tokens.
 set -eu
-etc=/etc/firedoor
+etc="${{FIREDOOR_ETC:-/etc/firedoor}}"
 umask 077
 mkdir -p "$etc"
 
@@ -70,13 +70,40 @@ END
 
 cat >"$etc/heartbeat" <<'END'
 #!/bin/sh
-# A sign of life; run it every {heartbeat_s:g} s, from a systemd timer or a loop.
+# A sign of life; run it every {heartbeat_s:g} s, from the timer beside it or a loop.
 printf '{{"machine": "{name}", "time": "%s", "kind": "heartbeat"}}\\n' \\
   "$(date -u +%Y-%m-%dT%H:%M:%SZ)" |
   curl -fsS -o /dev/null --netrc-file "${{0%/*}}/intake.netrc" \\
     -H 'Content-Type: application/x-ndjson' --data-binary @- {quote(target.intake)}/v1/signals
 END
 chmod 700 "$etc/heartbeat"
+
+cat >"$etc/firedoor-heartbeat.service" <<END
+[Unit]
+Description=Sign of life for Firedoor
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart="$etc/heartbeat"
+END
+cat >"$etc/firedoor-heartbeat.timer" <<'END'
+[Unit]
+Description=Signs of life for Firedoor
+
+[Timer]
+OnBootSec=0
+OnUnitActiveSec={heartbeat_s * 1000:.0f}ms
+AccuracySec=100ms
+
+[Install]
+WantedBy=timers.target
+END
+
+# To send heartbeats from now on (once they have been heard, their absence counts):
+# systemctl link /etc/firedoor/firedoor-heartbeat.service
+# systemctl enable --now /etc/firedoor/firedoor-heartbeat.timer
 
 # Read a file, with the one or the other:
 #   curl -fsSO --netrc-file /etc/firedoor/gate.netrc {example}

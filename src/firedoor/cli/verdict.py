@@ -6,10 +6,13 @@ import msgspec
 import typer
 
 from firedoor.cli import output
+from firedoor.cli.claims import NO_VERDICT, judgement, unproven, waiting
 from firedoor.cli.context import ReleaseArgument, here, release_of
-from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.cli.explanation import explain as explained
-from firedoor.console.model import VerdictView
+from firedoor.cli.options import ConfigOption, DataOption, JsonOption
+from firedoor.console.model import Judgement, ReleaseView, VerdictView
+from firedoor.core.cell import Test
+from firedoor.core.door import ended
 from firedoor.core.errors import BadInput, NotFound
 from firedoor.wire.replay import Difference, replay
 
@@ -57,30 +60,38 @@ def show(
 ) -> None:
     """Show the verdict on a release: its numbers, and every stream they come from.
 
+    A release that opened before anybody drew a card (adopted, pinned, expedited, or into an empty
+    ring) claims no evidence: its verdict is "-", and "randomised" is null in JSON.
+
     Example: firedoor verdict show 2cb81f3d
     """
     views = here(config, data).views()
-    view = _verdict(views.verdict(release_of(views, release).id), release)
+    boarded = release_of(views, release)
+    view = _verdict(views.verdict(boarded.id), release)
+    claimless = unproven(boarded)
     if as_json:
-        output.document(view)
+        shown = msgspec.to_builtins(view)
+        output.document(shown | {"randomised": None} if claimless else shown)
         return
-    forecast = "nobody can say" if view.forecast_s is None else output.span(view.forecast_s)
     lines = view.thresholds
     output.facts(
         [
             ("release", view.release),
-            ("verdict", view.state.value),
-            ("in words", view.sentence),
+            ("verdict", judgement(boarded)),
+            ("in words", claimless or view.sentence),
             ("log e harm", f"{view.log_e_harm:.4f} (warns at {lines.log_e_warn:.4f})"),
             ("shuts at", f"{lines.log_e_shut:.4f}"),
             ("log e clear", f"{view.log_e_clear:.4f}"),
             ("harm upper", f"{output.share(view.harm_upper)}"),
             ("clears at", output.share(lines.delta)),
-            ("decided in", forecast),
-            ("randomised", "yes" if view.randomised else "no: the guarantee is void"),
+            ("decided in", _when(boarded, view)),
+            ("randomised", _randomised(view, claimless=bool(claimless))),
         ]
     )
+    for sentence in waiting(boarded):
+        output.line(sentence)
     output.heading("streams")
+    matured = next(s for s in view.streams if s.test == Test.CLEARANCE.value)
     output.table(
         (
             "test", "signal", "treated", "harmed", "control", "harmed", "installed", "log e",
@@ -88,7 +99,9 @@ def show(
         ),
         [
             (
-                s.test, s.signal, s.treated, s.treated_harmed, s.control, s.control_harmed,
+                # A signal that nobody sent has closed no pool: all that matured were at risk.
+                s.test, s.signal, max(s.treated, matured.treated), s.treated_harmed,
+                max(s.control, matured.control), s.control_harmed,
                 s.installed, f"{s.log_e:.4f}", "yes" if s.watched else "no",
             )
             for s in view.streams
@@ -186,6 +199,23 @@ def replay_(
             )
     if found.difference is not None:
         raise typer.Exit(1)
+
+
+def _when(release: ReleaseView, view: VerdictView) -> str:
+    """When the evidence is expected to decide."""
+    if unproven(release):
+        return NO_VERDICT
+    if view.state is not Judgement.UNDECIDED:
+        return "decided"
+    if all(ended(door.state) for door in release.door.values()):
+        return "never: its doors have ended"
+    return "nobody can say" if view.forecast_s is None else output.span(view.forecast_s)
+
+
+def _randomised(view: VerdictView, *, claimless: bool) -> str:
+    if claimless:
+        return NO_VERDICT
+    return "yes" if view.randomised else "no: the guarantee is void"
 
 
 def _verdict(found: VerdictView | None, release: str) -> VerdictView:

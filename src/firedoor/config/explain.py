@@ -64,7 +64,9 @@ def notices(config: Config) -> list[str]:
     found = []
     if not config.channels:
         found.append("there is no [[channel]]: the gate has nothing to serve")
-    if "certificate" in config.gate.identify:
+    # Of the default nobody expects anything yet.
+    chosen = config.settings.setting(("gate",), keys.IDENTIFY) is not None
+    if chosen and "certificate" in config.gate.identify:
         found.append(
             'gate.identify: "certificate" needs TLS, which the gate of this version does not '
             "terminate yet; it is skipped"
@@ -74,6 +76,12 @@ def notices(config: Config) -> list[str]:
             'gate.identify: machines known by "address" only share one identity and take no part '
             "in the evidence"
         )
+        found += [
+            f'{shown_path(("channel", channel.name), keys.UNKNOWN.name)}: "refuse" does nothing '
+            'while "address" is in gate.identify: whoever is not enrolled is known by address'
+            for channel in config.channels
+            if channel.unknown == "refuse"
+        ]
     if config.gate.identify == ("certificate",):
         found.append("gate.identify: no way to identify a machine is left, so none will be served")
     if config.alert.webhook is None and config.alert.command is None:

@@ -185,8 +185,8 @@ class Config:
 
         Args:
             channel: Name of the channel.
-            active_machines: Active machines of each ring. Where a ring is not named, "auto"
-                counts as the most it can mean.
+            active_machines: Active machines of each ring: more are not at risk in it. Where a
+                ring is not named, "auto" counts as the most it can mean.
 
         Raises:
             NotFound: There is no such channel.
@@ -194,10 +194,11 @@ class Config:
 
         def budget(ring: Ring) -> int:
             said = self.policy_for(channel, ring.name).budget
-            if said is not None:
-                return said
             active = (active_machines or {}).get(ring.name)
-            return LARGEST_AUTO_BUDGET if active is None else auto_budget(active)
+            if active is None:
+                return LARGEST_AUTO_BUDGET if said is None else said
+            # Whoever is not there cannot be put at risk, whatever the budget allows.
+            return min(active, auto_budget(active) if said is None else said)
 
         return largest_in_flight(self.rings, budget)
 

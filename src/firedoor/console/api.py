@@ -59,7 +59,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ring: The ring concerned; all of them when it is missing.
         budget: ``expedite``: machines to add to the harm budget.
         all: ``expedite``: let everybody through.
-        approved_by: ``expedite``: the second person, where the policy wants one.
+        approved_by: ``expedite``, ``pin`` and ``resume``: the second person, where the policy
+            wants one.
     """
 
     by: Name
@@ -298,6 +299,8 @@ _RELEASE_VERBS: Final = (
     (Verb.UNPIN, "end a pin"),
 )
 
+_MAY_NEED_TWO: Final = frozenset({Verb.EXPEDITE, Verb.PIN, Verb.RESUME})
+
 
 def _action(verb: Verb, body: bytes) -> Action:
     try:
@@ -309,8 +312,10 @@ def _action(verb: Verb, body: bytes) -> Action:
     if verb is Verb.EXPEDITE:
         if (action.budget is None) == (not action.all):
             raise BadInput("expedite wants either a budget or all")
-    elif action.budget is not None or action.all or action.approved_by is not None:
-        raise BadInput(f"budget, all and approved_by do not belong to {verb.value}")
+    elif action.budget is not None or action.all:
+        raise BadInput(f"budget and all do not belong to {verb.value}")
+    if action.approved_by is not None and verb not in _MAY_NEED_TWO:
+        raise BadInput(f"approved_by does not belong to {verb.value}")
     if verb in (Verb.SYNC, Verb.RESUME_CHANNEL) and action.ring is not None:
         raise BadInput("a channel verb concerns all rings")
     return action

@@ -5,6 +5,7 @@ starts, so there is no second file that could be stale. Message ids are whole En
 with named placeholders. What machines and people wrote into the ledger stays as they wrote it.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -28,7 +29,11 @@ _PATTERNS = {
     "en": ("HH:mm:ss", "d MMM y, HH:mm:ss"),
     "zh_Hans": ("HH:mm:ss", "y年M月d日 HH:mm:ss"),
 }
+# What stands between two sentences.
+_SPACES = {"en": " ", "zh_Hans": ""}
 _KB = 1000
+_WRITTEN_OUT = 6.0 + 1e-9
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # Whatever the region: a reader of another Chinese reads this one more easily than English.
 _SPOKEN = {"en": "en", "zh": "zh_Hans"}
 
@@ -43,6 +48,7 @@ class Language:
     def __init__(self, name: str) -> None:
         self.name = name
         self.tag = name.replace("_", "-")
+        self.space = _SPACES[name]
         self._locale = Locale.parse(name)
         self._catalogue = _compiled(name)
 
@@ -59,11 +65,22 @@ class Language:
         """A number with the language's grouping and at most three significant decimals."""
         return format_decimal(value, locale=self._locale)
 
+    def factor(self, log_e: float) -> str:
+        """An e-value from its natural logarithm, two significant digits, readable at any size."""
+        power = log_e / math.log(10)
+        if abs(power) <= _WRITTEN_OUT:
+            return self._decimal(float(f"{math.exp(log_e):.2g}"))
+        # The tiny addition keeps whole powers whole: 7 ln 10 / ln 10 may fall short of 7.
+        whole = math.floor(power + 1e-9)
+        leading = round(10 ** (power - whole), 1)
+        times = "" if leading == 1 else f"{self._decimal(leading)} × "
+        return f"{times}10{str(whole).translate(_RAISED)}"
+
     def percent(self, share: float) -> str:
         """A share as a percentage with two significant digits, never rounded to nothing."""
         percent = 100 * share
-        decimals = 0 if percent >= 10 else 1 if percent >= 1 else 2  # noqa: PLR2004
-        return f"{self.number(round(percent, decimals))}\N{NO-BREAK SPACE}%"
+        decimals = max(0, 1 - math.floor(math.log10(percent))) if percent > 0 else 0
+        return f"{self._decimal(round(percent, decimals))}\N{NO-BREAK SPACE}%"
 
     def size(self, size_bytes: int) -> str:
         """A size in decimal units."""
@@ -84,6 +101,9 @@ class Language:
     def duration(self, seconds: float) -> str:
         """A length of time in its largest fitting unit."""
         return format_timedelta(timedelta(seconds=max(1, seconds)), locale=self._locale)
+
+    def _decimal(self, value: float) -> str:
+        return format_decimal(value, format="#,##0.##########", locale=self._locale)
 
 
 def load() -> Mapping[str, Language]:

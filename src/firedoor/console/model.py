@@ -30,6 +30,10 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
         waiting: Snapshot ids that wait to board, oldest first.
         skipped: Snapshot ids that never boarded because a newer one did, newest first.
         machines: Active machines: polled this channel in the last 7 days.
+        pinned: Ring name to the release it is pinned to; while there is one nothing boards.
+        blocked: Whether the next release boards only when a person resumes the channel.
+        refused: What the vendor offers now, if it was shut and so does not board again by
+            itself, or ``""``.
     """
 
     name: str
@@ -43,6 +47,9 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     waiting: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     machines: int = 0
+    pinned: dict[str, str] = {}
+    blocked: bool = False
+    refused: str = ""
 
 
 class DoorView(msgspec.Struct, frozen=True, kw_only=True):
@@ -305,6 +312,7 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
         state: State of the door afterwards, or None where no door moved.
         reason: Its reason, or None.
         by: Person who decided, ``""`` for evidence and the train.
+        note: That person's reason as they wrote it, ``""`` where nobody gave one.
         sentence: What happened and on what numbers, in English.
     """
 
@@ -318,6 +326,7 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
     state: State | None = None
     reason: Reason | None = None
     by: str = ""
+    note: str = ""
     sentence: str = ""
 
 

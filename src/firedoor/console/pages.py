@@ -5,7 +5,6 @@ fetching it again when ``/events`` says that something changed. Rendering is cac
 and version, so a hundred viewers cost one rendering per change.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,6 @@ from firedoor.console.model import (
     Arm,
     ChannelView,
     Condition,
-    DecisionView,
     DoorView,
     ExposureView,
     Judgement,
@@ -108,6 +106,7 @@ class Focus:
     rings: tuple[RingPart, ...]
     curves: Curves | None
     judged: str
+    evidence: tuple[str, ...]
     would_open: bool
     forecast: str | None
     harmed: tuple[ExposureView, ...]
@@ -120,6 +119,7 @@ class ChannelPart:
 
     view: ChannelView
     serving: ReleaseView | None
+    situation: tuple[str, ...]
     focus: Focus | None
     older: tuple[ReleaseView, ...]
 
@@ -180,14 +180,14 @@ class Pages:
 
     def _channel(self, language: Language, view: ChannelView) -> ChannelPart:
         releases = self._read.releases(view.name)
-        focus = next((each for each in releases if each.id == view.in_flight), None)
-        if focus is None and releases:
-            focus = releases[0]
+        flight = next((each for each in releases if each.id == view.in_flight), None)
+        focus = releases[0] if flight is None and releases else flight
         serving = next((each for each in releases if each.id == view.serving), None)
         older = tuple(each for each in releases if each is not focus)[:_OLDER]
         return ChannelPart(
             view=view,
             serving=serving,
+            situation=tuple(phrases.situation(language, view, serving, flight)),
             focus=None if focus is None else self._focus(language, focus),
             older=older,
         )
@@ -204,6 +204,7 @@ class Pages:
             rings=tuple(_ring(language, view.number, *pair) for pair in view.door.items()),
             curves=self._curves(language, view),
             judged=language.gettext(phrases.JUDGEMENTS[view.verdict.state]),
+            evidence=tuple(phrases.evidence(language, view)),
             would_open=view.verdict.state is Judgement.CLEARED
             and any(door.state is State.HELD for door in view.door.values()),
             forecast=None if forecast is None else language.duration(forecast),
@@ -218,7 +219,7 @@ class Pages:
         say = language.gettext
         last = track[-1]
         lines = view.thresholds
-        factor = language.number(_rounded(math.exp(last.log_e_harm)))
+        factor = language.factor(last.log_e_harm)
         harm_upper = language.percent(last.harm_upper)
         start = language.time(track[0].time_ms, last.time_ms)
         end = say("%(time)s UTC", time=language.time(last.time_ms, last.time_ms))
@@ -227,7 +228,11 @@ class Pages:
             svg.Line(lines.log_e_shut, say("shuts above this line"), "shut"),
             svg.Line(lines.log_e_warn, say("a warning: no door opens above this line"), "warn"),
             svg.Words(
-                say("Evidence of harm over time, now %(factor)s", factor=factor), start, end, factor
+                say("Evidence of harm over time, now %(factor)s", factor=factor),
+                start,
+                end,
+                factor,
+                language.factor,
             ),
         )
         bound = svg.bound(
@@ -238,13 +243,14 @@ class Pages:
                 start,
                 end,
                 harm_upper,
+                language.percent,
             ),
         )
         return Curves(
             evidence=evidence,
             bound=bound,
             factor=factor,
-            shut_factor=language.number(_rounded(math.exp(lines.log_e_shut))),
+            shut_factor=language.factor(lines.log_e_shut),
             harm_upper=harm_upper,
             delta=language.percent(lines.delta),
         )
@@ -336,10 +342,6 @@ def _escaped(values: Mapping[str, object]) -> dict[str, object]:
     return {name: escape(value) for name, value in values.items()}
 
 
-def _rounded(value: float) -> float:
-    return float(f"{value:.2g}")
-
-
 def _templates(language: Language) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("firedoor.console"),
@@ -354,10 +356,8 @@ def _templates(language: Language) -> jinja2.Environment:
             rfc3339(time_ms), language.time(time_ms, now_ms)
         )
 
-    def why(decision: DecisionView | DoorView) -> str:
-        if decision.state is None:
-            return ""
-        return phrases.because(language, decision.state, decision.reason)
+    def why(door: DoorView) -> str:
+        return phrases.because(language, door.state, door.reason)
 
     # Message ids may hold markup of our own; whatever is filled in is escaped.
     def translate(message: str, /, **values: object) -> Markup:
@@ -371,9 +371,11 @@ def _templates(language: Language) -> jinja2.Environment:
 
     words: dict[str, Any] = {
         "_": translate,
+        "decided": partial(phrases.decided, language),
         "ngettext": translate_many,
         "harm": partial(phrases.harm, language),
         "number": language.number,
+        "quoted": phrases.quoted,
         "size": language.size,
         "stamp": stamp,
         "state_name": state_name,

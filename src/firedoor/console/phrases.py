@@ -1,21 +1,32 @@
-"""What a door's state and reason mean, in words; the message ids of the catalogues.
+"""What is decided, judged and served, in words; the message ids of the catalogues.
 
 Each table holds English sentences; ``Language.gettext`` turns them into the reader's. A pair
-of state and reason that has no sentence of its own falls back to the state's.
+of state and reason that has no sentence of its own falls back to the state's. Everything is
+said from numbers and names: what people and vendors wrote is for the page to quote.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from firedoor.console.language import Language
-from firedoor.console.model import Condition, DoorView, Judgement
+from firedoor.console.model import (
+    ChannelView,
+    Condition,
+    DecisionView,
+    DoorView,
+    Judgement,
+    ReleaseView,
+)
 from firedoor.core.door import Reason, State
+from firedoor.services.ledger import BOARDED, NOTE, REVEALED
 
 
 def _(message: str) -> str:
     """Mark a message id for extraction."""
     return message
 
+
+_SHORT_ID = 12
 
 STATES: Final[Mapping[State, str]] = {
     State.WAITING: _("waiting"),
@@ -50,6 +61,9 @@ _HARMS: Final[Mapping[str, str]] = {
     "check-failed": _("a health check failed"),
     "false-positive": _("false alarm on a clean file"),
     "rejected": _("refused the content"),
+    # Streams, for a harm whose very signal is not on record any more.
+    "crash": _("crashed"),
+    "check": _("failed a check"),
 }
 
 _UNDOINGS: Final[Mapping[str, str]] = {
@@ -112,6 +126,10 @@ _HEADLINES: Final[Mapping[tuple[State, Reason | None], str]] = {
         "%(by)s holds release %(number)s after %(admitted)s of %(machines)s machines. Nobody new "
         "gets it until a person lets it go on."
     ),
+    (State.HELD, Reason.RESTORED): _(
+        "Release %(number)s is held: records were restored from an older copy, so not every "
+        "machine it reached is known. Nobody new gets it until a person decides."
+    ),
     (State.SUPERSEDED, None): _("Release %(number)s made way for another one."),
     (State.SUPERSEDED, Reason.WITHDRAWN): _(
         "The vendor withdrew release %(number)s before it was decided."
@@ -141,6 +159,43 @@ _REASONS: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.SUPERSEDED, Reason.NEWER): _("a newer one took its place"),
     (State.SUPERSEDED, Reason.WITHDRAWN): _("withdrawn by the vendor"),
     (State.SUPERSEDED, Reason.PERSON): _("ended by a person"),
+    (State.SUPERSEDED, Reason.PINNED): _("a person pinned another one"),
+}
+
+_MOVES: Final[Mapping[tuple[State, Reason | None], str]] = {
+    (State.WAITING, None): _("It waits for the ring before it."),
+    (State.OPENING, None): _("It goes to a few machines at a time."),
+    (State.OPENING, Reason.PERSON): _("A person let it go on."),
+    (State.OPENING, Reason.EXPEDITED): _("A person widened its harm budget."),
+    (State.OPEN, None): _("It is open to every machine."),
+    (State.OPEN, Reason.ADOPTED): _("It was here before Firedoor: nothing is claimed about it."),
+    (State.OPEN, Reason.EMPTY): _("It is open: there was no machine to try it on."),
+    (State.OPEN, Reason.CLEARED): _("The evidence cleared it: every machine gets it."),
+    (State.OPEN, Reason.WALKED): _("It reached every machine step by step, and no harm showed."),
+    (State.OPEN, Reason.EXPEDITED): _("A person let everybody through."),
+    (State.OPEN, Reason.PINNED): _("A person pinned it: every machine of the ring gets it."),
+    (State.SHUT, None): _("It is shut: nobody new gets it."),
+    (State.SHUT, Reason.HARMFUL): _("The evidence says it does harm: nobody new gets it."),
+    (State.SHUT, Reason.PERSON): _("A person shut it: nobody new gets it."),
+    (State.HELD, None): _("It is held: nobody new gets it."),
+    (State.HELD, Reason.BUDGET_SPENT): _("Its harm budget is spent: nobody new gets it."),
+    (State.HELD, Reason.PERSON): _("A person holds it: nobody new gets it."),
+    (State.HELD, Reason.RESTORED): _(
+        "Records were restored from an older copy: nobody new gets it until a person decides."
+    ),
+    (State.SUPERSEDED, None): _("Another release takes its place."),
+    (State.SUPERSEDED, Reason.NEWER): _("A newer release takes its place."),
+    (State.SUPERSEDED, Reason.WITHDRAWN): _("The vendor withdrew it before it was decided."),
+    (State.SUPERSEDED, Reason.PINNED): _("A person pinned another release in its place."),
+}
+
+_ENTRIES: Final[Mapping[str, str]] = {
+    BOARDED: _("It boarded the channel: from here on its doors decide who gets it."),
+    REVEALED: _(
+        "All its doors have ended. The seed of its draws is revealed: anyone can audit who was "
+        "chosen."
+    ),
+    NOTE: _("For the record:"),
 }
 
 
@@ -149,7 +204,7 @@ def headline(language: Language, number: int, door: DoorView) -> str:
     message = _HEADLINES.get((door.state, door.reason)) or _HEADLINES[door.state, None]
     return language.gettext(
         message,
-        number=number,
+        number=language.number(number),
         admitted=language.number(door.admitted),
         machines=language.number(door.machines),
         harmed=language.number(door.harmed),
@@ -160,6 +215,98 @@ def headline(language: Language, number: int, door: DoorView) -> str:
 def because(language: Language, state: State, reason: Reason | None) -> str:
     """Say in a few words why a door is where it is."""
     return language.gettext(_REASONS.get((state, reason)) or _REASONS[state, None])
+
+
+def decided(language: Language, decision: DecisionView) -> str:
+    """Say in one sentence what an entry of the ledger did."""
+    if decision.state is not None:
+        move = _MOVES.get((decision.state, decision.reason)) or _MOVES[decision.state, None]
+        return language.gettext(move)
+    if decision.kind in _ENTRIES:
+        return language.gettext(_ENTRIES[decision.kind])
+    return language.gettext(_("An entry of kind %(kind)s."), kind=decision.kind)
+
+
+def quoted(decision: DecisionView) -> str:
+    """What an entry has to be quoted for, ``""`` where ``decided`` says it all.
+
+    That is a person's reason, and the text of a note. A reason that is not given apart is
+    quoted with the record it stands in.
+    """
+    return decision.note or (decision.sentence if decision.by or decision.kind == NOTE else "")
+
+
+def situation(
+    language: Language, view: ChannelView, serving: ReleaseView | None, flight: ReleaseView | None
+) -> Iterator[str]:
+    """Say how a channel is doing, a sentence at a time.
+
+    Args:
+        language: The reader's.
+        view: The channel.
+        serving: The release that ``view.serving`` names, if it is known.
+        flight: The release that ``view.in_flight`` names, if it is known.
+    """
+    say = language.gettext
+    if flight is not None:
+        held = any(door.state is State.HELD for door in flight.door.values())
+        message = (
+            _("Release %(number)s is held and waits for a person.")
+            if held
+            else _("Release %(number)s is in flight.")
+        )
+        yield say(message, number=language.number(flight.number))
+    elif serving is not None:
+        number = language.number(serving.number)
+        yield say(_("Release %(number)s is served and nothing is in flight."), number=number)
+    elif view.last_sync_ms is None and not view.last_error:
+        yield say(_("Nothing has been heard from the vendor's server yet."))
+    for ring, release in sorted(view.pinned.items()):
+        yield say(
+            _("Ring %(ring)s is pinned to release %(release)s, so nothing newer boards."),
+            ring=ring,
+            release=release[:_SHORT_ID],
+        )
+    if view.refused:
+        yield say(
+            _("The vendor offers release %(release)s, which was shut: it never boards by itself."),
+            release=view.refused[:_SHORT_ID],
+        )
+    if view.blocked:
+        yield say(
+            _(
+                "Two releases in a row ended held or shut: the next one boards only when a person "
+                "resumes the channel."
+            )
+        )
+
+
+def evidence(language: Language, view: ReleaseView) -> Iterator[str]:
+    """Say what the verdict on a release rests on, a sentence at a time, with the numbers."""
+    say = language.gettext
+    verdict, lines = view.verdict, view.thresholds
+    yield say(
+        _("Machines it reached: %(admitted)s; known to be well: %(well)s; harmed: %(harmed)s."),
+        admitted=language.number(view.exposed),
+        well=language.number(sum(door.matured for door in view.door.values())),
+        harmed=language.number(view.harmed),
+    )
+    yield say(
+        _("The e-value against it is %(factor)s; at %(shut)s the door shuts."),
+        factor=language.factor(verdict.log_e_harm),
+        shut=language.factor(lines.log_e_shut),
+    )
+    if verdict.harm_upper < 1:
+        yield say(
+            _(
+                "That it harms more than %(upper)s of the machines that install it is excluded; "
+                "at %(delta)s the door opens."
+            ),
+            upper=language.percent(verdict.harm_upper),
+            delta=language.percent(lines.delta),
+        )
+    else:
+        yield say(_("No share of harm is excluded yet."))
 
 
 def harm(language: Language, kind: str) -> str:

@@ -156,12 +156,14 @@ class Words:
         start: Time of the first point.
         end: Time of the last point.
         now: The last value, written at the last point.
+        value: Writes a value of the axis: an e-value from its logarithm, a share.
     """
 
     title: str
     start: str
     end: str
     now: str
+    value: Callable[[float], str]
 
 
 Series = Sequence[tuple[int, float]]
@@ -184,10 +186,11 @@ def evidence(series: Series, shut: Line, warn: Line, words: Words) -> Markup:
     bottom = max(-math.log(20), min([-math.log(3), *values]))
     least, most = math.ceil(bottom / math.log(10)), math.floor(top / math.log(10))
     step = 1 + (most - least) // 6
-    ticks = [(power * math.log(10), f"{10**power:g}") for power in range(least, most + 1, step)]
-    plot = _Plot(series, bottom, top, lambda value: value)
+    heights = [power * math.log(10) for power in range(least, most + 1, step)]
+    ticks = [(height, words.value(height)) for height in heights]
+    plot = _Plot(series, bottom, top, lambda value: value, ticks)
     band = plot.band(shut.value, top, "zone-shut")
-    return plot.draw("evidence", band, ticks, (shut, warn), words)
+    return plot.draw("evidence", band, (shut, warn), words)
 
 
 def bound(series: Series, opens: Line, words: Words) -> Markup:
@@ -201,14 +204,16 @@ def bound(series: Series, opens: Line, words: Words) -> Markup:
     floor = min([opens.value, *(max(value, 1e-6) for _, value in series)]) / 2.2
     least = math.floor(math.log10(floor))
     ticks = [
-        (math.log(10.0**power), f"{100 * 10.0**power:g} %")
+        (math.log(10.0**power), words.value(10.0**power))
         for power in range(least, 1)
         if 10.0**power >= floor
     ]
-    plot = _Plot(series, math.log(floor), math.log(1.25), lambda value: math.log(max(value, 1e-6)))
+    plot = _Plot(
+        series, math.log(floor), math.log(1.25), lambda value: math.log(max(value, 1e-6)), ticks
+    )
     line = Line(math.log(opens.value), opens.says, opens.kind, opens.below)
     band = plot.band(math.log(floor), line.value, "zone-open")
-    return plot.draw("bound", band, ticks, (line,), words)
+    return plot.draw("bound", band, (line,), words)
 
 
 _LAMPS: Final = {
@@ -222,14 +227,26 @@ _LAMPS: Final = {
 
 _HEIGHT = 196.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 14.0, 8.0, 24.0
+_LETTER = 7.4
+"""Width of a letter of a tick where it is largest: on a narrow screen, in units of the paper."""
+
+Ticks = Sequence[tuple[float, str]]
+"""Value, in the unit of the scale, and the words beside it."""
 
 
 class _Plot:
     """Where times and values lie on the paper."""
 
     def __init__(
-        self, series: Series, bottom: float, top: float, scale: Callable[[float], float]
+        self,
+        series: Series,
+        bottom: float,
+        top: float,
+        scale: Callable[[float], float],
+        ticks: Ticks,
     ) -> None:
+        self._ticks = ticks
+        self._left = max(_LEFT, 10 + _LETTER * max((len(says) for _, says in ticks), default=0))
         self._points = _thin([(time, scale(value)) for time, value in series])
         self._bottom = bottom
         self._top = top
@@ -237,7 +254,7 @@ class _Plot:
         self._span = max(1, self._points[-1][0] - self._start) if self._points else 1
 
     def x(self, time_ms: int) -> float:
-        return _LEFT + (time_ms - self._start) / self._span * (_WIDTH - _LEFT - _RIGHT)
+        return self._left + (time_ms - self._start) / self._span * (_WIDTH - self._left - _RIGHT)
 
     def y(self, value: float) -> float:
         inside = min(self._top, max(self._bottom, value))
@@ -247,36 +264,31 @@ class _Plot:
     def band(self, low: float, high: float, kind: str) -> str:
         top, bottom = self.y(high), self.y(low)
         return (
-            f'<rect class="{kind}" x="{_n(_LEFT)}" y="{_n(top)}" '
-            f'width="{_n(_WIDTH - _LEFT - _RIGHT)}" height="{_n(bottom - top)}"/>'
+            f'<rect class="{kind}" x="{_n(self._left)}" y="{_n(top)}" '
+            f'width="{_n(_WIDTH - self._left - _RIGHT)}" height="{_n(bottom - top)}"/>'
         )
 
-    def draw(
-        self,
-        kind: str,
-        band: str,
-        ticks: Sequence[tuple[float, str]],
-        lines: Sequence[Line],
-        words: Words,
-    ) -> Markup:
+    def draw(self, kind: str, band: str, lines: Sequence[Line], words: Words) -> Markup:
         shape = [band]
-        for value, text in ticks:
-            y = self.y(value)
-            shape.append(f'<path class="grid" d="M{_n(_LEFT)} {_n(y)}H{_n(_WIDTH - _RIGHT)}"/>')
-            shape.append(_text(text, _LEFT - 7, y + 3.5, "tick", "end"))
-        for line in lines:
-            y = self.y(line.value)
-            across = f"M{_n(_LEFT)} {_n(y)}H{_n(_WIDTH - _RIGHT)}"
-            shape.append(f'<path class="line line-{line.kind}" d="{across}"/>')
+        for value, text in self._ticks:
+            shape.append(f'<path class="grid" d="{self._across(value)}"/>')
+            shape.append(_text(text, self._left - 7, self.y(value) + 3.5, "tick", "end"))
+        shape += [
+            f'<path class="line line-{line.kind}" d="{self._across(line.value)}"/>'
+            for line in lines
+        ]
         if self._points:
             shape += self._curve(words.now, falls=kind == "bound")
         # After the curve, so that it never hides what the lines mean.
         for line in lines:
             y = self.y(line.value) + (13 if line.below else -5)
-            shape.append(_text(line.says, _LEFT + 6, y, f"says says-{line.kind}", "start"))
-        shape.append(_text(words.start, _LEFT, _HEIGHT - 7, "tick", "start"))
+            shape.append(_text(line.says, self._left + 6, y, f"says says-{line.kind}", "start"))
+        shape.append(_text(words.start, self._left, _HEIGHT - 7, "tick", "start"))
         shape.append(_text(words.end, _WIDTH - _RIGHT, _HEIGHT - 7, "tick", "end"))
         return _svg(f"chart {kind}", _WIDTH, _HEIGHT, words.title, shape)
+
+    def _across(self, value: float) -> str:
+        return f"M{_n(self._left)} {_n(self.y(value))}H{_n(_WIDTH - _RIGHT)}"
 
     def _curve(self, now: str, *, falls: bool) -> list[str]:
         first, *rest = self._points
@@ -286,15 +298,17 @@ class _Plot:
         x, y = self.x(time), self.y(value)
         above = y > _TOP + 26 and not falls
         below = y < _HEIGHT - _BOTTOM - 18
+        # A curve that has only begun must not write its value over the axis.
+        begun = x - self._left < 10 + _LETTER * len(now)
         return [
             f'<path class="curve" d="{path}"/>',
             f'<circle class="now" cx="{_n(x)}" cy="{_n(y)}" r="4"/>',
             _text(
                 now,
-                min(x, _WIDTH - _RIGHT) - 8,
+                x + 8 if begun else min(x, _WIDTH - _RIGHT) - 8,
                 y - 8 if above or not below else y + 18,
                 "now-text",
-                "end",
+                "start" if begun else "end",
             ),
         ]
 

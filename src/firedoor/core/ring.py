@@ -114,7 +114,7 @@ def largest_in_flight(rings: Sequence[Ring], budget: Callable[[Ring], int]) -> i
 
     Args:
         rings: Rings without a cycle.
-        budget: The budget of a ring, machines >= 1.
+        budget: The budget of a ring, machines >= 0.
     """
     ordered = order(rings)
     heaviest: dict[str, int] = {}

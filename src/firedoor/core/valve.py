@@ -112,9 +112,14 @@ def patience(polls_per_bucket: float, gap_buckets: float) -> int:
     return max(1, min(longest, math.ceil(200 / polls_per_bucket)))
 
 
-def boarding_seed(root: bytes, channel: str, number: int) -> bytes:
-    """Secret of one boarding: HMAC(root key, channel, number). Revealed when its door ends."""
-    return hmac.digest(root, f"firedoor/boarding/1\n{channel}\n{number}".encode(), "sha256")
+def boarding_seed(root: bytes, channel: str, number: int, nonce: str = "") -> bytes:
+    """Secret of one boarding: HMAC(root key, channel, number, nonce).
+
+    The nonce is drawn for the boarding and stored with it: a number that comes again, after a
+    backup was restored, has another seed.
+    """
+    text = f"firedoor/boarding/1\n{channel}\n{number}\n{nonce}"
+    return hmac.digest(root, text.encode(), "sha256")
 
 
 def seed_commitment(seed: bytes) -> str:

@@ -11,6 +11,7 @@ from firedoor.ports import Register
 
 _READ = "read"
 _REMEMBERED = 100_000
+_LOOKS_REMEMBERED = 1_200
 
 
 class Doorbell:
@@ -24,14 +25,22 @@ class Doorbell:
         self.anonymous = "address" in order
         self._version = register.version()
         self._known: dict[bytes | str, int] = {}
+        self._looks = 0
 
     def changed(self) -> bool:
-        """Forget everybody if the register has changed; say whether it has."""
+        """Forget everybody if the register has changed; say whether it has.
+
+        Called at every look of the gate, twenty a second. Once a minute everybody is forgotten in
+        any case: a token that expires changes nothing in the register.
+        """
+        self._looks += 1
         version = self._register.version()
+        if version != self._version or self._looks >= _LOOKS_REMEMBERED:
+            self._looks = 0
+            self._known.clear()
         if version == self._version:
             return False
         self._version = version
-        self._known.clear()
         return True
 
     def by_header(self, authorization: bytes) -> int:

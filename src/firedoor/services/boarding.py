@@ -27,6 +27,7 @@ class Boarding:
         commitment: ``valve.seed_commitment`` of its seed, in the ledger before the first deck.
         terms: Numbers per ring.
         rules: How its evidence is judged.
+        nonce: Drawn for this boarding; part of what its seed is made from.
     """
 
     channel: str
@@ -37,6 +38,7 @@ class Boarding:
     commitment: str
     terms: Mapping[str, Terms]
     rules: Rules
+    nonce: str = ""
 
 
 def rules_for(terms: Terms, *, reporting: int) -> Rules:

@@ -1,6 +1,7 @@
 """Hearing: what the gate and the intake have recorded since the last tick, brought to the pools."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from firedoor.services.pools import Life, Mask, Pool
 from firedoor.services.records import GateRecords, StoredCut, StoredPlace
 
 _ROWS_A_READ = 10_000
+_PAGES_A_TICK = 20
 
 Flights = Mapping[tuple[str, int], Flight]
 
@@ -42,6 +44,7 @@ class Hearing:
         self._beating = Latest()
         self._obeyed = 0
         self._began = False
+        self._axis: tuple[str, int] | None = None
 
     def catch_up(self, flights: Flights, now: Instant) -> None:
         """Bring boardings that are being loaded to where reading stands; call before ``listen``."""
@@ -56,7 +59,7 @@ class Hearing:
             self._read_pulses()
         for channel, number in flights:
             known = self._gate.places_of(channel, number)
-            self._seat(flights, (p for p in known if p.id <= self._place))
+            self._seat(flights, (p for p in known if p.id <= self._place), now)
         for stored in cuts:
             if stored.id <= self._cut:
                 self._cut_pool(flights, stored, now)
@@ -74,7 +77,7 @@ class Hearing:
         # A cut is committed with or after its last place: read it first, and its pool is whole.
         cuts = self._gate.cuts_after(self._cut)
         places = self._gate.places_after(self._place)
-        self._seat(flights, places)
+        self._seat(flights, places, now)
         if places:
             self._place = places[-1].id
         for stored in cuts:
@@ -94,6 +97,10 @@ class Hearing:
         """Machines that polled the channel lately."""
         return sum(c.active for (name, _), c in self.census.items() if name == channel)
 
+    def highest_number(self, channel: str) -> int:
+        """The highest boarding number the gate has on record."""
+        return self._gate.highest_number(channel)
+
     def reporting(self) -> int:
         """Machines whose regular heartbeats reach the intake."""
         return self._beating.count()
@@ -106,6 +113,16 @@ class Hearing:
         """Members of a pool with an event of this stream since their card."""
         return self._events[signal].of(pool.machines) > pool.drawn_ms
 
+    def _when(self, at: Instant, now: Instant) -> int:
+        """A place on one axis for draws and events, ms: steps of the wall clock do not move it.
+
+        Within this boot it is the monotonic clock, shifted once to where the wall clock stood.
+        """
+        if self._axis is None or self._axis[0] != now.boot:
+            self._axis = (now.boot, now.wall_ms - now.mono_ms)
+        boot, shift = self._axis
+        return at.mono_ms + shift if at.boot == boot else at.wall_ms
+
     def _read_census(self) -> None:
         # The count is newer than the board it obeys, so it is read after it.
         self._obeyed = self._gate.obeyed()
@@ -113,7 +130,7 @@ class Hearing:
 
     def _read_signals(self, now: Instant) -> None:
         # Beats before batches: everything acknowledged until a beat that is seen is seen too.
-        beats = self._signals.beats_after(self._beat)
+        beats, pages = self._signals.beats_after(self._beat), 0
         while events := self._signals.events_after(self.cursors["event"], _ROWS_A_READ):
             for stored in events:
                 self.cursors["event"] = stored.seq
@@ -124,7 +141,12 @@ class Hearing:
                     self.life.heard_by_intake(received.mono_ms, [machine])
                 stream = stream_of(SignalKind(stored.event.kind))
                 if stream is not None:
-                    self._events[stream].put(machine, received.wall_ms)
+                    self._events[stream].put(machine, self._when(received, now))
+            pages += 1
+            if pages == _PAGES_A_TICK:
+                # A flood must not keep the judge from its tick. What is not read yet is not
+                # counted as listened to either: windows wait until the rest has been read.
+                return
         while batches := self._signals.batches_after(self.cursors["batch"], _ROWS_A_READ):
             for batch in batches:
                 self.cursors["batch"] = batch.seq
@@ -141,7 +163,7 @@ class Hearing:
             self._pulse = pulse.changed
             self._beating.put(pulse.machine, int(pulse.beating))
 
-    def _seat(self, flights: Flights, places: Iterable[StoredPlace]) -> None:
+    def _seat(self, flights: Flights, places: Iterable[StoredPlace], now: Instant) -> None:
         seats: dict[tuple[str, int, str, int], list[StoredPlace]] = {}
         for stored in places:
             place = stored.place
@@ -151,7 +173,8 @@ class Hearing:
             if place.treated:
                 flight.admitted[place.ring] = flight.admitted.get(place.ring, 0) + 1
             key = (place.channel, place.number, place.ring, place.deck)
-            seats.setdefault(key, []).append(stored)
+            at = self._when(Instant(stored.boot, place.mono_ms, UnixMs(stored.wall_ms)), now)
+            seats.setdefault(key, []).append(replace(stored, wall_ms=at))
         for (channel, number, ring, deck), some in seats.items():
             pool = flights[(channel, number)].pools.get((ring, deck))
             if pool is not None:

@@ -1,6 +1,6 @@
 """Writing the ledger: every decision, with the evidence it rests on, before it takes effect."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from firedoor.core.door import Command, Commands, Door
 from firedoor.core.ledger.canonical import Json
@@ -15,8 +15,11 @@ Sign = Callable[[bytes], bytes]
 
 DOOR = "door"
 BOARDED = "boarded"
+MORE_RINGS = "boarded-more-rings"
 REVEALED = "seed-revealed"
 NOTE = "note"
+
+_RINGS_AN_ENTRY = 20
 
 
 class LedgerWriter:
@@ -41,19 +44,31 @@ class LedgerWriter:
     def board(
         self, boarding: Boarding, previous: str, facts: Mapping[str, Json], now: Instant
     ) -> None:
-        """A release boards: its terms, its rules and the commitment to its seed."""
-        self.append(
-            BOARDED,
-            {
-                "channel": boarding.channel,
-                "number": boarding.number,
-                "release": boarding.release,
-                "previous": previous,
-                "seed_commitment": boarding.commitment,
-                **facts,
-            },
-            now,
-        )
+        """A release boards: its terms, its rules and the commitment to its seed.
+
+        An entry has bounds: where there are many rings, further entries name the rest.
+        """
+        doors, rings = facts["doors"], facts["rings"]
+        names = list(rings) if isinstance(rings, Mapping) else []
+        for first in range(0, max(1, len(names)), _RINGS_AN_ENTRY):
+            some = names[first : first + _RINGS_AN_ENTRY]
+            part: dict[str, Json] = {
+                "doors": [d for d in _list(doors) if _mapping(d).get("ring") in some],
+                "rings": {name: _mapping(rings)[name] for name in some},
+            }
+            self.append(
+                MORE_RINGS if first else BOARDED,
+                {
+                    "channel": boarding.channel,
+                    "number": boarding.number,
+                    "release": boarding.release,
+                    "previous": previous,
+                    "seed_commitment": boarding.commitment,
+                    **facts,
+                    **part,
+                },
+                now,
+            )
 
     def decide(
         self,
@@ -96,3 +111,11 @@ class LedgerWriter:
     def note(self, channel: str, text: str, now: Instant, *, alert: bool = False) -> None:
         """Something else that has to be on the record."""
         self.append(NOTE, {"channel": channel, "note": text, "alert": alert}, now)
+
+
+def _list(value: Json) -> Sequence[Json]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}

@@ -15,6 +15,7 @@ from firedoor.services.train import Train
 
 VERBS = ("hold", "resume", "shut", "expedite", "pin", "unpin", "sync", "unblock")
 _NOTE_LIMIT = 500
+_LARGEST_BUDGET = 1_000_000
 _LEFT = (State.SHUT, State.SUPERSEDED)
 
 
@@ -140,6 +141,8 @@ class Orders:
             raise BadInput("expedite wants either a budget or all", hint="--budget N or --all")
         if order.budget is not None and order.budget < 1:
             raise BadInput(f"a budget of {order.budget} machines admits nobody")
+        if order.budget is not None and order.budget > _LARGEST_BUDGET:
+            raise BadInput("that is no budget any more", hint="--all admits everybody")
         if order.budget is not None and self._judge.store.seed(channel, number):
             raise IllegalTransition(
                 "the seed of this boarding is public: who would be treated next is no secret",

@@ -53,7 +53,7 @@ class Pool:
         treated: The labels. Only the counting functions below may read them.
         cls: Deadline classes.
         beating: Regular heartbeats reach the intake.
-        drawn_ms: Wall clock of the draw.
+        drawn_ms: When the card was drawn, on the axis of ``Hearing``, ms.
         harmed: Members that were counted as harmed: their label is known.
     """
 

@@ -333,6 +333,10 @@ class GateRecords(Protocol):
         """Row number of the newest place, 0 for none."""
         ...
 
+    def highest_number(self, channel: str) -> int:
+        """The highest boarding number that any place or cut names, 0 for none."""
+        ...
+
     def places_of(
         self, channel: str, number: int, *, after: int = 0, limit: int = -1
     ) -> list[StoredPlace]:

@@ -44,18 +44,26 @@ class Line:
 class Train:
     """Boards releases and draws up the board. One thread at a time, within the judge's steps."""
 
-    def __init__(self, judge: Judge, config: Config, root_key: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        config: Config,
+        root_key: Callable[[], bytes],
+        nonce: Callable[[], str] = lambda: "",
+    ) -> None:
         """Read all boardings.
 
         Args:
             judge: Where a boarding is watched.
             config: Channels, rings and policies.
             root_key: Gives the secret that seeds are made from.
+            nonce: Draws what makes the seed of each boarding its own.
         """
         self._judge = judge
         self._store = judge.store
         self._config = config
         self._root_key = root_key
+        self._nonce = nonce
         self.lines: dict[str, dict[int, Line]] = {
             channel.name: {
                 boarding.number: Line(boarding, self._doors(channel.name, boarding.number))
@@ -132,6 +140,8 @@ class Train:
             return
         number = self._in_flight(channel.name)
         if not self.lines[channel.name]:
+            if self._store.channel(channel.name).blocked:
+                return  # A restored judge does not know what was shut: a person looks first.
             self._board(channel, newest.release, now, adopted=True)
         elif newest.release in self._shut_releases(channel.name):
             self._store.set_snapshot(newest.seq, "refused")
@@ -157,9 +167,15 @@ class Train:
     def advance(self, channel: ChannelConfig, now: Instant) -> None:
         """Open waiting rings whose earlier ring is open; block a channel that fails twice."""
         number = self._in_flight(channel.name)
+        known = {ring.name for ring in self._config.rings}
         if number:
             flight = self.flight(channel.name, number, now)
             for ring, door in list(flight.doors.items()):
+                if ring not in known and door.state in _UNDECIDED:
+                    note = "the ring is no longer in the configuration"
+                    event: Supersede | EarlierOpened = Supersede(Reason.WITHDRAWN, note=note)
+                    self._judge.apply(flight, ring, event, now)
+                    continue
                 if door.state is not State.WAITING or self.is_blocked(ring, flight.doors):
                     continue
                 if not self._count_is_stale(channel.name):
@@ -210,8 +226,11 @@ class Train:
     def _board(self, channel: ChannelConfig, release: str, now: Instant, *, adopted: bool) -> None:
         lines = self.lines[channel.name]
         self._reveal_the_ended(channel.name, now)
-        number = max(lines, default=0) + 1
-        seed = valve.boarding_seed(self._root_key(), channel.name, number)
+        # The gate may know numbers that a restored judge does not: none is ever used again.
+        known = self._judge.hearing.highest_number(channel.name)
+        number = max(max(lines, default=0), known) + 1
+        nonce = self._nonce()
+        seed = valve.boarding_seed(self._root_key(), channel.name, number, nonce)
         active = {ring.name: self._active(channel.name, ring.name) for ring in self._config.rings}
         whole = resolve(self._config.policy_for(channel.name), sum(active.values()))
         boarding = Boarding(
@@ -228,6 +247,7 @@ class Train:
                 for ring in self._config.rings
             },
             rules=rules_for(whole, reporting=self._judge.hearing.reporting()),
+            nonce=nonce,
         )
         flight = Flight.begin(boarding, seed, ())
         line = lines[number] = Line(boarding, flight.doors)
@@ -369,7 +389,9 @@ class Train:
 
     def _flight(self, line: Line) -> Flight:
         boarding = line.boarding
-        seed = valve.boarding_seed(self._root_key(), boarding.channel, boarding.number)
+        seed = valve.boarding_seed(
+            self._root_key(), boarding.channel, boarding.number, boarding.nonce
+        )
         flight = Flight.begin(boarding, seed, ())
         flight.doors = line.doors
         return flight

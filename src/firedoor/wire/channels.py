@@ -35,6 +35,7 @@ class Known:
         board: What its rings are served, or None before the first board.
         pins: Ring -> pinned release id.
         in_flight: The release on trial, or None.
+        offered_shut: What upstream offers now was shut when it boarded last.
     """
 
     state: ChannelState
@@ -42,6 +43,7 @@ class Known:
     board: ChannelBoard | None
     pins: Mapping[str, str]
     in_flight: InFlight | None
+    offered_shut: bool = False
 
 
 def described(config: ChannelConfig, known: Known | None, machines: int) -> ChannelView:
@@ -77,6 +79,8 @@ def described(config: ChannelConfig, known: Known | None, machines: int) -> Chan
             :SKIPPED_SHOWN
         ],
         machines=machines,
+        pinned=dict(known.pins),
+        blocked=known.state.blocked,
     )
 
 
@@ -86,13 +90,29 @@ def _clauses(known: Known, serving: str | None) -> Iterator[str]:
         yield f"release {known.in_flight.release[:_SHORT]} is {_flight(known.in_flight.doors)}"
     elif serving is not None and not known.state.error:
         yield f"release {serving[:_SHORT]} is served and nothing is in flight"
+    yield from _offered(known)
     for ring, release in sorted(known.pins.items()):
         yield f"ring {ring} is pinned to release {release[:_SHORT]}, so nothing newer boards"
     if known.state.blocked:
         yield (
             "two releases in a row ended held or shut, so the next one boards only when a person "
-            "resumes the channel"
+            f"resumes the channel: firedoor release resume {known.state.name}"
         )
+
+
+def _offered(known: Known) -> Iterator[str]:
+    """What upstream has now, where it does not board; pins and a block have their own clauses."""
+    if not known.snapshots:
+        return
+    newest = known.snapshots[-1]
+    offers = f"upstream offers release {newest.release[:_SHORT]}"
+    flying = known.in_flight is not None and known.in_flight.release == newest.release
+    if known.offered_shut and not flying:
+        yield f"{offers}, which was shut and never boards again by itself"
+    elif newest.state == "waiting" and (known.pins or known.state.blocked):
+        yield f"{offers}, which waits"
+    elif newest.state == "waiting" and known.in_flight is not None:
+        yield f"{offers}, which waits until the one in flight has ended or its patience is over"
 
 
 def _upstream(state: ChannelState, serving: str | None) -> str:

@@ -1,8 +1,10 @@
 """The judge's process: orders, snapshots and ticks, each in one durable step."""
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import msgspec
@@ -14,7 +16,7 @@ from firedoor.core.door import Hold, Reason, State
 from firedoor.core.errors import Unavailable
 from firedoor.core.ledger.chain import Head
 from firedoor.core.ledger.entry import leaf_hash
-from firedoor.ports import Clock, SignalSource
+from firedoor.ports import Clock, Instant, SignalSource
 from firedoor.services.judging import Judge, Pace
 from firedoor.services.ledger import LedgerWriter, Sign
 from firedoor.services.orders import Answer, Order, Orders
@@ -22,12 +24,25 @@ from firedoor.services.records import GateRecords, JudgeRecords
 from firedoor.services.train import Train
 from firedoor.wire.alerts import Alert, Courier
 from firedoor.wire.files import Files
-from firedoor.wire.head import keep_head, read_head
+from firedoor.wire.head import keep_head, read_head, set_aside
 from firedoor.wire.mirroring import Mirror, Result
 
 _LOOK_EVERY_S = 0.05
 _RETRY_S = 1.0
 _log = structlog.get_logger()
+
+
+class _Stumbled(Exception):
+    """An order met a mistake of ours; its number is told, the step is undone."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def new_nonce() -> str:
+    """What makes the seed of a boarding its own: 128 random bits."""
+    return secrets.token_hex(16)
 
 
 class OrderSource(Protocol):
@@ -83,6 +98,8 @@ class Court:
         while not stop.is_set():
             try:
                 self._sit(stop)
+            except _Stumbled as error:
+                self._give_up_on(error.number)
             except Unavailable as error:
                 _log.error("judge_cannot_write", error=str(error))
                 stop.wait(_RETRY_S)
@@ -107,23 +124,29 @@ class Court:
         ledger = LedgerWriter(self._store, self._sign)
         pace = Pace(times.bucket_ms, times.silence_min_ms, times.settle_ms)
         self._judge = Judge(self._store, self._gate, self._signals, ledger, pace)
-        self._train = Train(self._judge, self._config, self._root_key)
+        self._train = Train(self._judge, self._config, self._root_key, new_nonce)
         self._orders = Orders(self._judge, self._train, self._config, self._mirror.sync)
         now = self._clock.now()
         self._judge.load(self._train.unfinished(), now)
         # The step that failed may have held orders: look for them again.
         self._inbox_seen = -1
         kept = read_head(self._files.ledger_head)
-        if kept is not None and kept.size > self._store.last_index() + 1:
+        if kept is not None and not self._holds(kept):
             self._hold_what_was_restored(kept)
         self._keep_head()
+
+    def _holds(self, kept: Head) -> bool:
+        """Whether the ledger still has the entry that the kept head names."""
+        entry = self._store.entries(after=kept.size - 2, limit=1)
+        return not kept.size or bool(entry and leaf_hash(entry[0].entry) == kept.last)
 
     def _hold_what_was_restored(self, kept: Head) -> None:
         """The database is older than the head kept beside it: a backup was restored.
 
-        Whom the lost entries exposed is not known any more, so nothing in flight goes on by
-        itself.
+        Whom the lost entries exposed, and what they shut, is not known any more: nothing in flight
+        goes on by itself, and nothing boards before a person resumes the channel.
         """
+        set_aside(self._files.ledger_head)
         now = self._clock.now()
         with self._store.step():
             last = self._store.entries(after=self._store.last_index() - 1)
@@ -136,6 +159,9 @@ class Court:
                 for ring, door in flight.doors.items():
                     if door.state in (State.WAITING, State.OPENING):
                         self._judge.apply(flight, ring, Hold(Reason.RESTORED, note=note), now)
+            for channel in self._config.channels:
+                state = self._store.channel(channel.name)
+                self._store.put_channel(replace(state, blocked=True))
             self._judge.ledger.note("", note, now, alert=True)
             self._publish_board()
 
@@ -143,7 +169,7 @@ class Court:
         now = self._clock.now()
         results, self._waiting = self._waiting, []
         with self._store.step():
-            answers = [(number, self._orders.obey(order, now)) for number, order in orders]
+            answers = [(number, self._obey(number, order, now)) for number, order in orders]
             for result in results:
                 self._take_over(result)
             if tick:
@@ -159,6 +185,22 @@ class Court:
                 self._store.put_answer(number, answer.status, _with_board(answer, board))
         # A crash here leaves a head that is older than the ledger, which is no harm.
         self._keep_head()
+
+    def _obey(self, number: int, order: Order, now: Instant) -> Answer:
+        try:
+            return self._orders.obey(order, now)
+        except Unavailable:
+            raise
+        except Exception as error:
+            # One order that trips over a mistake of ours must not stop the judge for ever.
+            _log.exception("order_failed", request=number, verb=order.verb)
+            raise _Stumbled(number) from error
+
+    def _give_up_on(self, number: int) -> None:
+        body = {"error": "a mistake in Firedoor: the log of the judge says more", "hint": ""}
+        with self._store.step():
+            self._store.put_cursor("request", number)
+            self._store.put_answer(number, "Unavailable", msgspec.json.encode(body).decode())
 
     def _take_over(self, result: Result) -> None:
         now = self._clock.now()

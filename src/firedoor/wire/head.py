@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from firedoor.core.errors import BadConfig
+from firedoor.core.errors import BadConfig, Unavailable
 from firedoor.core.ledger.chain import Head
 
 
@@ -27,15 +27,28 @@ def read_head(path: Path) -> Head | None:
 
 
 def keep_head(path: Path, head: Head) -> None:
-    """Keep a head: durable and atomic."""
+    """Keep a head: durable and atomic.
+
+    Raises:
+        Unavailable: It could not be written; the one before stays.
+    """
     aside = path.with_suffix(".new")
-    with aside.open("wb") as file:
-        file.write(msgspec.json.encode(head))
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        with aside.open("wb") as file:
+            file.write(msgspec.json.encode(head))
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise Unavailable(f"cannot keep {path.name}: {error.strerror}") from error
+
+
+def set_aside(path: Path) -> None:
+    """Keep a head that the ledger no longer reaches beside the new one: it is a proof."""
+    path.replace(path.with_suffix(".lost"))

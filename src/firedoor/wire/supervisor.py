@@ -22,7 +22,9 @@ from firedoor.adapters.server import BACKLOG
 from firedoor.config import Config
 from firedoor.config.values import Listen
 from firedoor.core.errors import Unavailable
-from firedoor.wire.roles import ROLES
+from firedoor.wire.files import Files
+from firedoor.wire.process import only_one
+from firedoor.wire.roles import ROLES, prepare
 
 _GRACE_S = 8.0
 _FIRST_BACKOFF_S = 0.1
@@ -113,11 +115,25 @@ def up(
         stop: Set by a signal handler or a caller.
         on_ready: Called once all roles have been started.
         log: Where the roles' log lines go; None for this process's standard error.
+
+    Raises:
+        Unavailable: Another supervisor runs on this data directory.
     """
+    files = Files(config.data)
+    prepare(files)
 
     def start(role: str) -> "subprocess.Popen[bytes]":
         return _start(role, config_path, config, held.get(role), log)
 
+    with only_one(files.lock("up")):
+        _keep_up(start, stop, on_ready)
+
+
+def _keep_up(
+    start: Callable[[str], "subprocess.Popen[bytes]"],
+    stop: threading.Event,
+    on_ready: Callable[[], None],
+) -> None:
     children = {role: _Child(start(role), time.monotonic()) for role in ROLES}
     on_ready()
     try:

@@ -180,9 +180,10 @@ class Views:
                     in_flight = channels.InFlight(boarding.release, tuple(doors))
                     break
             boards = (each for each in judge.board().channels if each.name == config.name)
+            snapshots = tuple(judge.snapshots(config.name))
             known = channels.Known(
                 state=judge.channel(config.name),
-                snapshots=tuple(judge.snapshots(config.name)),
+                snapshots=snapshots,
                 board=next(boards, None),
                 pins={
                     ring: pinned.release
@@ -190,6 +191,7 @@ class Views:
                     if (pinned := judge.boarding(config.name, number)) is not None
                 },
                 in_flight=in_flight,
+                offered_shut=bool(snapshots) and _is_shut(judge, snapshots[-1].release),
             )
             active = sum(self._active(self._sources.gate, config.name).values())
             return channels.described(config, known, active)
@@ -281,7 +283,9 @@ class Views:
         if gate is None:
             return {}
         census = self._once("census", gate.census)
-        return {count.ring: count.active for count in census if count.channel == channel}
+        # The gate keeps the last count of a ring that was removed; its machines are elsewhere now.
+        rings = {ring.name for ring in self._config.rings}
+        return {c.ring: c.active for c in census if c.channel == channel and c.ring in rings}
 
     def _in_order(self, doors: Iterable[Door]) -> list[Door]:
         order = {ring.name: place for place, ring in enumerate(self._config.rings)}
@@ -309,6 +313,13 @@ class Views:
 def _latest(judge: JudgeReader | None, release: str) -> Boarding | None:
     boardings = [] if judge is None else judge.boardings_of(release)
     return boardings[-1] if boardings else None
+
+
+def _is_shut(judge: JudgeReader, release: str) -> bool:
+    """Whether the latest boarding of a release is shut in a ring."""
+    boarding = _latest(judge, release)
+    doors = [] if boarding is None else judge.doors(boarding.channel, boarding.number)
+    return any(door.state is State.SHUT for door in doors)
 
 
 def _kept(cache: dict[_K, _V], key: _K, make: Callable[[], _V], most: int) -> _V:

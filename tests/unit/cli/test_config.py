@@ -68,6 +68,10 @@ def test_check_forecasts_for_a_fleet_of_a_given_size(path):
     assert ring["budget"] == 1
     assert ring["clears"] is False
     assert ring["harm_upper"] == pytest.approx(best_upper(terms(10)))
+    assert said.out.splitlines()[:2] == [
+        "the configuration holds; channels: tools (10 machines)",
+        "tools: one release may put at most 1 machine at risk at a time",
+    ]
     assert "10 machines, budget 1" in said.out
     assert "walked open step by step" in said.out
 
@@ -84,10 +88,13 @@ def test_show_names_the_file_behind_each_value(path):
 
     assert rows["policy.budget"] == {
         "key": "policy.budget",
-        "value": "7",
+        "value": 7,
         "origin": "config.d/50-mine.toml",
     }
+    assert rows["gate.identify"]["value"] == ["certificate", "basic", "path"]
+    assert rows["time.bucket"]["value"] == "60s"
     assert ["policy.budget", "7", "config.d/50-mine.toml"] in said.rows()
+    assert ["time.bucket", '"60s"', "default"] in said.rows()
 
 
 def test_data_on_the_command_line_overrides_the_file(path, tmp_path):

@@ -1,5 +1,6 @@
 import base64
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -166,7 +167,7 @@ def test_without_a_data_directory_nothing_is_made_by_the_way(tmp_path):
 
 
 def test_the_printed_script_makes_a_client_that_the_gate_knows(site, tmp_path):
-    """Run as it was printed, with the real curl and wget; only its directory is another."""
+    """Run as it was printed, with the real curl and wget; its directory is the one asked for."""
     with ToldVendor(lambda _: Answer(b"content"), None) as gate:
         said = on(site, "enroll", "till-1", "--gate", gate.url, "--channel", "")
         etc = client(said.out, tmp_path)
@@ -211,8 +212,8 @@ def test_nobody_but_root_can_read_the_clients_tokens(site, tmp_path):
 def client(script: str, folder: Path) -> Path:
     """Run a printed script; the directory it wrote."""
     etc = folder / "etc"
-    ready = script.replace("etc=/etc/firedoor", f"etc={etc}")
-    subprocess.run(["sh"], input=ready, text=True, check=True, cwd=folder)
+    environment = os.environ | {"FIREDOOR_ETC": str(etc)}
+    subprocess.run(["sh"], input=script, text=True, check=True, cwd=folder, env=environment)
     return etc
 
 

@@ -79,6 +79,34 @@ def test_without_a_configuration_every_command_says_how_to_get_one(tmp_path, mon
     assert "firedoor init" in said.err
 
 
+@pytest.mark.parametrize("words", [("up",), ("serve", "judge")])
+def test_a_role_looks_for_its_configuration_where_every_command_does(words, tmp_path, monkeypatch):
+    """What config check has found sound is what up has to start."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FIREDOOR_CONFIG", raising=False)
+    broken = tmp_path / "etc.toml"
+    broken.write_text("bugdet = 1\n")  # refused, so that nothing is started here
+    monkeypatch.setattr("firedoor.cli.options.PLACES", (tmp_path / "firedoor.toml", broken))
+
+    said = run(*words)
+
+    assert said.code == 2
+    assert "etc.toml:1" in said.err
+
+
+@pytest.mark.parametrize("words", ["release hold abcdef", "channel sync tools"])
+@pytest.mark.parametrize("by", ["", "  "])
+def test_nobody_acts_under_an_empty_name(words, by, day):
+    """A script whose variable was empty would act in the name of whoever runs it."""
+    target = words.replace("abcdef", day.bad).replace("tools", "tills-av").split()
+    reason = ["--reason", "x"] if target[0] == "release" else []
+
+    said = day.desk.run(*target, *reason, "--by", by)
+
+    assert said.code == 2
+    assert "--by names nobody" in said.err
+
+
 def test_the_configuration_in_the_working_directory_is_found(tmp_path, monkeypatch):
     """Whoever ran init here should not have to name the file again."""
     monkeypatch.chdir(tmp_path)
@@ -190,7 +218,10 @@ def test_a_role_does_not_carry_what_only_people_need():
         [sys.executable, "-c", script], capture_output=True, check=True, text=True
     )
 
-    assert result.stderr.strip() == "['firedoor.cli.output', 'firedoor.cli.run', 'firedoor.cli.options']"
+    assert (
+        result.stderr.strip()
+        == "['firedoor.cli.output', 'firedoor.cli.options', 'firedoor.cli.run']"
+    )
 
 
 @pytest.mark.parametrize("word", COMMANDS)

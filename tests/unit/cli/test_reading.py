@@ -1,14 +1,22 @@
 """Commands that show what was decided."""
 
+import contextlib
+import sqlite3
+
+import msgspec
 import pytest
 from tests.unit.cli.desk import Desk, run
 from tests.unit.console.asking import get
 from tests.unit.console.scenes import World
+from tests.unit.wire.site import CHANNEL
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.store.judge import JudgeStore
+from firedoor.cli.claims import waiting
 from firedoor.console.app import make_app
+from firedoor.console.model import Judgement
 from firedoor.core.cell import Cell, Test
+from firedoor.core.door import State
 from firedoor.core.signal import SILENCE
 from firedoor.core.verdict import Rules, VerdictState, fold, verdict
 from firedoor.services.records import StoredRelease
@@ -67,6 +75,141 @@ def test_a_list_of_releases_says_where_their_doors_are(day):
     assert [row["release"] for row in table] == [day.bad[:12], day.good[:12], day.adopted[:12]]
     assert [row["door"] for row in table] == ["shut (harmful)", "open (walked)", "open (adopted)"]
     assert [row["harmed"] for row in table] == ["3", "0", "0"]
+    assert [row["served"] for row in table] == ["", "all", ""]
+
+
+def test_no_verdict_is_shown_where_nobody_drew_a_card(day):
+    """An adopted release is not "undecided": no verdict is under way, and none will ever come."""
+    listed = day.desk.run("release", "list").rows()[-1]
+    shown = dict(row[:2] for row in day.desk.run("verdict", "show", day.adopted).rows() if row[1:])
+    explained = day.desk.run("verdict", "explain", day.adopted).out
+    document = day.desk.run("verdict", "show", day.adopted, "--json").json()
+
+    assert (listed[0], listed[-1]) == (day.adopted[:12], "-")
+    assert (shown["verdict"], shown["randomised"], shown["decided in"]) == ("-", "-", "-")
+    assert shown["in words"] == "adopted: no evidence is claimed"
+    assert "adopted: no evidence is claimed" in explained
+    assert document["randomised"] is None
+
+
+def test_a_pin_over_drawn_cards_takes_no_evidence_away(tmp_path):
+    """Somebody pinned it half way: what the cards have shown until then still stands."""
+    desk = Desk(tmp_path)
+    desk.adopt_and_walk()
+    good = desk.site.views.releases(CHANNEL)[0].id
+    desk.site.order("pin", release=good, channel=CHANNEL, reason="audit week")
+
+    said = desk.run("release", "list").rows()[1]
+
+    desk.site.close()
+    assert (said[0], said[-1]) == (good[:12], "undecided")
+
+
+def test_the_machines_that_somebody_has_to_reach_are_named(day):
+    """Containing a release heals nobody: the bricked ones are a list of places to drive to."""
+    said = day.desk.run("release", "show", day.bad).out
+    harmed = day.desk.run("release", "machines", day.bad, "--state", "harmed", "--json").json()
+
+    assert "needs remedy\t3" in said
+    assert [each["state"] for each in harmed] == ["harmed"] * 3
+    assert {each["undo"] for each in harmed} == {"needs remedy"}
+    listed = said.partition("that a person has to reach")[2]
+    assert [line.split("\t")[0] for line in listed.splitlines()[2:]] == [
+        each["machine"] for each in harmed
+    ]
+
+
+def test_a_release_that_was_never_undone_shows_no_undoing(day):
+    """A heading over nothing makes people look for what is not there."""
+    assert "undoing" not in day.desk.run("release", "show", day.good).out
+
+
+def test_control_machines_are_marked_and_come_last(day):
+    """They never had the release; taken for patients they would be driven to in vain."""
+    _, *rows = day.desk.run("release", "machines", day.bad).rows()
+
+    parts = [row[2] for row in rows]
+    assert parts == ["treated"] * 3 + ["control"] * 27
+    assert [row[0] for row in rows[3:]] == sorted(row[0] for row in rows[3:])
+
+
+def test_signals_that_nobody_sent_show_the_machines_that_might_have(day):
+    """Nobody crashed: of thirty machines that is a finding, of none it would be nothing."""
+    streams = [row for row in day.desk.run("verdict", "show", day.bad).rows() if row[1:3]]
+
+    at_risk = {row[1]: (row[2], row[4]) for row in streams if row[0] == "harm"}
+    assert at_risk == dict.fromkeys(("silence", "crash", "check"), ("3", "27"))
+
+
+def test_a_decided_release_is_not_waited_for(day):
+    """ "Nobody can say" under a verdict of harm reads as if it were still open."""
+    harmful = dict(row[:2] for row in day.desk.run("verdict", "show", day.bad).rows() if row[1:])
+    walked = dict(row[:2] for row in day.desk.run("verdict", "show", day.good).rows() if row[1:])
+
+    assert harmful["decided in"] == "decided"
+    assert walked["decided in"] == "never: its doors have ended"
+
+
+def test_a_cleared_release_says_what_its_door_still_waits_for(day):
+    """Cleared and not open looks like a fault, until one is told of the soak."""
+    view = day.desk.site.views.release(day.good)
+    assert view is not None
+    door = view.door["everyone"]
+    cleared = msgspec.structs.replace(view.verdict, state=Judgement.CLEARED)
+
+    def said(**now: object) -> list[str]:
+        doors = {"everyone": msgspec.structs.replace(door, **now)}
+        return list(waiting(msgspec.structs.replace(view, verdict=cleared, door=doors)))
+
+    assert said(state=State.OPEN) == []
+    (one,) = said(state=State.OPENING, in_flight=1)
+    assert "1 machine in flight" in one
+    (none,) = said(state=State.OPENING, in_flight=0)
+    assert "soak" in none
+    assert "reserve" in none
+
+
+def test_a_channel_tells_what_upstream_offers_and_why_it_does_not_board(day):
+    """ "Nothing in flight" beside a vendor with a new version: the first thing people ask."""
+    said = dict(row[:2] for row in day.desk.run("channel", "show", "tills-av").rows() if row[1:])
+
+    assert said["upstream offers"] == f"{day.bad[:12]} (shut)"
+    assert f"upstream offers release {day.bad[:12]}, which was shut" in said["state"]
+
+
+def test_a_pinned_channel_tells_what_waits_behind_the_pin(tmp_path):
+    """A pin that was forgotten holds back every update."""
+    desk = Desk(tmp_path)
+    first = desk.site.settle_in(1)
+    desk.site.order("pin", release=first, channel=CHANNEL, reason="audit week")
+    second = desk.site.publish("2")
+    desk.site.tick()
+
+    said = dict(row[:2] for row in desk.run("channel", "show", "tills-av").rows() if row[1:])
+
+    desk.site.close()
+    assert said["upstream offers"] == f"{second[:12]} (waiting)"
+    assert f"upstream offers release {second[:12]}, which waits" in said["state"]
+    assert "is pinned" in said["state"]
+
+
+def test_rings_that_were_removed_have_no_machines(tmp_path):
+    """Their last count stays behind, and their machines are counted where they are now."""
+    desk = Desk(tmp_path)
+    desk.site.settle_in(1)
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "gate.db")) as store:
+        store.execute(
+            "INSERT INTO census SELECT channel, 'gone', active, free, polls, untreated, gap_ms"
+            " FROM census"
+        )
+        store.commit()
+
+    said = desk.run("channel", "show", "tills-av", "--json").json()
+    checked = desk.run("config", "check").out.splitlines()
+
+    desk.site.close()
+    assert said["machines"] == 30
+    assert checked[0].endswith("tills-av (30 machines)")
 
 
 @pytest.mark.parametrize("digits", [6, 12, 64])
@@ -168,6 +311,15 @@ def test_a_harmful_release_is_explained_with_its_numbers(day):
     assert "is harmful" in said.out
     assert "silence: 3 treated and 0 control machines were harmed" in said.out
     assert "a verdict of harm stays" in said.out
+    # ln(1/0.01) / ln(1/w), w = 3 treated of 30: 2 harmed machines at the least.
+    assert "with fewer than about 2 machines harmed" in said.out
+
+
+def test_an_undecided_release_is_explained_by_how_few_installs_could_have_cleared_it(day):
+    """A fleet of thirty did its best: ln(1/0.05) / 0.1 is 30, the rule of three."""
+    said = day.desk.run("verdict", "explain", day.good).out
+
+    assert "with fewer than about 30 machines that installed it; so far 30 have" in said
 
 
 def test_a_release_in_flight_is_explained_by_what_would_change_the_verdict(tmp_path):

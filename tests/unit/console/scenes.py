@@ -287,7 +287,8 @@ def shut(machines: int = 200) -> World:
     began = msgspec.structs.replace(
         door, state=State.OPENING, reason=Reason.EVIDENCE, since_ms=NOW - 200_000
     )
-    world.decide(_decision(3, THIRD, began, "boarded: 1 file changed; budget 5, delta 0.025"))
+    boarded = _decision(3, THIRD, began, "boarded: 1 file changed; budget 5, delta 0.025")
+    world.decide(msgspec.structs.replace(boarded, kind="boarded", state=None, reason=None))
     world.decide(_decision(3, THIRD, door, door.note))
     return world
 
@@ -378,7 +379,19 @@ def large() -> World:
             _release("5a" * 32, 1, doors["lab"], previous=""), channel="till-software"
         )
     )
-    world.decide(_decision(3, THIRD, doors["offices"], "", ring="offices"))
+    world.decide(
+        DecisionView(
+            index=0,
+            time_ms=NOW - 900_000,
+            kind="note",
+            channel="till-software",
+            sentence="upstream: 503 from the vendor",
+        )
+    )
+    offices = doors["offices"]
+    said = f"{offices.by} holds it: nobody new gets it; {offices.note}"
+    hold = _decision(3, THIRD, offices, said, ring="offices")
+    world.decide(msgspec.structs.replace(hold, note=offices.note))
     return world
 
 
@@ -406,6 +419,7 @@ def _channel(
         in_flight=in_flight,
         last_sync_ms=last_sync_ms,
         last_error=last_error,
+        state="following upstream; nothing else",
         machines=machines,
         waiting=waiting,
     )

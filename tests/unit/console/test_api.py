@@ -171,7 +171,9 @@ def test_a_condition_that_does_not_exist_is_refused():
         ("shut", Verb.SHUT, {}),
         ("expedite", Verb.EXPEDITE, {"budget": 10, "approved_by": "Ben"}),
         ("expedite", Verb.EXPEDITE, {"all": True}),
+        ("resume", Verb.RESUME, {"approved_by": "Ben"}),
         ("pin", Verb.PIN, {"ring": "lab"}),
+        ("pin", Verb.PIN, {"approved_by": "Ben"}),
         ("unpin", Verb.UNPIN, {}),
     ],
 )
@@ -207,6 +209,7 @@ def test_a_channel_can_be_synced_and_resumed():
         ("hold", {"reason": "x"}),
         ("hold", {**WHY, "reason": "  "}),
         ("hold", {**WHY, "budget": 5}),
+        ("hold", {**WHY, "approved_by": "Ben"}),
         ("hold", {**WHY, "bugdet": 5}),
         ("hold", [1]),
         ("expedite", WHY),

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from tests.unit.console.scenes import NOW
 
@@ -35,6 +37,37 @@ def test_a_small_share_is_never_shown_as_nothing():
     assert english.percent(0.0004) == "0.04\u00a0%"
     assert english.percent(0.0243) == "2.4\u00a0%"
     assert english.percent(1.0) == "100\u00a0%"
+
+
+@pytest.mark.parametrize(
+    ("share", "written"), [(0.00003, "0.003\u00a0%"), (4e-7, "0.00004\u00a0%"), (0.0, "0\u00a0%")]
+)
+def test_a_share_of_a_large_fleet_keeps_two_digits(share, written):
+    """Three in a hundred thousand machines is a figure somebody waits for."""
+    assert Language("en").percent(share) == written
+
+
+@pytest.mark.parametrize(
+    ("e_value", "written"),
+    [
+        (0.31, "0.31"),
+        (412, "410"),
+        (48_000, "48,000"),
+        (1e6, "1,000,000"),
+        (1e7, "10⁷"),
+        (5e9, "5 × 10⁹"),
+        (1e300, "10³⁰⁰"),
+        (2e-9, "2 × 10⁻⁹"),
+    ],
+)
+def test_an_e_value_can_be_read_at_any_size(e_value, written):
+    """Nobody counts the zeros of a number, and three hundred of them do not fit."""
+    assert Language("en").factor(math.log(e_value)) == written
+
+
+def test_an_e_value_beyond_every_number_is_still_written():
+    """A thousand silent machines make one; the page must not fall over it."""
+    assert Language("zh_Hans").factor(1000 * math.log(10)) == "10¹⁰⁰⁰"
 
 
 def test_every_language_speaks():

@@ -10,13 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firedoor.console import svg
+from firedoor.console.language import Language
 from firedoor.core.door import State
 
 GOLDEN = Path(__file__).parent / "golden"
 SHUT = svg.Line(math.log(100), "shuts above this line", "shut")
 WARN = svg.Line(math.log(20), "warns above this line", "warn")
 OPENS = svg.Line(0.025, "opens below this line", "opens", below=True)
-WORDS = svg.Words("over time", "11:00:00", "12:00:00 UTC", "now")
+ENGLISH = Language("en")
+WORDS = svg.Words("over time", "11:00:00", "12:00:00 UTC", "now", ENGLISH.factor)
+SHARES = svg.Words("over time", "11:00:00", "12:00:00 UTC", "now", ENGLISH.percent)
 RISING = [(tick * 1000, tick * 0.7) for tick in range(9)]
 FALLING = [(tick * 1000, math.exp(-tick / 2)) for tick in range(9)]
 
@@ -28,7 +31,7 @@ PICTURES = {
     "marks-bar": svg.marks([("harmed", 1), ("well", 900), ("later", 90_000)], "machines"),
     "slots": svg.slots(5, 2, 1, "slots"),
     "evidence": svg.evidence(RISING, SHUT, WARN, WORDS),
-    "bound": svg.bound(FALLING, OPENS, WORDS),
+    "bound": svg.bound(FALLING, OPENS, SHARES),
 }
 
 
@@ -118,18 +121,36 @@ def test_the_curve_stays_on_the_paper(values, alpha):
         assert 0 <= float(y) <= 196
 
 
+@given(log_e=st.floats(-20, 700))
+def test_the_numbers_at_the_axis_stay_on_the_paper(log_e):
+    """Strong evidence has long numbers; half of one would be read as another one."""
+    drawn = svg.evidence([(0, 0.0), (1, log_e)], SHUT, WARN, WORDS)
+
+    ticks = re.findall(r'class="tick" x="([\d.]+)" y="[\d.]+" text-anchor="end">([^<]+)<', drawn)
+    # 14 units high where the screen is narrow, and a digit is 0.556 of that wide.
+    assert len(ticks) >= 3
+    assert all(float(x) >= 14 * 0.556 * len(says.replace(",", "")) for x, says in ticks)
+
+
+def test_a_curve_that_has_only_begun_writes_its_value_beside_the_axis():
+    """Not over the numbers of the axis."""
+    drawn = svg.evidence([(0, 0.0)], SHUT, WARN, WORDS)
+
+    assert re.search(r'class="now-text" x="54" y="[\d.]+" text-anchor="start"', drawn)
+
+
 @given(values=st.lists(st.floats(0, 1), min_size=1, max_size=50), delta=st.floats(0.001, 0.5))
 def test_any_bound_can_be_drawn(values, delta):
     """Also 0, which has no logarithm."""
     line = svg.Line(delta, "opens", "opens")
 
-    ET.fromstring(svg.bound(list(enumerate(values)), line, WORDS))  # noqa: S314
+    ET.fromstring(svg.bound(list(enumerate(values)), line, SHARES))  # noqa: S314
 
 
 def test_words_cannot_become_markup():
     """Titles and labels are data."""
     evil = '"><script>'
-    words = svg.Words(evil, evil, evil, evil)
+    words = svg.Words(evil, evil, evil, evil, lambda _: evil)
 
     drawn = svg.evidence(RISING, svg.Line(4.6, evil, "shut"), WARN, words)
 

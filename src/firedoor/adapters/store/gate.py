@@ -178,6 +178,14 @@ class GateReader:
         """Close the database."""
         self._db.close()
 
+    def highest_number(self, channel: str) -> int:
+        """The highest boarding number that any place or cut names, 0 for none."""
+        sql = (
+            "SELECT max(coalesce((SELECT max(number) FROM place WHERE channel = ?1), 0),"
+            " coalesce((SELECT max(number) FROM cut WHERE channel = ?1), 0))"
+        )
+        return int(self._rows(sql, channel)[0][0])
+
     def places_after(self, row: int) -> list[StoredPlace]:
         """Places with row numbers above ``row``, oldest first."""
         return [_place(r) for r in self._rows("SELECT * FROM place WHERE id > ? ORDER BY id", row)]

@@ -6,7 +6,7 @@ door it moves and the board that carries it out are durable together or not at a
 
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from firedoor.adapters.store.sqlite import (
 from firedoor.core.board import Board
 from firedoor.core.cell import Cell, Test
 from firedoor.core.door import Door
+from firedoor.core.errors import Unavailable
 from firedoor.core.ledger.entry import Signed, leaf_bytes, parse_leaf
 from firedoor.core.release import FileEntry
 from firedoor.services.boarding import Boarding
@@ -268,6 +269,12 @@ class JudgeStore(JudgeReader):
     def __init__(self, data: Path) -> None:  # the reader's would refuse a missing file
         """Open or create ``judge.db`` in the data directory."""
         self._db = open_writer(data / NAME, SCHEMA)
+
+    def close(self) -> None:
+        """Write the log back into the file, so that a copy of the file alone is whole; close."""
+        with suppress(Unavailable), storage_errors(NAME):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        super().close()
 
     @contextmanager
     def step(self) -> Iterator[None]:

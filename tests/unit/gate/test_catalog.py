@@ -1,0 +1,162 @@
+"""What is served, and what counts as an install."""
+
+import pytest
+
+from firedoor.core.release import FileEntry
+from firedoor.core.units import Digest
+from firedoor.gate.catalog import Installs, Served, payload_of
+
+
+def files(**contents):
+    return {
+        path.replace("__", "/"): FileEntry(Digest(f"{n:064x}"), n, "text/plain")
+        for path, n in contents.items()
+    }
+
+
+def served(*paths):
+    manifest = {path: FileEntry(Digest("0" * 64), 1, "text/plain") for path in paths}
+    return Served(1, "r", manifest)
+
+
+# Payload
+
+
+def test_what_changed_without_the_index_is_the_payload():
+    """Reading the index installs nothing."""
+    before = files(index=1, a=2, b=3)
+
+    assert payload_of(files(index=9, a=2, b=4, c=5), before, "index") == {"b", "c"}
+
+
+def test_where_only_the_index_changed_it_is_the_payload():
+    """Something must be able to count as installed."""
+    assert payload_of(files(index=9, a=2), files(index=1, a=2), "index") == {"index"}
+
+
+def test_without_a_release_before_everything_is_new():
+    """The first one."""
+    assert payload_of(files(index=1, a=2), {}, "index") == {"a"}
+    assert payload_of(files(a=2), {}, "") == {"a"}
+
+
+def test_nothing_changed_is_no_payload():
+    """A refresh installs nothing."""
+    assert payload_of(files(a=2), files(a=2), "") == frozenset()
+
+
+# Listings
+
+
+def test_a_folder_lists_its_files_and_folders_once():
+    """Mirroring clients read one link a line."""
+    page = served("a.db", "sub/b.db", "sub/c.db", "sub/deep/d.db").listing("")
+
+    assert page is not None
+    text = page.decode()
+    assert text.count('href="sub/"') == 1
+    assert 'href="a.db"' in text
+    assert "b.db" not in text
+    assert "../" not in text
+
+
+def test_a_folder_below_leads_back_up():
+    """As every index page does."""
+    page = served("sub/b.db", "sub/deep/d.db").listing("sub/")
+
+    assert page is not None
+    assert b'href="../"' in page
+    assert b'href="b.db"' in page
+    assert b'href="deep/"' in page
+
+
+@pytest.mark.parametrize("folder", ["nowhere/", "su", "sub/b.db/"])
+def test_a_folder_that_is_not_there_has_no_page(folder):
+    """404, not an empty page."""
+    assert served("sub/b.db").listing(folder) is None or folder == "su"
+
+
+def test_names_cannot_write_html_or_end_a_link():
+    """A vendor chooses the names."""
+    page = served('<b>"&.db', "who?.db", "a#1.db", "50%.db").listing("")
+
+    assert page is not None
+    text = page.decode()
+    assert "<b>" not in text
+    assert 'href="who%3F.db"' in text
+    assert 'href="a%231.db"' in text
+    assert 'href="50%25.db"' in text
+
+
+# Installs
+
+
+def deliver(installs, *parts, path="a.db", size=100, machine=7, number=2):
+    for start, end in parts:
+        installs.deliver(number, machine, path, size=size, start=start, end=end)
+    return installs.drain()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [[(0, 100)], [(0, 40), (40, 100)], [(60, 100), (0, 60)], [(0, 70), (50, 100)],
+     [(0, 10), (20, 100), (5, 25)]],
+)  # fmt: skip
+def test_all_bytes_of_a_changed_file_make_an_install(parts):
+    """In one piece, in ranges, in any order, overlapping."""
+    assert deliver(Installs(), *parts) == [(2, 7)]
+
+
+@pytest.mark.parametrize("parts", [[(0, 99)], [(1, 100)], [(0, 40), (41, 100)], []])
+def test_a_file_with_a_hole_is_no_install(parts):
+    """The client has nothing it could use."""
+    installs = Installs()
+
+    assert deliver(installs, *parts) == []
+    assert not installs.is_done(2, 7)
+
+
+def test_parts_of_two_files_are_not_added_up():
+    """Half of one and half of another is nothing."""
+    installs = Installs()
+    deliver(installs, (0, 50), path="a.db")
+
+    assert deliver(installs, (50, 100), path="b.db") == []
+
+
+def test_an_install_is_told_once():
+    """One outcome a machine."""
+    installs = Installs()
+    assert deliver(installs, (0, 100)) == [(2, 7)]
+    assert deliver(installs, (0, 100), path="b.db") == []
+    assert installs.is_done(2, 7)
+
+
+def test_machines_and_boardings_are_kept_apart():
+    """The same file in the next release is another install."""
+    installs = Installs()
+    deliver(installs, (0, 50), machine=7)
+    assert deliver(installs, (50, 100), machine=8) == []
+    assert deliver(installs, (0, 100), machine=7, number=3) == [(3, 7)]
+    assert not installs.is_done(2, 7)
+
+
+def test_what_is_on_record_is_not_counted_again():
+    """After a restart."""
+    installs = Installs()
+    installs.restore(2, 7)
+
+    assert installs.is_done(2, 7)
+    assert deliver(installs, (0, 100)) == []
+
+
+def test_boardings_that_have_landed_are_forgotten():
+    """Memory is for what is in flight; what was not told yet still is."""
+    installs = Installs()
+    installs.deliver(2, 7, "a.db", size=100, start=0, end=100)
+    installs.deliver(2, 8, "a.db", size=100, start=0, end=50)
+    installs.keep({3})
+
+    assert installs.drain() == [(2, 7)]
+    assert not installs.is_done(2, 7)
+    assert deliver(installs, (50, 100), machine=8) == []

@@ -1,0 +1,519 @@
+"""The judge in its court: evidence, doors, decks, and what outages and restarts leave of them."""
+
+import json
+
+import pytest
+from tests.loop import AV, MINUTE
+
+from firedoor.core import silence
+from firedoor.core.cell import Test
+from firedoor.core.door import Reason, State
+from firedoor.core.errors import Unavailable
+from firedoor.core.verdict import VerdictState
+from firedoor.services.orders import Order
+
+
+def until(loop, number, *states, most=100):
+    for _ in range(most):
+        loop.bucket()
+        if loop.door(number).state in states:
+            return
+    raise AssertionError(f"{loop.door(number)} after {most} buckets")
+
+
+def harm_cells(loop, number, signal="silence"):
+    return [
+        cell
+        for cell in loop.store.cells(AV, number)
+        if cell.test is Test.HARM and cell.signal == signal
+    ]
+
+
+def clear_cells(loop, number):
+    return [cell for cell in loop.store.cells(AV, number) if cell.test is Test.CLEARANCE]
+
+
+def slow_fleet(loop):
+    """Everybody polls each ten minutes, so a deck is left open for as long."""
+    loop.period = dict.fromkeys(loop.machines, 10)
+    loop.settle_in(80)
+
+
+# Whole rehearsals
+
+
+@pytest.mark.parametrize("machines", [1, 2, 3, 10, 20, 60])
+def test_a_good_release_reaches_everybody(start, machines):
+    """Also where there is nobody to compare with."""
+    loop = start(machines)
+    loop.settle_in()
+    loop.publish("2")
+    until(loop, 2, State.OPEN, most=250)
+    loop.bucket()
+
+    assert loop.door(2).reason in (Reason.CLEARED, Reason.WALKED)
+    assert {loop.poll(machine) for machine in loop.machines} == {2}
+    assert not loop.door(2).was_held
+
+
+@pytest.mark.parametrize(("machines", "most"), [(10, 1), (20, 2), (60, 5)])
+def test_a_release_that_kills_everything_stands_still_after_the_budget(start, machines, most):
+    """The promise: about B machines, then nobody more, whether or not it can be proved."""
+    loop = start(machines)
+    loop.settle_in()
+    loop.deadly.add(loop.publish("2"))
+    until(loop, 2, State.HELD, State.SHUT)
+    loop.bucket(60)
+
+    assert len(loop.dead) <= most
+    assert loop.door(2).state in (State.HELD, State.SHUT)
+
+
+def test_harm_that_is_proved_shuts_the_door_and_says_by_which_numbers(start):
+    """The sentence is what a person reads at night."""
+    loop = start(60)
+    loop.settle_in()
+    loop.deadly.add(loop.publish("2"))
+    until(loop, 2, State.SHUT)
+
+    move = loop.moves(2)[-1]
+    assert move["reason"] == "harmful"
+    assert str(move["note"]).startswith("harm is proved: silence: 5 treated and 0 control")
+    assert loop.verdict(2).state is VerdictState.HARMFUL
+    evidence = move["evidence"]
+    assert evidence["cells"] == len(loop.store.cells(AV, 2))
+    assert evidence["cells_digest"] == loop.flight(2).digest
+
+
+def test_a_death_in_both_arms_is_nobodys_fault(start):
+    """A site loses power: treated and control go silent together."""
+    loop = start(60)
+    loop.settle_in()
+    loop.publish("2")
+    loop.bucket(3)
+    assert len(loop.treated(2)) == 5
+    loop.dead |= set(loop.machines[::2])
+    loop.bucket(25)
+
+    (cell,) = harm_cells(loop, 2)
+    assert cell.control_harmed > 0
+    assert loop.door(2).state is State.OPENING
+    assert loop.verdict(2).log_e_harm < 2
+
+
+# Counting
+
+
+def test_every_member_of_a_deck_matures_exactly_once(start):
+    """One outcome a machine; the audit after the end adds them up."""
+    loop = start(30)
+    loop.period = {m: 1 + m % 3 * 4 for m in loop.machines}  # three classes
+    loop.settle_in(9 * 7)
+    loop.publish("2")
+    loop.bucket(60)
+    closed = {deck.deck for deck in loop.store.decks(AV, 2) if deck.closed == -1}
+    assert closed
+
+    for deck in closed:
+        members = [p.place for p in loop.places(2) if p.place.deck == deck]
+        cells = [cell for cell in clear_cells(loop, 2) if cell.deck == deck]
+        assert len(cells) == len({member.cls for member in members})
+        assert sum(cell.treated for cell in cells) == sum(m.treated for m in members)
+        assert sum(cell.treated + cell.control for cell in cells) == len(members)
+
+
+def test_a_class_closes_a_deadline_and_a_bucket_after_the_cut_has_settled(loop):
+    """The same moment for both arms, read off the clock and nothing else (I8)."""
+    loop.publish("2")
+    loop.bucket()
+    while not loop.flight(2).last_cut:
+        loop.bucket()
+    cut = loop.flight(2).last_cut["everyone"].mono_ms
+    while not clear_cells(loop, 2):
+        loop.bucket()
+
+    places = [p.place for p in loop.places(2) if p.place.deck == 1]
+    (cls,) = {place.cls for place in places}
+    span = silence.class_deadline(cls, 5 * MINUTE)
+    assert loop.clock.mono_ms == cut + MINUTE + MINUTE + span
+
+
+def test_a_crash_is_counted_at_the_next_tick_and_the_silence_after_it_is_not(start):
+    """Cohorts.md 6, test 12, over the whole loop."""
+    loop = start(60)
+    loop.beat(loop.machines)
+    loop.settle_in()
+    loop.publish("2")
+    loop.bucket(3)
+    victim = loop.treated(2)[0]
+    loop.crash(victim)
+    loop.dead.add(victim)
+    loop.bucket()
+    (cell,) = harm_cells(loop, 2, "crash")
+    assert (cell.treated, cell.treated_harmed, cell.control_harmed) == (5, 1, 0)
+    loop.bucket(20)
+
+    assert harm_cells(loop, 2) == []
+    assert [h.signal for h in loop.store.harmed(AV, 2)] == ["crash"]
+    assert sum(c.treated_harmed for c in clear_cells(loop, 2)) == 1
+
+
+def test_a_crash_before_the_card_is_no_harm_of_the_release(start):
+    """It happened to a machine that had not been touched."""
+    loop = start(60)
+    loop.beat(loop.machines)
+    loop.settle_in()
+    loop.crash(*loop.machines)
+    loop.publish("2")
+    loop.bucket(10)
+
+    assert loop.treated(2)
+    assert harm_cells(loop, 2, "crash") == []
+
+
+def test_a_crash_between_the_card_and_the_cut_counts_when_the_deck_is_cut(start):
+    """Before the cut the pool is not whole (I6)."""
+    loop = start(40)
+    slow_fleet(loop)
+    loop.beat(loop.machines)
+    loop.bucket()
+    loop.period = {m: 1 if m <= 5 else 50 for m in loop.machines}
+    loop.publish("2")
+    loop.bucket(2)
+    drawn = [p.place.machine for p in loop.places(2) if p.place.deck]
+    assert 0 < len(drawn) < 40
+    assert not loop.flight(2).last_cut
+    loop.clock.pass_ms(1)
+    loop.crash(*drawn)
+    loop.bucket(2)
+    assert harm_cells(loop, 2, "crash") == []
+    loop.period = {}
+    loop.bucket(2)
+
+    (cell,) = harm_cells(loop, 2, "crash")
+    assert cell.treated_harmed + cell.control_harmed == len(drawn)
+
+
+def test_where_too_few_report_a_crash_is_shown_and_decides_nothing(start):
+    """Four agents are no watch; and what they tell must not hide a silence."""
+    loop = start(60)
+    loop.beat(loop.machines[:4])
+    loop.settle_in()
+    loop.publish("2")
+    loop.bucket(3)
+    drawn = {p.place.machine for p in loop.places(2) if p.place.deck} & set(loop.machines[:4])
+    assert drawn
+    loop.crash(*loop.machines[:4])
+    loop.dead |= drawn
+    loop.bucket()
+    assert loop.store.cells(AV, 2) == []  # nothing is told of sealed machines
+    loop.bucket(20)
+
+    harmed = loop.store.harmed(AV, 2)
+    assert {(h.machine, h.signal) for h in harmed} == {(m, "silence") for m in drawn}
+    (shown,) = harm_cells(loop, 2, "crash")
+    assert shown.treated_harmed + shown.control_harmed == len(drawn)
+    assert loop.numbers(2).harmed == sum(h.treated for h in harmed)
+
+
+# Slots
+
+
+def test_a_silent_machine_that_speaks_again_frees_its_slot_and_keeps_its_cell(loop):
+    """Evidence is not rewritten; the window is about machines that are still harmed."""
+    loop.deadly.add(loop.publish("2"))
+    until(loop, 2, State.HELD)
+    assert loop.numbers(2).room == 0
+    cells, dead = loop.store.cells(AV, 2), sorted(loop.dead)
+    loop.deadly.clear()
+    loop.dead.clear()
+    loop.bucket(2)
+
+    # All that were harmed spoke again: the door goes on by itself, from opening.
+    assert loop.door(2).state is State.OPENING
+    assert loop.moves(2)[-1]["from"] == "held"
+    assert loop.store.cells(AV, 2)[: len(cells)] == cells
+    harmed = loop.store.harmed(AV, 2)
+    assert sorted(h.machine for h in harmed if h.recovered_ms) == dead
+    assert loop.numbers(2).debt == 0
+
+
+def test_a_spent_door_stays_held_while_anybody_is_still_silent(start):
+    """No other harm, says the table: half of the dead coming back is no all-clear."""
+    loop = start(20)
+    loop.settle_in()
+    loop.deadly.add(loop.publish("2"))
+    until(loop, 2, State.HELD)
+    assert len(loop.dead) == 2
+    loop.deadly.clear()
+    loop.dead.pop()
+    loop.bucket(5)
+
+    assert loop.numbers(2).room == 1
+    assert loop.door(2).state is State.HELD
+
+
+def test_resume_after_a_spent_budget_gives_the_budget_once_more(start):
+    """The harmed keep their slots."""
+    loop = start(20)
+    loop.settle_in()
+    loop.deadly.add(loop.publish("2"))
+    until(loop, 2, State.HELD)
+    loop.order("resume", release=loop.release_of(2), reason="try again")
+
+    found = loop.numbers(2)
+    assert (found.budget, found.room) == (4, 2)
+
+
+# Leases and failing stores
+
+
+def test_a_tick_that_cannot_be_stored_leaves_nothing_behind(loop):
+    """All or nothing; the judge is then built again from what is stored."""
+    loop.publish("2")
+    loop.bucket(4)
+    before = loop.store.last_index(), loop.store.cells(AV, 2), loop.store.doors(AV, 2)
+
+    with pytest.raises(Unavailable):
+        tick_on_a_full_disk(loop)
+
+    assert (loop.store.last_index(), loop.store.cells(AV, 2), loop.store.doors(AV, 2)) == before
+    loop.start_judge()
+    until(loop, 2, State.OPEN)
+
+
+def tick_on_a_full_disk(loop):
+    loop.clock.pass_ms(2 * MINUTE)
+    with loop.store.step():
+        loop.judge.tick(loop.clock.now(), loop.store.board().version)
+        raise Unavailable("disk full")
+
+
+def test_without_a_lease_no_deck_is_drawn_from(loop):
+    """The grant alone is not enough: the judge must be alive."""
+    loop.publish("2")
+    loop.lease = False
+    loop.bucket(10)
+
+    assert loop.lane().grant is not None
+    assert loop.places(2) == []
+
+
+def test_a_release_in_flight_deals_one_deck_at_a_time(start):
+    """Several open decks would be several windows."""
+    loop = start(60)
+    loop.period = {m: 1 + m % 3 for m in loop.machines}
+    loop.settle_in(24)
+    loop.publish("2")
+    for _ in range(40):
+        loop.bucket()
+        flight = loop.flight(2)
+        uncut = [pool for pool in flight.pools.values() if pool.cut_ms is None]
+        assert len(uncut) <= 1
+        assert loop.numbers(2).in_flight <= loop.numbers(2).window
+
+
+# Restarts, pauses and reboots
+
+
+def fly(loop):
+    """A deck is cut, and everybody in it waits for its class to close."""
+    loop.publish("2")
+    while not (loop.flight(2).last_cut and loop.places(2)):
+        loop.bucket()
+    return loop.clock.mono_ms
+
+
+def closed_after(loop, number=2):
+    begun = loop.clock.mono_ms
+    for _ in range(60):
+        if clear_cells(loop, number):
+            return (loop.clock.mono_ms - begun) // MINUTE
+        loop.bucket()
+    raise AssertionError("never closed")
+
+
+def test_a_gate_that_is_killed_slides_the_window(start):
+    """What it heard in its last bucket is lost; a restart must never look like harm."""
+    steady, killed = start(20), start(20)
+    for each in (steady, killed):
+        each.settle_in()
+        fly(each)
+        each.bucket(4)
+    killed.start_gate()
+
+    assert closed_after(killed) > closed_after(steady)
+    assert harm_cells(killed, 2) == []
+
+
+def test_a_gate_that_ends_in_order_slides_nothing(start):
+    """Its sockets stay open and its last bucket is complete."""
+    steady, restarted = start(20), start(20)
+    for each in (steady, restarted):
+        each.settle_in()
+        fly(each)
+        each.bucket(4)
+    restarted.stop_gate()
+    restarted.start_gate()
+
+    assert closed_after(restarted) == closed_after(steady)
+
+
+def test_a_gate_that_was_away_for_hours_makes_nobody_silent(loop):
+    """Nobody could be heard, treated or control."""
+    fly(loop)
+    loop.bucket(180, gate=False)
+    assert clear_cells(loop, 2) == []
+    loop.start_gate()
+    loop.bucket(30)
+
+    assert clear_cells(loop, 2)
+    assert harm_cells(loop, 2) == []
+
+
+def test_machines_that_only_beat_are_not_silent_while_the_intake_is_away(start):
+    """They poll once a day; their heartbeats are what they are judged by."""
+    loop = start(30)
+    loop.settle_in()
+    loop.beat(loop.machines)
+    fly(loop)
+    loop.period = dict.fromkeys(loop.machines, 10_000)
+    for _ in range(30):
+        loop.bucket(intake=False)  # nobody hears a heartbeat
+    assert clear_cells(loop, 2) == []
+    for _ in range(12):
+        loop.beat(loop.machines)
+        loop.bucket()
+
+    assert clear_cells(loop, 2)
+    assert harm_cells(loop, 2) == []
+
+
+def test_another_boot_of_the_host_begins_the_window_anew(loop):
+    """Monotonic times of two boots cannot be compared; nobody is silent for the time between."""
+    fly(loop)
+    loop.bucket(5)
+    loop.clock.boot = "boot-2"
+    loop.clock.mono_ms = 10_000
+    loop.clock.wall_ms += 3 * 60 * MINUTE
+    loop.start_gate()
+    loop.start_judge()
+    loop.bucket(3)
+    assert clear_cells(loop, 2) == []
+    loop.bucket(20)
+
+    assert clear_cells(loop, 2)
+    assert harm_cells(loop, 2) == []
+    until(loop, 2, State.OPEN)
+
+
+def test_no_ring_looks_empty_after_a_reboot(loop):
+    """It would open to everybody, without a single card."""
+    loop.clock.boot = "boot-2"
+    loop.clock.mono_ms = 10_000
+    loop.start_gate()
+    loop.start_judge()
+    loop.dead = set(loop.machines)  # nobody has polled since
+    loop.bucket()
+    loop.publish("2")
+    loop.bucket()
+
+    assert loop.door(2).state is State.OPENING
+    assert loop.train.lines[AV][2].boarding.terms["everyone"].active_machines == 20
+
+
+def test_a_judge_that_was_away_closes_late_and_once(loop):
+    """Buckets of the gate wait for it in order."""
+    fly(loop)
+    for _ in range(30):
+        loop.clock.pass_ms(MINUTE)
+        loop.signals.beat(loop.clock.now())
+        for machine in loop.machines:
+            loop.poll(machine)
+        loop.flush()
+    loop.start_judge()
+    loop.bucket()
+
+    places = [p.place for p in loop.places(2) if p.place.deck == 1]
+    cells = [cell for cell in clear_cells(loop, 2) if cell.deck == 1]
+    assert sum(cell.treated + cell.control for cell in cells) == len(places)
+    assert harm_cells(loop, 2) == []
+
+
+def test_a_gate_killed_with_an_open_deck_goes_on_with_it(start):
+    """Sealed stays sealed and the arrangement is the same."""
+    loop = start(40)
+    slow_fleet(loop)
+    loop.period = {m: 1 if m <= 6 else 50 for m in loop.machines}
+    loop.publish("2")
+    loop.bucket(3)
+    before = [p.place for p in loop.places(2) if p.place.deck]
+    assert 0 < len(before) < 40
+    loop.start_gate()
+    loop.period = {}
+    loop.bucket(2)
+
+    after = [p.place for p in loop.places(2) if p.place.deck == 1]
+    assert after[: len(before)] == before
+    assert [p.card for p in after] == list(range(len(after)))
+    assert len({p.machine for p in after}) == len(after) == 40
+
+
+def test_a_deck_open_when_the_gate_died_and_the_door_was_held_is_cut_by_the_next_gate(start):
+    """Its members must not stay sealed for ever."""
+    loop = start(40)
+    slow_fleet(loop)
+    loop.period = {m: 1 if m <= 6 else 50 for m in loop.machines}
+    loop.publish("2")
+    loop.bucket(3)
+    drawn = [p.place for p in loop.places(2) if p.place.deck]
+    with loop.store.step():
+        order = Order(verb="hold", by="Bo", release=loop.release_of(2))
+        loop.orders.obey(order, loop.clock.now())
+        loop.store.put_board(loop.train.board())
+    loop.start_gate()
+    loop.period = {}
+    loop.bucket(15)
+
+    assert sum(c.treated + c.control for c in clear_cells(loop, 2)) == len(drawn)
+    loop.order("resume", release=loop.release_of(2))
+    until(loop, 2, State.OPEN, most=200)
+
+
+# What is published
+
+
+def test_the_stored_verdict_is_that_of_the_stored_cells(start):
+    """Whoever looks at the numbers can recompute them."""
+    loop = start(30)
+    loop.settle_in()
+    loop.publish("2")
+    for minute in range(40):
+        if minute == 6:
+            loop.dead |= set(loop.machines[::7])
+        loop.bucket()
+        stored = json.loads(loop.store.last_verdict(AV, 2))
+        assert stored["verdict"]["seq"] == len(loop.store.cells(AV, 2))
+        assert stored["cells_digest"] == loop.flight(2).digest
+        streams = {s["signal"]: s for s in stored["verdict"]["streams"]}
+        assert streams["silence"]["control_harmed"] == sum(
+            cell.control_harmed for cell in harm_cells(loop, 2)
+        )
+
+
+def test_the_seed_stays_secret_while_a_card_may_be_dealt_and_is_told_once(start):
+    """Whoever knew it could aim; whoever never learns it cannot audit."""
+    loop = start(30)
+    loop.settle_in()
+    loop.publish("2")
+    for _ in range(100):
+        if loop.door(2).state is State.OPEN:
+            break
+        assert loop.store.seed(AV, 2) == ""
+        loop.bucket()
+    assert loop.store.seed(AV, 2) == loop.flight(2).seed.hex()
+    loop.order("shut", release=loop.release_of(2))
+    loop.bucket(20)
+
+    told = [s.entry for s in loop.store.entries() if s.entry.kind == "seed-revealed"]
+    assert [entry.body["number"] for entry in told].count(2) == 1
