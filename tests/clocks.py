@@ -24,6 +24,10 @@ class HandClock:
         """Read all clocks at once."""
         return Instant(self.boot, self.mono_ms, UnixMs(self.wall_ms))
 
+    def monotonic_ms(self) -> int:
+        """The monotonic clock alone."""
+        return self.mono_ms
+
     def pass_ms(self, ms: int) -> None:
         """Let time pass on both clocks."""
         self.mono_ms += ms

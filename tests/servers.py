@@ -178,6 +178,53 @@ class ToldVendor:
         return Handler
 
 
+@contextlib.contextmanager
+def raw_vendor(
+    send: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
+    """A server on loopback that reads one request and sends what no sane server would.
+
+    ``send`` runs once for each connection, in a thread of its own, until it returns or the other
+    side has gone.
+    """
+
+    def talk(connected: socket.socket) -> None:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as open_:
+            open_.enter_context(connected)
+            if tls:
+                connected = open_.enter_context(tls.wrap_socket(connected, server_side=True))
+            connected.recv(1 << 16)
+            send(connected)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(1000):
+                threading.Thread(target=talk, args=(listening.accept()[0],), daemon=True).start()
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    accepting = threading.Thread(target=accept)
+    accepting.start()
+    try:
+        scheme = "https" if tls else "http"
+        yield f"{scheme}://127.0.0.1:{listening.getsockname()[1]}/"
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        accepting.join()
+        listening.close()
+
+
+def trickle(head: bytes, piece: bytes, pause_s: float = 0.05) -> Callable[[socket.socket], None]:
+    """For ``raw_vendor``: the head at once, then a piece now and then, for half a minute."""
+
+    def send(connected: socket.socket) -> None:
+        connected.sendall(head)
+        for _ in range(int(30 / pause_s)):
+            connected.sendall(piece)
+            time.sleep(pause_s)
+
+    return send
+
+
 def serving(files: Mapping[str, bytes], sums: bytes | None = None) -> Callable[[Asked], Answer]:
     """Answers of a vendor with a checksum list and strong ETags; ``files`` may change meanwhile."""
 

@@ -35,6 +35,10 @@ class Clock(Protocol):
         """Read all clocks at once."""
         ...
 
+    def monotonic_ms(self) -> int:
+        """The monotonic clock alone, as in ``now``: for what asks at every request."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:

@@ -164,8 +164,8 @@ def test_marking_nobody_changes_nothing(store, source):
     assert source.pulses_after(0) == []
 
 
-def test_pruning_forgets_batches_and_beats_but_never_an_event(store, source):
-    """A repeat must be recognised for ever; a heartbeat of last month is of no use."""
+def test_pruning_forgets_batches_beats_and_events_of_the_same_age(store, source):
+    """A flood or a year of crashes must not fill the disk; what is kept is still recognised."""
     for ms in range(1, 4):
         store.append(at(ms), [delivery(event(ms), heartbeats=[ms])])
         store.beat(at(ms))
@@ -174,18 +174,37 @@ def test_pruning_forgets_batches_and_beats_but_never_an_event(store, source):
 
     assert [batch.received for batch in source.batches_after(0, 10)] == [at(3)]
     assert [beat.at for beat in source.beats_after(0)] == [at(3)]
-    assert [stored.received for stored in source.events_after(0, 10)] == [None, None, at(3)]
-    assert store.append(at(4), [delivery(event(1))]) == [0]
+    assert [stored.received for stored in source.events_after(0, 10)] == [at(3)]
+    assert store.append(at(4), [delivery(event(3))]) == [0]
+
+
+def test_pruning_keeps_the_last_event_however_old_it_is(tmp_path):
+    """A reader that is at event 3 would never see a new event 1."""
+    first = SignalDatabase(tmp_path / "intake.db")
+    for ms in range(1, 4):
+        first.append(at(ms), [delivery(event(ms))])
+    first.append(at(5), [delivery(heartbeats=[1])])
+    first.prune(at(5).wall_ms)
+    first.close()
+
+    second = SignalDatabase(tmp_path / "intake.db")
+    second.append(at(9), [delivery(event(4))])
+    source = SignalReader(tmp_path / "intake.db")
+
+    assert [stored.event.machine for stored in source.events_after(0, 10)] == [3, 4]
+    assert [stored.event.machine for stored in source.events_after(3, 10)] == [4]
+    second.close()
+    source.close()
 
 
 def test_pruning_more_than_one_commit_takes_goes_to_the_end(store, source, monkeypatch):
     """It commits now and then so that signals need not wait."""
     monkeypatch.setattr(signals, "_PRUNED_PER_COMMIT", 2)
     for ms in range(1, 8):
-        store.append(at(ms), [delivery(heartbeats=[1])])
+        store.append(at(ms), [delivery(event(ms), heartbeats=[1])])
 
     assert store.prune(at(7).wall_ms) == 6
-    assert len(source.batches_after(0, 10)) == 1
+    assert len(source.batches_after(0, 10)) == len(source.events_after(0, 10)) == 1
 
 
 def test_pruning_everything_keeps_the_numbering(tmp_path):

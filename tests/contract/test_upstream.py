@@ -48,6 +48,10 @@ class LaterClock:
         now = SystemClock().now()
         return replace(now, wall_ms=UnixMs(now.wall_ms + 3_600_000))
 
+    def monotonic_ms(self) -> int:
+        """As the port says."""
+        return self.now().mono_ms
+
 
 @dataclass
 class Site:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import msgspec
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tests.loop import AV, Loop, memory
@@ -14,6 +15,8 @@ from firedoor.core.board import Grant
 from firedoor.core.door import State
 from firedoor.core.ledger.entry import leaf_bytes
 from firedoor.services.judging import Judge
+
+pytestmark = pytest.mark.slow
 
 worlds = st.integers(min_value=0, max_value=2**32)
 # A story is hundreds of steps on real files: what fails is told by its seed, not shrunk.

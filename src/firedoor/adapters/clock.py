@@ -29,6 +29,10 @@ class SystemClock:
             wall_ms=UnixMs(time.time_ns() // 1_000_000),
         )
 
+    def monotonic_ms(self) -> int:
+        """The monotonic clock alone."""
+        return time.monotonic_ns() // 1_000_000
+
 
 def _boot_id(path: Path) -> str:
     try:

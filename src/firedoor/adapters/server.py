@@ -42,6 +42,9 @@ STALL_MS: Final = 120_000
 _SPARE_DESCRIPTORS: Final = 128
 """Descriptors kept free for databases, blobs and logs."""
 
+_MOST_DESCRIPTORS: Final = 65_536
+"""As far as a process raises its own limit; some systems allow a billion."""
+
 # Granian reports what an app forgot to catch, and nothing else at this level; stdout is for data.
 _STDERR: Final = {
     "class": "logging.StreamHandler",
@@ -60,7 +63,8 @@ class Limits:
 
     Attributes:
         connections: Open connections, idle ones too, >= 1. More wait in the backlog; where the
-            process may not open as many descriptors, it is as many as fit.
+            process may not open as many descriptors, it is as many as fit. The soft limit of
+            descriptors is raised to the hard one before.
         stop_s: Seconds that open requests may go on after ``stop``, > 0.
     """
 
@@ -84,6 +88,7 @@ class HttpServer:
             limits: The default suits a server with a process of its own.
         """
         _limit_connections(listener)
+        _allow_descriptors()
         self._granian = _Granian(app, listener, limits)
 
     async def serve(self) -> None:
@@ -144,6 +149,15 @@ def _limit_connections(listener: socket.socket) -> None:
         option = getattr(socket, name, None)
         if option is not None:
             listener.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _allow_descriptors() -> None:
+    # Shells and service managers start processes with a soft limit of 1,024, which fewer slow
+    # clients than that would use up; whoever set the hard limit allows as many.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _fitting(connections: int) -> int:

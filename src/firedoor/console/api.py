@@ -35,6 +35,9 @@ from firedoor.core.errors import BadInput, NotFound
 
 DEFAULT_LIMIT: Final = 100
 LARGEST_LIMIT: Final = 1000
+LARGEST_BUDGET: Final = 1_000_000
+LARGEST_INDEX: Final = 2**53 - 1
+"""Largest ledger index: what JSON readers hold exactly."""
 
 _SHORTEST_PREFIX = 8
 _ID_DIGITS = 64
@@ -66,7 +69,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     by: Name
     reason: Text = ""
     ring: Name | None = None
-    budget: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    budget: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_BUDGET)] | None = None
     all: bool = False
     approved_by: Name | None = None
 
@@ -225,15 +228,16 @@ class Api:
 
     async def decisions(self, request: Request) -> Response:
         """Entries of the ledger."""
-        return _json(self.read.decisions(_integer(request, "after", -1), _limit(request)))
+        after = _after(request)
+        return _json(self.read.decisions(-1 if after is None else after, _limit(request)))
 
     async def events(self, request: Request) -> Response:
         """A stream of events. ``Last-Event-ID`` wins over ``after``: it is the newer of the two."""
         resumed = request.headers.get("last-event-id", "")
         if resumed.isdecimal():
-            after: int | None = int(resumed)
+            after: int | None = _index("Last-Event-ID", resumed)
         else:
-            after = _integer(request, "after", -1) if "after" in request.query_params else None
+            after = _after(request)
         return StreamingResponse(
             self.live.open(after),
             media_type="text/event-stream",
@@ -334,17 +338,27 @@ def _json(value: object) -> Response:
 
 
 def _limit(request: Request) -> int:
-    limit = _integer(request, "limit", DEFAULT_LIMIT)
+    limit = _whole("limit", request.query_params.get("limit", str(DEFAULT_LIMIT)))
     if not 1 <= limit <= LARGEST_LIMIT:
         raise BadInput(f"limit has to be 1 to {LARGEST_LIMIT}")
     return limit
 
 
-def _integer(request: Request, name: str, default: int) -> int:
-    given = request.query_params.get(name)
-    if given is None:
-        return default
+def _after(request: Request) -> int | None:
+    given = request.query_params.get("after")
+    return None if given is None else _index("after", given)
+
+
+def _index(name: str, given: str) -> int:
+    # Beyond it lies what SQLite cannot hold.
+    index = _whole(name, given)
+    if not -1 <= index <= LARGEST_INDEX:
+        raise BadInput(f"{name} has to be a ledger index, or -1")
+    return index
+
+
+def _whole(name: str, given: str) -> int:
     try:
         return int(given)
     except ValueError:
-        raise BadInput(f"{name} has to be a whole number, not {given!r}") from None
+        raise BadInput(f"{name} has to be a whole number") from None

@@ -124,7 +124,7 @@ def _foreign(headers: Headers, host: str) -> Response | None:
     origin = headers.get("origin")
     # Scheme aside: a TLS proxy before us changes it. A page of another scheme but the same host
     # and port cannot exist beside us.
-    strange = origin is not None and (origin == "null" or urlsplit(origin).netloc != host)
+    strange = origin is not None and (origin == "null" or _authority(origin) != host)
     if strange or _crosses(headers):
         return problem(403, "a page from another origin may not act")
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -133,6 +133,13 @@ def _foreign(headers: Headers, host: str) -> Response | None:
     if not length.isdecimal() or int(length) > BODY_LIMIT_BYTES:
         return problem(413, f"a body may have {BODY_LIMIT_BYTES} bytes")
     return None
+
+
+def _authority(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _crosses(headers: Headers) -> bool:

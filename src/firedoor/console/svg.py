@@ -227,7 +227,7 @@ _LAMPS: Final = {
 
 _HEIGHT = 196.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 14.0, 8.0, 24.0
-_LETTER = 7.4
+_LETTER = 8.6
 """Width of a letter of a tick where it is largest: on a narrow screen, in units of the paper."""
 
 Ticks = Sequence[tuple[float, str]]

@@ -60,7 +60,9 @@ _HIDDEN: Final = (
 _ATTRIBUTE: Final = re.compile(
     r"""\s+([^\s=>"'/]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+)))?"""
 )
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+# Schemes of addresses without a host that pages really link to.
+_ELSEWHERE: Final = frozenset({"http", "https", "javascript", "mailto", "tel"})
 
 
 def parse_sums(data: bytes) -> Mapping[str, Promise]:
@@ -114,11 +116,12 @@ def parse_page(data: bytes) -> Page:
 
     Every link to a direct child counts: a bare name is a file, a name with a slash at its end a
     sub-directory, whatever the page looks like around it. Skipped are links that lead elsewhere:
-    to the parent, with a scheme or a host, from the root, with a query (sort links) or a
-    fragment, or more than one level down.
+    to the parent, with a host, a usual scheme (``mailto:``, ``javascript:``, ...), from the root,
+    with a query (sort links) or a fragment, or more than one level down.
 
     Raises:
-        BadInput: A child's name may not be a path (escaped slash, control character, not UTF-8).
+        BadInput: A child's name may not be a path (escaped slash, control character, not UTF-8),
+            or may be an address (``a:b``; a name with a colon is written ``./a:b`` or ``a%3Ab``).
             Skipping it would make a release that silently lacks a file.
     """
     # What is not UTF-8 becomes lone surrogates: harmless around a link, refused inside one.
@@ -235,12 +238,20 @@ def _links(text: str) -> Iterator[str]:
 def _child(href: str) -> str | None:
     """Name of the direct child a link leads to (``/`` at its end: a directory), or None."""
     link = href.strip(" \t\r\n\f")
-    if "?" in link or "#" in link or _SCHEME.match(link):
+    if "?" in link or "#" in link:
+        return None
+    scheme = _SCHEME.match(link)
+    if scheme and scheme[1].lower() in _ELSEWHERE:
         return None
     link = link.removeprefix("./")
     inner = link.removesuffix("/")
     if not inner or "/" in inner:
         return None
+    if scheme:
+        raise BadInput(
+            f"the page links to {inner!a}: a file with a colon in its name, or another address",
+            hint="let the server write './' before such names, or publish a SHA256SUMS",
+        )
     try:
         name = unquote(inner, errors="strict")
     except UnicodeDecodeError as error:

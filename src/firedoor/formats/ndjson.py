@@ -139,7 +139,7 @@ def _decode_piece(texts: Sequence[bytes], first: int) -> Piece:
     try:
         # Not ``decode_lines``: it reads the piece as a stream of objects, however many on a line.
         lines = [_decode(text) for text in texts]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _decode_each(texts, first)
     return Piece(range(first, first + len(lines)), lines, ())
 
@@ -155,6 +155,8 @@ def _decode_each(texts: Sequence[bytes], first: int) -> Piece:
             line = _decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             malformed.append(Malformed(number, str(error)))
+        except RecursionError:
+            malformed.append(Malformed(number, "nested too deeply"))
         else:
             lines.append(line)
             numbers.append(number)

@@ -9,6 +9,7 @@ import asyncio
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
+from traceback import format_exception
 from typing import Any, Final
 
 import msgspec
@@ -18,16 +19,20 @@ from firedoor.core.errors import FiredoorError, Unavailable
 from firedoor.core.machine import redact
 from firedoor.core.units import UnixMs
 from firedoor.formats import ndjson
-from firedoor.intake.body import ClientLeft, Receive, gunzip, read_body
+from firedoor.intake.body import Budget, ClientLeft, Receive, read_body, unpack
 from firedoor.intake.commit import GroupCommit
 from firedoor.intake.credentials import authenticate
 from firedoor.intake.heartbeats import Heartbeats
+from firedoor.intake.quota import Quota
 from firedoor.intake.replies import Send, problem, reply, status_of
 from firedoor.intake.sorting import Sorted, sort
-from firedoor.intake.voices import Voices
-from firedoor.ports import Clock, Register, SignalStore
+from firedoor.intake.voices import Voice, Voices
+from firedoor.ports import Clock, Instant, Register, SignalStore
 
 MAX_BODY: Final = 8 * 1024 * 1024
+
+MAX_IN_FLIGHT: Final = 64 * 1024 * 1024
+"""Bytes of bodies, packed and unpacked, in memory at once; slow senders could pile up gigabytes."""
 
 _log = structlog.get_logger()
 
@@ -67,6 +72,9 @@ class Intake:
         self._max_body = max_body
         self._voices = Voices(register)
         self._heartbeats = Heartbeats(heartbeat_ms)
+        self._quota = Quota()
+        # Two bodies fit whatever their limit, one packed and one unpacked, or none ever would.
+        self._budget = Budget(max(MAX_IN_FLIGHT, 2 * max_body))
         self._commit = GroupCommit(store, clock, self._heartbeats)
         self._ticking: asyncio.Task[None] | None = None
 
@@ -95,7 +103,7 @@ class Intake:
         await self._commit.close()
 
     async def prune(self, before_wall_ms: UnixMs) -> int:
-        """Forget old batches and beats, in turn with the commits; return how many batches.
+        """Forget old batches, events and beats, in turn with the commits; return how many batches.
 
         Raises:
             Unavailable: The store cannot be written; part may be gone.
@@ -122,6 +130,12 @@ class Intake:
             say = _log.error if isinstance(error, Unavailable) else _log.debug
             say("intake.refused", status=status.value, path=redact(path), error=redact(str(error)))
             await problem(send, status, str(error), error.hint)
+        except Exception as error:  # noqa: BLE001 - the server's own answer would be no problem document
+            _log.error(
+                "intake.failed", path=redact(path), error=redact("".join(format_exception(error)))
+            )
+            failed = HTTPStatus.INTERNAL_SERVER_ERROR
+            await problem(send, failed, "the request could not be answered; the log says why")
 
     async def _signals(
         self, scope: dict[str, Any], receive: Receive, send: Send, path_token: str | None
@@ -133,26 +147,42 @@ class Intake:
             unsupported = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
             await problem(send, unsupported, "a body may be packed with gzip only")
             return
-        body = await read_body(receive, headers.get(b"content-length", b""), self._max_body)
-        received = self._clock.now()
-        if encoding == b"gzip":
-            body = gunzip(body, self._max_body)
-        voice = self._voices.of(identity)
-        found = Sorted()
-        for at, piece in enumerate(ndjson.decode(body)):
-            if at:
-                # A large body takes a tenth of a second: let others come in between.
-                await asyncio.sleep(0)
-            sort(piece, voice, self._heartbeats, received.wall_ms, found)
-        new_events = 0
-        if found.sent or found.events:
-            new_events = await self._commit.append(found)
-        answer = Accepted(
+        with self._budget.open() as account:
+            declared = headers.get(b"content-length", b"")
+            body = await read_body(receive, declared, self._max_body, account)
+            received = self._clock.now()
+            if encoding == b"gzip":
+                body = await unpack(body, self._max_body, account)
+            answer = await self._take(body, self._voices.of(identity), received)
+        await reply(send, answer)
+
+    async def _take(self, body: bytes, voice: Voice, received: Instant) -> Accepted:
+        found, new_events = Sorted(), 0
+        self._quota.turn(received.mono_ms)
+        try:
+            for at, piece in enumerate(ndjson.decode(body)):
+                if at:
+                    # A large body takes a tenth of a second: let others come in between.
+                    await asyncio.sleep(0)
+                sort(
+                    piece,
+                    voice,
+                    self._heartbeats,
+                    self._quota,
+                    received_ms=received.wall_ms,
+                    into=found,
+                )
+            if found.sent or found.events:
+                new_events = await self._commit.append(found)
+        finally:
+            # Nothing was stored, or all of it was there: then it is not to be paid for.
+            if not new_events:
+                self._quota.give_back(found.events)
+        return Accepted(
             accepted=found.heartbeats + new_events,
             duplicates=found.duplicates + len(found.events) - new_events,
-            rejected=found.refused,
+            rejected=found.rejected(),
         )
-        await reply(send, answer)
 
     async def _health(self, send: Send) -> None:
         if self._commit.failing:

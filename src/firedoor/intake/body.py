@@ -1,55 +1,136 @@
-"""Reading a request's body: whole, limited, and unpacked."""
+"""Reading a request's body: whole, limited, paid for, and unpacked."""
 
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
-from firedoor.core.errors import BadInput, TooLarge
+from firedoor.core.errors import BadInput, TooLarge, Unavailable
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 """ASGI: the next message from the server."""
+
+MAX_MEMBERS: Final = 64
+"""Members in one gzip body. Each costs an unpacker, and an empty one has only twenty bytes."""
 
 _SECONDS: Final = 60.0
 """How long a client may take to send a body; a slow one must not hold memory for ever."""
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
+_SLICE_BYTES: Final = 64 * 1024
+"""Packed bytes given to an unpacker at once: what is copied where a member ends."""
+
+_FREE_BYTES: Final = 4 * 1024
+"""Bytes of every body that cost nothing: a machine's own signals fit, so whoever uses up the
+budget shuts out large bodies only."""
+
 
 class ClientLeft(Exception):
     """The client closed the connection before its request was complete."""
 
 
-async def read_body(receive: Receive, declared: bytes, limit: int) -> bytes:
+class Budget:
+    """Bytes of bodies that may be in memory at once, over all requests. For one event loop."""
+
+    def __init__(self, total: int) -> None:
+        """Begin with nothing taken.
+
+        Args:
+            total: Bytes, >= 0.
+        """
+        self._left = total
+
+    def open(self) -> "Account":
+        """An account for one request; close it when the request was answered."""
+        return Account(self)
+
+    def _take(self, size: int) -> None:
+        if size > self._left:
+            raise Unavailable("too many bodies are being received", hint="send it again later")
+        self._left -= size
+
+    def _give_back(self, size: int) -> None:
+        self._left += size
+
+
+class Account:
+    """What one request takes of a ``Budget``; a context manager that gives it back."""
+
+    __slots__ = ("_budget", "_size", "_taken")
+
+    def __init__(self, budget: Budget) -> None:
+        """See ``Budget.open``."""
+        self._budget = budget
+        self._size = self._taken = 0
+
+    def __enter__(self) -> Self:
+        """Begin with nothing taken."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give everything back."""
+        self._budget._give_back(self._taken)  # noqa: SLF001 - the two are one thing
+        self._size = self._taken = 0
+
+    def add(self, size: int) -> None:
+        """Take note of ``size`` more bytes that the request holds.
+
+        Raises:
+            Unavailable: The budget does not have them.
+        """
+        self._size += size
+        more = max(self._size - _FREE_BYTES, 0) - self._taken
+        if more:
+            self._budget._take(more)  # noqa: SLF001 - the two are one thing
+            self._taken += more
+
+
+async def read_body(receive: Receive, declared: bytes, limit: int, account: Account) -> bytes:
     """Read a body, whether its length was declared or it comes in chunks.
 
     Args:
         receive: From ASGI.
         declared: Value of ``Content-Length``, or empty.
         limit: Largest body in bytes.
+        account: Pays for what has come; never for what was only declared.
 
     Raises:
         TooLarge: Declared or counted to be above the limit.
         BadInput: The client took too long.
+        Unavailable: Other requests hold too much.
         ClientLeft: The client closed the connection.
     """
     if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
-    first, more = await _next(receive)
-    if not more and len(first) <= limit:
-        return first
-    chunks, size = [first], len(first)
     try:
+        # Around the first message too: a client may declare a body and never begin it.
         async with asyncio.timeout(_SECONDS):
-            while more and size <= limit:
-                chunk, more = await _next(receive)
-                chunks.append(chunk)
-                size += len(chunk)
+            return await _read(receive, limit, account)
     except TimeoutError:
         raise BadInput(f"the body was not complete after {_SECONDS:.0f} s") from None
-    if size > limit:
-        raise _too_large(limit)
-    return b"".join(chunks)
+
+
+async def unpack(packed: bytes, limit: int, account: Account) -> bytes:
+    """Unpack a gzip body, a large one beside the event loop; see ``gunzip``.
+
+    Raises:
+        TooLarge: It would unpack to more than ``limit`` bytes.
+        BadInput: It is damaged or incomplete.
+        Unavailable: Other requests hold too much.
+    """
+    if len(packed) > _SLICE_BYTES:
+        body = await asyncio.to_thread(gunzip, packed, limit)
+    else:
+        body = gunzip(packed, limit)
+    account.add(len(body))
+    return body
 
 
 def gunzip(packed: bytes, limit: int) -> bytes:
@@ -57,24 +138,48 @@ def gunzip(packed: bytes, limit: int) -> bytes:
 
     Raises:
         TooLarge: It would unpack to more than ``limit`` bytes.
-        BadInput: It is damaged or incomplete.
+        BadInput: It is damaged or incomplete, or has more than ``MAX_MEMBERS`` members.
     """
-    members: list[bytes] = []
-    size = 0
-    while packed or not members:
-        unpacker = zlib.decompressobj(_GZIP)
+    view = memoryview(packed)
+    body = bytearray()
+    for _ in range(MAX_MEMBERS):
+        view = _unpack_member(view, limit, body)
+        if not view:
+            return bytes(body)
+    raise BadInput(f"more than {MAX_MEMBERS} gzip members", hint="pack the body as one")
+
+
+async def _read(receive: Receive, limit: int, account: Account) -> bytes:
+    first, more = await _next(receive)
+    account.add(len(first))
+    if not more and len(first) <= limit:
+        return first
+    # One buffer, not a list: chunks of a byte each would cost forty times what they hold.
+    body = bytearray(first)
+    while more and len(body) <= limit:
+        chunk, more = await _next(receive)
+        account.add(len(chunk))
+        body += chunk
+    if len(body) > limit:
+        raise _too_large(limit)
+    return bytes(body)
+
+
+def _unpack_member(view: memoryview, limit: int, into: bytearray) -> memoryview:
+    unpacker = zlib.decompressobj(_GZIP)
+    at = 0
+    while not unpacker.eof:
+        piece = view[at : at + _SLICE_BYTES]
+        if not piece:
+            raise BadInput("the gzip body is incomplete")
         try:
-            member = unpacker.decompress(packed, limit + 1 - size)
+            into += unpacker.decompress(piece, limit + 1 - len(into))
         except zlib.error as error:
             raise BadInput("the gzip body is damaged") from error
-        members.append(member)
-        size += len(member)
-        if size > limit:
+        if len(into) > limit:
             raise _too_large(limit)
-        if not unpacker.eof:
-            raise BadInput("the gzip body is incomplete")
-        packed = unpacker.unused_data
-    return b"".join(members)
+        at += len(piece)
+    return view[at - len(unpacker.unused_data) :]
 
 
 async def _next(receive: Receive) -> tuple[bytes, bool]:

@@ -79,29 +79,39 @@ class GroupCommit:
         self._thread.shutdown()
 
     async def _drain(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._queue:
-            group, self._queue, self._queued_signals = self._queue, [], 0
-            # Read when the group is closed: never before a delivery came, never falling.
-            received = self._clock.now()
-            deliveries = [waiting.request.delivery() for waiting in group]
-            done = loop.run_in_executor(
-                self._thread, partial(self._store.append, received, deliveries)
-            )
-            # Looked at rather than raised: whatever went wrong, every request needs an answer.
-            await asyncio.wait([done])
-            error = done.exception()
-            self.failing = error is not None
-            if error is None:
-                self._hear(group, received.mono_ms)
-                for waiting, new in zip(group, done.result(), strict=True):
-                    if not waiting.new_events.done():
-                        waiting.new_events.set_result(new)
-            else:
-                for waiting in group:
-                    if not waiting.new_events.done():
-                        waiting.new_events.set_exception(error)
-        self._draining = None
+        group: list[_Waiting] = []
+        try:
+            while self._queue:
+                group, self._queue, self._queued_signals = self._queue, [], 0
+                await self._commit(group)
+        finally:
+            # Whatever broke it off, nobody waits for ever and the next request begins anew.
+            self._draining = None
+            left, self._queue, self._queued_signals = [*group, *self._queue], [], 0
+            for waiting in left:
+                if not waiting.new_events.done():
+                    waiting.new_events.set_exception(Unavailable("the commit was broken off"))
+
+    async def _commit(self, group: list[_Waiting]) -> None:
+        # Read when the group is closed: never before a delivery came, never falling.
+        received = self._clock.now()
+        deliveries = [waiting.request.delivery() for waiting in group]
+        done = asyncio.get_running_loop().run_in_executor(
+            self._thread, partial(self._store.append, received, deliveries)
+        )
+        # Looked at rather than raised: whatever went wrong, every request needs an answer.
+        await asyncio.wait([done])
+        error = done.exception()
+        self.failing = error is not None
+        if error is not None:
+            for waiting in group:
+                if not waiting.new_events.done():
+                    waiting.new_events.set_exception(error)
+            return
+        self._hear(group, received.mono_ms)
+        for waiting, new in zip(group, done.result(), strict=True):
+            if not waiting.new_events.done():
+                waiting.new_events.set_result(new)
 
     def _hear(self, group: list[_Waiting], mono_ms: int) -> None:
         sent: dict[MachineNo, int] = {}

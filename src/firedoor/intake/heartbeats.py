@@ -25,7 +25,11 @@ _GROWTH: Final = 1_024
 
 
 class Heartbeats:
-    """What is remembered of every machine's heartbeats."""
+    """What is remembered of every machine's heartbeats.
+
+    Attributes:
+        interval_ms: The interval machines are told to send heartbeats in.
+    """
 
     def __init__(self, interval_ms: int) -> None:
         """Remember nothing yet.
@@ -33,7 +37,7 @@ class Heartbeats:
         Args:
             interval_ms: The interval machines are told to send heartbeats in, > 0.
         """
-        self._interval_ms = interval_ms
+        self.interval_ms = interval_ms
         self._sent: array[int] = array("q")
         self._heard = np.empty(0, np.int64)
         self._counted = np.empty(0, np.int64)
@@ -62,8 +66,8 @@ class Heartbeats:
             self._sent[machine] = time
         machines = np.fromiter(sent, np.int64, len(sent))
         gap = mono_ms - self._counted[machines]
-        counts = 2 * gap >= self._interval_ms
-        row = np.where(gap <= 2 * self._interval_ms, self._row[machines] + 1, 1)
+        counts = 2 * gap >= self.interval_ms
+        row = np.where(gap <= 2 * self.interval_ms, self._row[machines] + 1, 1)
         self._row[machines] = np.where(counts, np.minimum(row, _REGULAR), self._row[machines])
         self._counted[machines[counts]] = mono_ms
         self._heard[machines] = mono_ms
@@ -103,7 +107,7 @@ class Heartbeats:
         self._counted[self._beating] = mono_ms
 
     def _fresh(self, mono_ms: int) -> npt.NDArray[np.bool_]:
-        return np.asarray(mono_ms - self._heard <= _REGULAR * self._interval_ms)
+        return np.asarray(mono_ms - self._heard <= _REGULAR * self.interval_ms)
 
     def _reach(self, machine: int) -> None:
         missing = machine + 1 - len(self._sent)

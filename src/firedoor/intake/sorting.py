@@ -7,8 +7,9 @@ from firedoor.core.errors import BadInput
 from firedoor.core.machine import redact
 from firedoor.core.signal import SignalKind
 from firedoor.core.units import MachineNo, UnixMs
-from firedoor.formats.ndjson import Malformed, Piece, detail_text, unix_ms
+from firedoor.formats.ndjson import Malformed, Piece, SignalLine, detail_text, unix_ms
 from firedoor.intake.heartbeats import Heartbeats
+from firedoor.intake.quota import EVENTS_A_MINUTE, Quota
 from firedoor.intake.voices import Voice
 from firedoor.ports import Delivery, SignalEvent
 
@@ -31,7 +32,9 @@ class Sorted:
         sent: See ``heartbeats``.
         events: Events, of which the store will tell which are new.
         duplicates: Heartbeats seen before.
-        refused: Lines that were not accepted, and why.
+        refused: Lines that were not accepted, and why; without those of ``excess``.
+        excess: Events above the machines' quota: how many.
+        excess_at: Number of the first line of them.
     """
 
     heartbeats: int = 0
@@ -39,19 +42,46 @@ class Sorted:
     events: list[SignalEvent] = field(default_factory=list)
     duplicates: int = 0
     refused: list[Malformed] = field(default_factory=list)
+    excess: int = 0
+    excess_at: int = 0
 
     def delivery(self) -> Delivery:
         """What of it is to be stored."""
         return Delivery(heartbeats=tuple(self.sent), events=self.events)
 
+    def rejected(self) -> list[Malformed]:
+        """Lines that were not accepted, by number; those of a flood are one, the first."""
+        found = self.refused
+        if self.excess:
+            why = (
+                f"more than {EVENTS_A_MINUTE} of this kind in a minute:"
+                f" {self.excess:,} from here on were not stored"
+            )
+            found = [*found, Malformed(self.excess_at, why)]
+        return sorted(found, key=lambda bad: bad.line)
 
-def sort(piece: Piece, voice: Voice, known: Heartbeats, received_ms: UnixMs, into: Sorted) -> None:
+
+def sort(
+    piece: Piece,
+    voice: Voice,
+    known: Heartbeats,
+    quota: Quota,
+    *,
+    received_ms: UnixMs,
+    into: Sorted,
+) -> None:
     """Sort a piece of a request.
+
+    A heartbeat is a duplicate if its machine has sent the same or a later one: whatever is sent
+    again, in whatever order, shows no life. Unless the later one came from a clock that ran
+    ahead by more than an interval, or the machine would be silent from the moment its clock is
+    set right until the hour it had shown.
 
     Args:
         piece: Decoded lines.
         voice: Whom the sender may speak for.
         known: Heartbeats stored before this request.
+        quota: Counts events; whoever calls gives back what was not stored.
         received_ms: Wall time at which the request came.
         into: What the lines are added to.
 
@@ -63,15 +93,17 @@ def sort(piece: Piece, voice: Voice, known: Heartbeats, received_ms: UnixMs, int
     if strangers:
         voice.learn(strangers)
     into.refused.extend(piece.malformed)
+    believable = received_ms + known.interval_ms
     for at, line in zip(piece.numbers, piece.lines, strict=True):
         machine = numbers.get(line.machine)
         if machine is None:
             into.refused.append(Malformed(at, voice.refusal(line.machine)))
             continue
-        time = unix_ms(line.time)
         kind = line.kind
         if kind == _HEARTBEAT:
-            if time in (sent.get(machine), known.last_sent(machine)):
+            time = unix_ms(line.time)
+            last = sent[machine] if machine in sent else known.last_sent(machine)
+            if time == last or time < last <= believable:
                 into.duplicates += 1
             else:
                 sent[machine] = time
@@ -81,11 +113,20 @@ def sort(piece: Piece, voice: Voice, known: Heartbeats, received_ms: UnixMs, int
             into.refused.append(Malformed(at, f"unknown kind {shown}; known: {_KNOWN_KINDS}"))
         else:
             try:
-                detail = detail_text(line)
+                event = _event(line, machine, received_ms)
             except BadInput as error:
                 into.refused.append(Malformed(at, str(error)))
                 continue
-            # The key is the time as sent: the corrected one would differ when it is sent again.
-            key = line.id or str(time)
-            corrected = received_ms if time > received_ms + MAX_AHEAD_MS else time
-            into.events.append(SignalEvent(machine, kind, UnixMs(corrected), key, detail))
+            if quota.take(machine, kind):
+                into.events.append(event)
+            else:
+                into.excess_at = into.excess_at or at
+                into.excess += 1
+
+
+def _event(line: SignalLine, machine: MachineNo, received_ms: UnixMs) -> SignalEvent:
+    time = unix_ms(line.time)
+    # The key is the time as sent: the corrected one would differ when it is sent again.
+    key = line.id or str(time)
+    corrected = received_ms if time > received_ms + MAX_AHEAD_MS else time
+    return SignalEvent(machine, line.kind, UnixMs(corrected), key, detail_text(line))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firedoor.core.board import ChannelBoard, Lane
+from firedoor.core.ring import EVERYONE
 from firedoor.services.decks import Decks
 from firedoor.services.places import AFTERWARDS, Census, Cut, Place, Standing
 from firedoor.services.roster import Roster
@@ -21,6 +22,10 @@ from firedoor.services.roster import Roster
 ACTIVE_MS = 7 * 24 * 3_600_000
 """A machine is active on a channel for seven days after its last request there."""
 
+TRAIL = 62
+"""So many boardings back from the highest, a machine's exposures are remembered one by one."""
+
+_TRAIL_BITS = (1 << TRAIL) - 1
 _NEVER = -(1 << 62)
 # A time before the boot of this host is negative, so zero cannot stand for "never".
 
@@ -38,6 +43,21 @@ class Choice:
     places: tuple[Place, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """Which boardings of a channel a machine has a treated place in.
+
+    Attributes:
+        machine: Register number.
+        number: The highest.
+        trail: Bit k says that ``number - k`` is on record too, k < ``TRAIL``.
+    """
+
+    machine: int
+    number: int
+    trail: int = 1
+
+
 class Admission:
     """One channel's door keeper, by register number."""
 
@@ -45,6 +65,8 @@ class Admission:
     began: NDArray[np.int64]
     touched: NDArray[np.int64]
     exposed: NDArray[np.uint32]
+    trail: NDArray[np.int64]
+    before_trail: NDArray[np.uint32]
     assigned: NDArray[np.uint32]
     assigned_at: NDArray[np.int64]
     member: NDArray[np.uint32]
@@ -92,12 +114,14 @@ class Admission:
         self._grow(1024)
 
     def restore(
-        self, exposures: Iterable[Place], cuts: Iterable[Cut], held: Iterable[Standing]
+        self, exposures: Iterable[Exposure], cuts: Iterable[Cut], held: Iterable[Standing]
     ) -> None:
-        """Load what is durable: last exposure and standing of every machine, and every cut."""
+        """Load what is durable: exposures and standing of every machine, and every cut."""
         self._decks.restore(cuts)
-        for place in exposures:
-            self.settle(place)
+        for known in exposures:
+            self._ensure(known.machine)
+            self.exposed[known.machine] = known.number
+            self.trail[known.machine] = known.trail
         for stand in held:
             self._ensure(stand.machine)
             self.assigned[stand.machine] = stand.number
@@ -167,15 +191,23 @@ class Admission:
         """Boarding number of the machine's running session, or 0 when it has none."""
         if machine >= self._size:
             return 0
-        number = int(self.serving[machine])
-        if not number:
+        # `item` gives a plain number at a third of what an index costs; this is every request.
+        number = self.serving.item(machine)
+        if not number or not self.allows(machine, number):
             return 0
-        lane = self._lane_of(machine)
-        if lane is None or number in lane.revoked:
-            return 0
-        idle_ms = now - max(int(self.touched[machine]), self._woke)
-        run_ms = now - max(int(self.began[machine]), self._woke)
+        if now - self._woke <= self._idle_ms:
+            return number
+        idle_ms = now - self.touched.item(machine)
+        run_ms = now - max(self.began.item(machine), self._woke)
         return 0 if idle_ms > self._idle_ms or run_ms > self._max_ms else number
+
+    def allows(self, machine: int, number: int) -> bool:
+        """Say whether a machine (0: nobody in particular) may be given bytes of a release.
+
+        What was shut or left behind by a pin is withheld at once, also midway.
+        """
+        lane = self._lane_of(machine) if 0 < machine < self._size else self._lanes.get(EVERYONE)
+        return lane is not None and number not in lane.revoked
 
     def touch(self, machine: int, now: int) -> None:
         """Note a request within the running session."""
@@ -217,7 +249,11 @@ class Admission:
                 places, cuts = self._draw(machine, lane, now)
             if places and places[0].treated:
                 number = lane.candidate
-        if number > int(self.exposed[machine]) and not (places and places[0].treated):
+        if (
+            number
+            and not (places and places[0].treated)
+            and not self._is_on_record(machine, number)
+        ):
             places.append(
                 self._place(machine, number, lane.ring, now, deck=AFTERWARDS, card=0, treated=True)
             )
@@ -246,8 +282,8 @@ class Admission:
         """Remember a place that is durable (or is being loaded)."""
         no = place.machine
         self._ensure(no)
-        if place.treated and place.number > int(self.exposed[no]):
-            self.exposed[no] = place.number
+        if place.treated:
+            self._expose(no, place.number)
         if place.deck != AFTERWARDS:
             self._join(place)
 
@@ -272,11 +308,11 @@ class Admission:
     def fallback(self, machine: int) -> int:
         """What a machine may get when nothing can be recorded: only what it is on record for."""
         lane = self._lane_of(machine)
-        known = int(self.exposed[machine])
         if lane is None:
             return 0
-        if lane.base <= known:
+        if lane.base and self._is_on_record(machine, lane.base):
             return lane.base
+        known = self.exposed.item(machine)
         return 0 if known in lane.revoked else known
 
     def in_flight(self, machine: int) -> int:
@@ -287,9 +323,14 @@ class Admission:
         member = int(self.member[machine])
         return member if lane is not None and member == lane.candidate else 0
 
-    def since(self, machine: int) -> int:
-        """Unix second in which the machine was assigned what it is served now."""
-        return int(self.assigned_at[machine])
+    def since(self, machine: int, number: int) -> int | None:
+        """Unix second in which the machine was assigned this boarding, None if it is not.
+
+        A HEAD may tell of a release that the machine is not assigned yet: that has no date.
+        """
+        if machine >= self._size or self.assigned.item(machine) != number:
+            return None
+        return self.assigned_at.item(machine)
 
     def forget_rings(self) -> None:
         """The register changed: ask for rings again, but not of machines in flight."""
@@ -335,6 +376,27 @@ class Admission:
                 )
             )
         return counts
+
+    def _expose(self, machine: int, number: int) -> None:
+        top = self.exposed.item(machine)
+        if number > top:
+            kept = self.trail.item(machine) << min(number - top, TRAIL)
+            self.trail[machine] = kept & _TRAIL_BITS | 1
+            self.exposed[machine] = number
+        elif top - number < TRAIL:
+            self.trail[machine] = self.trail.item(machine) | 1 << (top - number)
+        else:
+            self.before_trail[machine] = number
+
+    def _is_on_record(self, machine: int, number: int) -> bool:
+        """Whether it surely has a treated place; what lies before the trail may be forgotten.
+
+        Then a second record is offered, and the store drops it.
+        """
+        back = self.exposed.item(machine) - number
+        if back >= TRAIL:
+            return self.before_trail.item(machine) == number
+        return back >= 0 and bool(self.trail.item(machine) >> back & 1)
 
     def _smooth_polls(self, now: int, bucket_ms: int) -> None:
         elapsed = now - self._counted_ms
@@ -419,8 +481,8 @@ class Admission:
         self.arm[no] = place.treated
 
     def _lane_of(self, machine: int) -> Lane | None:
-        code = int(self.rings[machine])
-        if not code or (self.moved[machine] and not self._in_flight(machine, code)):
+        code = self.rings.item(machine)
+        if not code or (self.moved.item(machine) and not self._in_flight(machine, code)):
             code = self._ring_code(self._ring_of(machine))
             self.rings[machine] = code
             self.moved[machine] = 0
@@ -442,10 +504,10 @@ class Admission:
             self._grow(max(machine + 1, 2 * self._size))
 
     def _grow(self, size: int) -> None:
-        words = ("serving", "exposed", "assigned", "member", "deck")
+        words = ("serving", "exposed", "before_trail", "assigned", "member", "deck")
         for name in words:
             self._extend(name, np.zeros(size, np.uint32))
-        for name in ("began", "assigned_at"):
+        for name in ("began", "assigned_at", "trail"):
             self._extend(name, np.zeros(size, np.int64))
         self._extend("touched", np.full(size, _NEVER))
         for name in ("cls", "arm", "rings", "moved"):

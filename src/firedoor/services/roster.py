@@ -121,7 +121,7 @@ class Roster:
     def touch(self, machine: int, now: int) -> None:
         """Note a sign of life on any channel."""
         self.last[machine] = now
-        if not self.heard[machine]:
+        if not self.heard.item(machine):
             self.heard[machine] = 1
             self._heard.append(machine)
 

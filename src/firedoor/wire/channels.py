@@ -81,6 +81,7 @@ def described(config: ChannelConfig, known: Known | None, machines: int) -> Chan
         machines=machines,
         pinned=dict(known.pins),
         blocked=known.state.blocked,
+        refused=_refused(known),
     )
 
 
@@ -106,13 +107,21 @@ def _offered(known: Known) -> Iterator[str]:
         return
     newest = known.snapshots[-1]
     offers = f"upstream offers release {newest.release[:_SHORT]}"
-    flying = known.in_flight is not None and known.in_flight.release == newest.release
-    if known.offered_shut and not flying:
+    if _refused(known):
         yield f"{offers}, which was shut and never boards again by itself"
     elif newest.state == "waiting" and (known.pins or known.state.blocked):
         yield f"{offers}, which waits"
     elif newest.state == "waiting" and known.in_flight is not None:
         yield f"{offers}, which waits until the one in flight has ended or its patience is over"
+
+
+def _refused(known: Known) -> str:
+    """What upstream offers now, if it was shut and does not fly again, or ""."""
+    if not known.offered_shut:
+        return ""
+    newest = known.snapshots[-1].release
+    flying = known.in_flight is not None and known.in_flight.release == newest
+    return "" if flying else newest
 
 
 def _upstream(state: ChannelState, serving: str | None) -> str:

@@ -66,6 +66,8 @@ def described(entry: Entry, release_of: ReleaseOf) -> DecisionView:
         state=_member(State, _text(body, "to")) if moved else None,
         reason=_member(Reason, _text(body, "reason")) if moved else None,
         by=_text(body, "by"),
+        # Without a person a door's note is the judge's own sentence.
+        note=_text(body, "note") if moved and _text(body, "by") else "",
         sentence=_sentence(entry),
     )
 

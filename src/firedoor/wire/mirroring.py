@@ -1,13 +1,16 @@
-"""The mirror's thread: looks at each channel's upstream when it is due, one after the other."""
+"""The mirror's threads: one for each channel looks at its upstream when it is due.
+
+No vendor can keep another's updates waiting, neither by being slow nor by being broken.
+"""
 
 import queue
 import random
 import secrets
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -18,6 +21,7 @@ from firedoor.core.errors import BadInput, FiredoorError
 from firedoor.ports import BlobStore, Clock, Upstream
 from firedoor.services.mirror import Snapshot, next_poll, take_snapshot
 
+_LOOK_S: Final = 6 * 3600.0
 _log = structlog.get_logger()
 
 
@@ -39,82 +43,136 @@ class Mirror:
         blobs: BlobStore,
         clock: Clock,
         previous: Callable[[str], str],
+        *,
+        look_s: float = _LOOK_S,
     ) -> None:
         """Prepare; nothing is asked before ``start``.
 
         Args:
             channels: Channels to mirror.
-            blobs: Where the bytes go.
-            clock: For the validators' age.
+            blobs: Where the bytes go; used by several threads at once.
+            clock: For the validators' age and the time a look takes.
             previous: Gives a channel's last good snapshot as JSON, "" for none.
+            look_s: How long one look at an upstream may take with all its files, seconds, > 0.
         """
         self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
-        self._channels = {channel.name: channel for channel in channels}
-        self._blobs = blobs
-        self._clock = clock
-        self._previous = {name: _snapshot(previous(name)) for name in self._channels}
-        self._failures = dict.fromkeys(self._channels, 0)
-        self._due: dict[str, float] = dict.fromkeys(self._channels, 0.0)
-        self._rng = random.Random(secrets.randbits(64))  # noqa: S311 - spreads polls, no secret
-        self._wake = threading.Event()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
+        self._followers = {
+            channel.name: _Follower(
+                channel,
+                blobs=blobs,
+                clock=clock,
+                previous=_snapshot(previous(channel.name)),
+                results=self.results,
+                look_s=look_s,
+            )
+            for channel in channels
+        }
 
     def start(self) -> None:
         """Begin: every channel is due at once."""
-        self._thread.start()
+        for follower in self._followers.values():
+            follower.start()
 
     def stop(self) -> None:
-        """End after the request that is under way. The process need not wait for it."""
-        self._stopping = True
-        self._wake.set()
+        """End after the looks that are under way. The process need not wait for them."""
+        for follower in self._followers.values():
+            follower.stop()
 
     def sync(self, channel: str) -> None:
         """Look at a channel now."""
-        self._due[channel] = 0.0
-        self._wake.set()
+        self._followers[channel].sync()
 
     def sync_all(self) -> None:
         """Look at every channel now."""
-        for channel in self._channels:
-            self.sync(channel)
+        for follower in self._followers.values():
+            follower.sync()
+
+
+class _Follower:
+    """One channel's thread."""
+
+    def __init__(
+        self,
+        channel: ChannelConfig,
+        *,
+        blobs: BlobStore,
+        clock: Clock,
+        previous: Snapshot | None,
+        results: queue.SimpleQueue[Result],
+        look_s: float,
+    ) -> None:
+        self._channel = channel
+        self._blobs = blobs
+        self._clock = clock
+        self._previous = previous
+        self._results = results
+        self._look_s = look_s
+        self._failures = 0
+        self._rng = random.Random(secrets.randbits(64))  # noqa: S311 - spreads polls, no secret
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(
+            target=self._run, name=f"mirror {channel.name}", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        # In this order: who clears the second must still see the first.
+        self._stopping = True
+        self._wake.set()
+
+    def sync(self) -> None:
+        self._wake.set()
 
     def _run(self) -> None:
-        while not self._stopping:
-            name = min(self._due, key=self._due.__getitem__, default="")
-            wait = self._due[name] - time.monotonic() if name else 3600.0
-            if wait > 0:
-                self._wake.wait(wait)
-                self._wake.clear()
-                continue
-            self.results.put(self._look(self._channels[name]))
+        while True:
+            # Before the look: a ``sync`` that comes during it asks for another.
+            self._wake.clear()
+            if self._stopping:
+                return
+            self._results.put(self._look())
+            wait_ms = next_poll(self._channel.poll_ms, self._failures, self._rng)
+            self._wake.wait(wait_ms / 1000)
 
-    def _look(self, channel: ChannelConfig) -> Result:
-        name = channel.name
-        # Set first: a ``sync`` that comes while we look asks for another look.
-        self._due[name] = float("inf")
+    def _look(self) -> Result:
+        name = self._channel.name
+        until_ms = self._clock.now().mono_ms + self._look_s * 1000
         try:
-            snapshot = take_snapshot(
-                upstream_of(channel, self._rng, self._clock), self._blobs, self._previous[name]
-            )
+            upstream = upstream_of(self._channel, self._rng, self._clock, until_ms)
+            snapshot = take_snapshot(upstream, self._blobs, self._previous)
         except FiredoorError as error:
-            self._failures[name] += 1
+            self._failures += 1
             _log.warning("not_mirrored", channel=name, error=str(error), hint=error.hint)
-            result = Result(name, None, str(error))
-        else:
-            self._failures[name] = 0
-            self._previous[name] = snapshot
-            result = Result(name, snapshot, "")
-        wait = next_poll(channel.poll_ms, self._failures[name], self._rng) / 1000
-        self._due[name] = min(self._due[name], time.monotonic() + wait)
-        return result
+            return Result(name, None, str(error))
+        except Exception as error:  # noqa: BLE001 - a channel nobody looks at gets no fixes
+            self._failures += 1
+            _log.exception("mirror_failed", channel=name)
+            return Result(name, None, f"{type(error).__name__}: {error}")
+        self._failures = 0
+        self._previous = snapshot
+        return Result(name, snapshot, "")
 
 
-def upstream_of(channel: ChannelConfig, rng: random.Random, clock: Clock) -> Upstream:
-    """The adapter that reads a channel's upstream."""
+def upstream_of(
+    channel: ChannelConfig, rng: random.Random, clock: Clock, until_ms: float
+) -> Upstream:
+    """The adapter for one look at a channel's upstream.
+
+    Args:
+        channel: Whose upstream.
+        rng: Spreads the pauses between attempts.
+        clock: For the adapter.
+        until_ms: Monotonic time at which the look ends.
+
+    Raises:
+        BadConfig: The channel's upstream is none.
+        Unavailable: It cannot be looked at.
+    """
     if channel.directory is not None:
-        return DirectoryUpstream(Path(channel.directory), clock)
-    return HttpUpstream(channel.upstream, rng, clock)
+        return DirectoryUpstream(Path(channel.directory), clock, until_ms=until_ms)
+    return HttpUpstream(channel.upstream, rng, clock, until_ms=until_ms)
 
 
 def _snapshot(stored: str) -> Snapshot | None:

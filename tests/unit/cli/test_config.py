@@ -92,9 +92,9 @@ def test_show_names_the_file_behind_each_value(path):
         "origin": "config.d/50-mine.toml",
     }
     assert rows["gate.identify"]["value"] == ["certificate", "basic", "path"]
-    assert rows["time.bucket"]["value"] == "60s"
+    assert rows["time.bucket"]["value"] == "1m"
     assert ["policy.budget", "7", "config.d/50-mine.toml"] in said.rows()
-    assert ["time.bucket", '"60s"', "default"] in said.rows()
+    assert ["time.bucket", '"1m"', "default"] in said.rows()
 
 
 def test_data_on_the_command_line_overrides_the_file(path, tmp_path):

@@ -1,4 +1,5 @@
 import base64
+import configparser
 import json
 import os
 import subprocess
@@ -207,6 +208,20 @@ def test_nobody_but_root_can_read_the_clients_tokens(site, tmp_path):
     etc = client(on(site, "enroll", "till-1").out, tmp_path)
 
     assert {path.stat().st_mode & 0o077 for path in etc.iterdir()} == {0}
+
+
+def test_the_printed_timer_beats_as_often_as_is_expected(site, tmp_path):
+    """A machine whose timer is slower than the configuration would count as silent."""
+    path = site / "firedoor.toml"
+    path.write_text(path.read_text().replace('#heartbeat = "60s"', 'heartbeat = "90s"'))
+    etc = client(on(site, "enroll", "till-1").out, tmp_path)
+
+    units = {each: configparser.ConfigParser() for each in ("service", "timer")}
+    for suffix, unit in units.items():
+        unit.read(etc / f"firedoor-heartbeat.{suffix}")
+
+    assert units["timer"]["Timer"]["OnUnitActiveSec"] == "90000ms"
+    assert units["service"]["Service"]["ExecStart"] == f'"{etc}/heartbeat"'
 
 
 def client(script: str, folder: Path) -> Path:

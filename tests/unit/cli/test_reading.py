@@ -142,7 +142,7 @@ def test_signals_that_nobody_sent_show_the_machines_that_might_have(day):
 
 
 def test_a_decided_release_is_not_waited_for(day):
-    """ "Nobody can say" under a verdict of harm reads as if it were still open."""
+    """A forecast of "nobody can say" under a verdict of harm reads as if it were still open."""
     harmful = dict(row[:2] for row in day.desk.run("verdict", "show", day.bad).rows() if row[1:])
     walked = dict(row[:2] for row in day.desk.run("verdict", "show", day.good).rows() if row[1:])
 
@@ -170,7 +170,7 @@ def test_a_cleared_release_says_what_its_door_still_waits_for(day):
 
 
 def test_a_channel_tells_what_upstream_offers_and_why_it_does_not_board(day):
-    """ "Nothing in flight" beside a vendor with a new version: the first thing people ask."""
+    """Nothing in flight beside a vendor with a new version: the first thing people ask."""
     said = dict(row[:2] for row in day.desk.run("channel", "show", "tills-av").rows() if row[1:])
 
     assert said["upstream offers"] == f"{day.bad[:12]} (shut)"

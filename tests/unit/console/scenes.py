@@ -53,6 +53,10 @@ class Still:
         """The one moment there is."""
         return Instant(boot="scene", mono_ms=0, wall_ms=UnixMs(NOW))
 
+    def monotonic_ms(self) -> int:
+        """The same."""
+        return 0
+
 
 @dataclass
 class World:

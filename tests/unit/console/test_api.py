@@ -150,10 +150,39 @@ def test_decisions_come_after_the_one_seen_last():
     assert [each["index"] for each in later] == [3, 4]
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=many", "after=never"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=1001",
+        "limit=many",
+        "after=never",
+        "after=99999999999999999999",
+        "after=-99999999999999999999",
+        f"after={2**53}",
+    ],
+)
 def test_a_page_that_makes_no_sense_is_refused(query):
     """An unbounded page would let one request read the whole ledger into memory."""
     assert get(console(scenes.shut()), f"/api/decisions?{query}").status == 400
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999", str(2**53), "9" * 5_000])
+def test_a_stream_after_an_index_that_cannot_be_is_refused(number):
+    """It would be opened and break off at once, again and again as the browser comes back."""
+    app = console(scenes.shut())
+
+    asked = get(app, f"/events?after={number}")
+    resumed = get(app, "/events", last_event_id=number)
+
+    assert (asked.status, resumed.status) == (400, 400)
+
+
+def test_a_page_after_the_last_possible_index_is_empty():
+    """The bound itself is an index."""
+    reply = get(console(scenes.shut()), f"/api/decisions?after={2**53 - 1}")
+
+    assert (reply.status, reply.json) == (200, [])
 
 
 def test_a_condition_that_does_not_exist_is_refused():
@@ -215,6 +244,7 @@ def test_a_channel_can_be_synced_and_resumed():
         ("expedite", WHY),
         ("expedite", {**WHY, "budget": 5, "all": True}),
         ("expedite", {**WHY, "budget": 0}),
+        ("expedite", {**WHY, "budget": 1_000_001}),
         ("expedite", {**WHY, "budget": "5"}),
     ],
 )

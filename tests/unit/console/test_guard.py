@@ -70,6 +70,8 @@ def test_whoever_has_the_token_may_act():
         ({"origin": "https://attacker.example"}, 403),
         ({"origin": "http://localhost:9999"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "http://[::1"}, 403),
+        ({"origin": ""}, 403),
         ({"sec_fetch_site": "cross-site"}, 403),
         ({"sec_fetch_site": "same-site"}, 403),
         ({"content_type": "text/plain"}, 415),

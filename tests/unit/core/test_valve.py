@@ -202,7 +202,12 @@ def test_a_deck_that_cannot_be_is_a_mistake_of_the_caller(treated, cards):
 
 def test_seeds_of_boardings_and_keys_of_decks_are_all_different():
     """One that is known must say nothing about the next."""
-    seeds = {valve.boarding_seed(KEY, c, n) for c in ("a", "b") for n in range(1, 30)}
+    seeds = {
+        valve.boarding_seed(KEY, channel, number, nonce)
+        for channel in ("a", "b")
+        for number in range(1, 30)
+        for nonce in ("", "x")
+    }
     keys = {
         valve.deck_key(KEY, release, ring, deck)
         for release in ("r1", "r2")
@@ -210,7 +215,7 @@ def test_seeds_of_boardings_and_keys_of_decks_are_all_different():
         for deck in range(1, 20)
     }
 
-    assert len(seeds) == 58
+    assert len(seeds) == 116
     assert len(keys) == 76
 
 

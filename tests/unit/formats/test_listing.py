@@ -98,6 +98,30 @@ def test_a_link_upwards_is_no_child(href):
     assert parse_page(f'<a href="{href}">x</a>'.encode()) == Page((), ())
 
 
+@pytest.mark.parametrize("href", ["a:b.txt", "rules:2026/", "C:", "ftp:x"])
+def test_a_link_that_may_be_a_name_with_a_colon_is_an_error(href):
+    """A browser takes it for an address; who wrote the page may have meant a file."""
+    with pytest.raises(BadInput, match="colon") as caught:
+        parse_page(f'<a href="good">g</a><a href="{href}">x</a>'.encode())
+
+    assert "'./'" in caught.value.hint
+
+
+@pytest.mark.parametrize("href", ["./a:b.txt", "a%3Ab.txt", "./a%3Ab.txt"])
+def test_a_name_with_a_colon_counts_where_it_cannot_be_an_address(href):
+    """These are the forms that servers print and browsers follow."""
+    assert parse_page(f'<a href="{href}">x</a>'.encode()).files == ("a:b.txt",)
+
+
+@pytest.mark.parametrize(
+    "href",
+    ["mailto:a@b.test", "JavaScript:history.back()", "tel:+420", "HTTPS://x.test", "irc://x/y"],
+)
+def test_an_address_is_no_child(href):
+    """Footers and buttons are no content."""
+    assert parse_page(f'<a href="{href}">x</a>'.encode()) == Page((), ())
+
+
 def test_bytes_that_are_no_utf8_around_the_links_do_no_harm():
     """An old server's banner may be in any code page; a name may not."""
     assert parse_page(b'caf\xe9 <a href="x">caf\xe9</a>').files == ("x",)

@@ -65,6 +65,16 @@ def test_two_objects_on_one_line_are_one_wrong_line():
     assert errors_of(body).keys() == {2}
 
 
+@pytest.mark.parametrize("member", [b"x", b"detail", b"time"])
+def test_a_line_nested_too_deeply_costs_itself_alone(member):
+    """The decoder gives up on it in a way of its own, which must not cost the whole body."""
+    deep = GOOD[:-1] + b',"' + member + b'":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
+    body = b"\n".join([GOOD, deep, GOOD])
+
+    assert [number for number, _ in lines_of(body)] == [1, 3]
+    assert errors_of(body).keys() == {2}
+
+
 @pytest.mark.parametrize(
     "time",
     [

@@ -1,12 +1,19 @@
 import asyncio
 import gzip
+import random
 import zlib
 
 import pytest
 
-from firedoor.core.errors import BadInput, TooLarge
+from firedoor.core.errors import BadInput, TooLarge, Unavailable
 from firedoor.intake import body
-from firedoor.intake.body import ClientLeft, gunzip, read_body
+from firedoor.intake.body import MAX_MEMBERS, Budget, ClientLeft, gunzip, read_body, unpack
+
+FREE = 4 * 1024
+
+
+def account(total=1_000_000):
+    return Budget(total).open()
 
 
 def read(parts, *, declared=b"", limit=10):
@@ -19,7 +26,7 @@ def read(parts, *, declared=b"", limit=10):
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": part, "more_body": bool(waiting)}
 
-    return asyncio.run(read_body(receive, declared, limit)), waiting
+    return asyncio.run(read_body(receive, declared, limit, account())), waiting
 
 
 def test_a_chunked_body_is_put_together():
@@ -65,12 +72,89 @@ def test_a_client_that_never_ends_its_body_is_given_up(monkeypatch):
         return {"type": "http.request", "body": parts.pop(), "more_body": True}
 
     with pytest.raises(BadInput, match="not complete"):
-        asyncio.run(read_body(receive, b"", 10))
+        asyncio.run(read_body(receive, b"", 10, account()))
+
+
+def test_a_client_that_never_begins_its_body_is_given_up_too(monkeypatch):
+    """A length was declared and no byte ever came: the connection must not stay for ever."""
+    monkeypatch.setattr(body, "_SECONDS", 0.01)
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    async def patiently():
+        async with asyncio.timeout(10):
+            await read_body(receive, b"10", 10, account())
+
+    with pytest.raises(BadInput, match="not complete"):
+        asyncio.run(patiently())
+
+
+def test_bodies_in_flight_are_bounded_and_what_was_answered_makes_room():
+    """Forty slow senders of eight megabytes must not take three hundred of memory."""
+    budget = Budget(10_000)
+
+    with budget.open() as first, budget.open() as second:
+        first.add(FREE + 6_000)
+        with pytest.raises(Unavailable):
+            second.add(FREE + 4_001)
+        first.add(4_000)
+        with pytest.raises(Unavailable):
+            first.add(1)
+    with budget.open() as third:
+        third.add(FREE + 10_000)
+
+
+def test_a_body_that_others_left_no_room_for_is_turned_away_while_it_comes():
+    """What counts is what came, whatever was declared."""
+    parts = [bytes(FREE), bytes(600), bytes(600)]
+
+    async def receive():
+        return {"type": "http.request", "body": parts.pop(0), "more_body": True}
+
+    with pytest.raises(Unavailable):
+        asyncio.run(read_body(receive, b"", 100_000, account(1_000)))
+    assert parts == []
+
+
+def test_a_small_body_is_taken_however_full_it_is():
+    """A machine's own heartbeat must get through beside those who hold everything."""
+    with account(0) as full:
+        full.add(FREE)
+
+
+@pytest.mark.parametrize("size", [20_000, 300_000])
+def test_what_a_body_unpacks_to_is_paid_for_as_well(size):
+    """A few hundred bytes of gzip are megabytes once unpacked, in whichever thread."""
+    packed = gzip.compress(random.Random(1).randbytes(size))
+
+    assert len(asyncio.run(unpack(packed, size, account(size)))) == size
+    with pytest.raises(Unavailable):
+        asyncio.run(unpack(packed, size, account(size - FREE - 1)))
 
 
 def test_gzip_is_unpacked_also_in_members():
     """Log shippers append member to member."""
     assert gunzip(gzip.compress(b"abc") + gzip.compress(b"def"), 6) == b"abcdef"
+
+
+def test_members_of_every_size_are_put_together():
+    """A body is fed to the unpacker in slices, and a member may end anywhere in one."""
+    dice = random.Random(7)
+    parts = [dice.randbytes(size) for size in (0, 1, 65_500, 65_536, 200_000, 3, 65_535)]
+
+    packed = b"".join(map(gzip.compress, parts))
+
+    assert gunzip(packed, 1_000_000) == b"".join(parts)
+
+
+def test_members_are_counted():
+    """Two hundred thousand empty members once kept the whole intake waiting for eleven seconds."""
+    empty = gzip.compress(b"")
+
+    assert gunzip(gzip.compress(b"a") * MAX_MEMBERS, 100) == b"a" * MAX_MEMBERS
+    with pytest.raises(BadInput, match="members"):
+        gunzip(empty * 200_000, 100)
 
 
 def test_a_small_body_that_unpacks_to_a_large_one_is_refused_early():

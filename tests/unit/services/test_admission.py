@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from firedoor.core.board import ChannelBoard, Grant, Lane, Withdrawn
-from firedoor.services.admission import ACTIVE_MS, Admission
+from firedoor.services.admission import ACTIVE_MS, TRAIL, Admission, Exposure
 from firedoor.services.places import AFTERWARDS, Cut, Place, Standing
 from firedoor.services.roster import Roster
 
@@ -196,7 +196,7 @@ def test_the_time_of_assignment_rises_strictly_with_every_change(gate):
         # Everything within one second, and then the wall clock is set back by a day.
         choice, _ = gate.admission.begin(7, gate.now, 1_000 if base < 3 else 5, lease=True)
         assert choice.number == base
-        seen.append(gate.admission.since(7))
+        seen.append(gate.admission.since(7, base))
         gate.now += IDLE + 1
 
     assert seen == sorted(set(seen))
@@ -206,10 +206,10 @@ def test_an_unchanged_assignment_keeps_its_time(gate):
     """Otherwise every poll would be a download."""
     gate.board(base=1)
     gate.poll(7)
-    first = gate.admission.since(7)
+    first = gate.admission.since(7, 1)
     gate.poll(7, later=DAY)
 
-    assert gate.admission.since(7) == first
+    assert gate.admission.since(7, 1) == first
 
 
 def test_standings_are_told_once_and_come_back_after_a_restart(gate):
@@ -224,7 +224,7 @@ def test_standings_are_told_once_and_come_back_after_a_restart(gate):
     gate.board(base=1)
     gate.poll(7)
 
-    assert stand == Standing("av", 7, 1, gate.admission.since(7))
+    assert stand == Standing("av", 7, 1, gate.admission.since(7, 1))
 
 
 # Records
@@ -590,7 +590,7 @@ def test_members_on_record_are_seated_again_after_a_restart(gate):
     (treated,) = [place.machine for place in places if place.treated]
     gate.admission = gate.fresh()
     cut = Cut("av", 2, "everyone", 1, 4, 1, gate.now)
-    gate.admission.restore([p for p in places if p.treated], [cut], [])
+    gate.admission.restore([Exposure(p.machine, p.number) for p in places if p.treated], [cut], [])
     lane = Lane(
         "everyone", base=1, candidate=2, grant=grant(2, cards=9, treated=8), closed=((1, 0), (2, 0))
     )

@@ -14,6 +14,7 @@ from firedoor.adapters.store.sqlite import (
     transaction,
 )
 from firedoor.ports import Instant
+from firedoor.services.admission import TRAIL, Exposure
 from firedoor.services.places import AFTERWARDS, Census, Cut, Installed, Place, Standing
 from firedoor.services.records import Bucket, Heard, StoredCut, StoredPlace
 from firedoor.services.roster import Habit
@@ -80,7 +81,12 @@ class GateWriter:
         """
         with transaction(self._db, NAME):
             self._db.executemany(
-                "INSERT INTO place VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?)",
+                # A machine is treated once a boarding. The gate's memory of that does not reach
+                # back for ever, so what it offers again without a card is dropped here.
+                "INSERT INTO place SELECT NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12 "
+                f"WHERE ?4 != {AFTERWARDS} OR NOT EXISTS (SELECT 1 FROM place INDEXED BY "
+                "place_of_machine WHERE machine = ?6 AND channel = ?1 AND number = ?2 "
+                "AND treated = 1)",
                 [
                     (
                         p.channel,
@@ -211,11 +217,16 @@ class GateReader:
         sql = "SELECT * FROM place WHERE machine = ? ORDER BY id"
         return [_place(r) for r in self._rows(sql, machine)]
 
-    def exposures(self, channel: str) -> Iterator[Place]:
-        """The highest boarding of a channel that each machine was exposed to."""
-        sql = "SELECT max(number), * FROM place WHERE treated = 1 AND channel = ? GROUP BY machine"
-        for row in self._db.execute(sql, (channel,)):
-            yield _place(row[1:]).place
+    def exposures(self, channel: str) -> Iterator[Exposure]:
+        """The boardings of a channel that each machine was exposed to, as far as the trail goes."""
+        newest = self._rows("SELECT max(number) FROM place WHERE channel = ?", channel)[0][0]
+        sql = (
+            "SELECT machine, max(number), sum(DISTINCT CASE WHEN ?2 - number < ?3 "
+            "THEN 1 << (?2 - number) ELSE 0 END) "
+            "FROM place WHERE treated = 1 AND channel = ?1 GROUP BY machine"
+        )
+        for machine, number, seen in self._db.execute(sql, (channel, newest, TRAIL)):
+            yield Exposure(machine, number, seen >> (newest - number) | 1)
 
     def count(self, channel: str, number: int) -> tuple[int, int]:
         """Machines (treated, control) ever enrolled in one boarding, each machine once an arm."""

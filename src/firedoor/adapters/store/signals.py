@@ -42,7 +42,7 @@ SCHEMA: Final = Schema(
             wall_ms INTEGER NOT NULL,
             heartbeats BLOB NOT NULL
         ) STRICT""",
-        # No foreign key to batch: batches are pruned, events stay to recognise duplicates.
+        # No foreign key to batch: they are pruned one after the other, in many commits.
         """CREATE TABLE event (
             seq INTEGER PRIMARY KEY,
             batch INTEGER NOT NULL,
@@ -86,12 +86,17 @@ _FIRST_KEPT: Final = {
     " (SELECT max(seq) FROM batch), 0)",
     "beat": "SELECT coalesce((SELECT seq FROM beat WHERE wall_ms >= ? ORDER BY seq LIMIT 1),"
     " (SELECT max(seq) FROM beat), 0)",
+    # An event is as old as its batch: here the value is the first batch that is kept.
+    "event": "SELECT coalesce((SELECT seq FROM event WHERE batch >= ? ORDER BY seq LIMIT 1),"
+    " (SELECT max(seq) FROM event), 0)",
 }
 _PRUNE: Final = {
     "batch": "DELETE FROM batch WHERE seq IN"
     " (SELECT seq FROM batch WHERE seq < ? ORDER BY seq LIMIT ?)",
     "beat": "DELETE FROM beat WHERE seq IN"
     " (SELECT seq FROM beat WHERE seq < ? ORDER BY seq LIMIT ?)",
+    "event": "DELETE FROM event WHERE seq IN"
+    " (SELECT seq FROM event WHERE seq < ? ORDER BY seq LIMIT ?)",
 }
 _PRUNED_PER_COMMIT: Final = 1_000
 
@@ -174,12 +179,16 @@ class SignalDatabase:
         return [MachineNo(machine) for (machine,) in rows]
 
     def prune(self, before_wall_ms: UnixMs) -> int:
-        """Forget batches and beats before a wall time; see the port.
+        """Forget batches, their events, and beats before a wall time; see the port.
 
-        Commits every thousand rows, so that signals need not wait for the end.
+        Commits every thousand rows, so that signals need not wait for the end. A repeat of an
+        event that was forgotten is a new one.
         """
-        batches = self._prune("batch", before_wall_ms)
-        self._prune("beat", before_wall_ms)
+        first_batch = self._first_kept("batch", before_wall_ms)
+        # Events first: broken off in between, the rest is found by the same batch next time.
+        self._prune("event", self._first_kept("event", first_batch))
+        batches = self._prune("batch", first_batch)
+        self._prune("beat", self._first_kept("beat", before_wall_ms))
         return batches
 
     def _insert(self, events: Sequence[SignalEvent], first: int, batch: int) -> int:
@@ -215,13 +224,16 @@ class SignalDatabase:
             start = end
         return counts
 
-    def _prune(self, table: str, before_wall_ms: UnixMs) -> int:
+    def _first_kept(self, table: str, bound: int) -> int:
         with storage_errors(self._file):
-            (kept,) = self._connection.execute(_FIRST_KEPT[table], (before_wall_ms,)).fetchone()
+            return int(self._connection.execute(_FIRST_KEPT[table], (bound,)).fetchone()[0])
+
+    def _prune(self, table: str, first_kept: int) -> int:
         total = 0
         while True:
             with transaction(self._connection, self._file):
-                gone = self._connection.execute(_PRUNE[table], (kept, _PRUNED_PER_COMMIT)).rowcount
+                step = (first_kept, _PRUNED_PER_COMMIT)
+                gone = self._connection.execute(_PRUNE[table], step).rowcount
             total += gone
             if gone < _PRUNED_PER_COMMIT:
                 return total

@@ -6,9 +6,11 @@ inside, and anything else is refused rather than skipped.
 """
 
 import errno
+import math
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -24,17 +26,29 @@ _CHUNK_BYTES: Final = 1 << 20
 # some network mounts): a stamp only counts when the file was older than this when it was read.
 _SETTLED_MS: Final = 2_000
 
+_READ_HINT: Final = "let the user that Firedoor runs as read the directory"
+_HINTS: Final = {
+    errno.EACCES: _READ_HINT,
+    errno.EPERM: _READ_HINT,
+    errno.ENAMETOOLONG: "the file system knows no names this long: correct the upstream",
+}
+
+# What stat says where no file is. Anything else is a fault that may pass: of a mount, of rights.
+_ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
 
 class DirectoryUpstream:
     """An upstream in a directory. A ``SHA256SUMS`` in it is believed before the directory.
 
     Args:
         root: The directory.
-        clock: Tells how old a file is.
+        clock: Tells how old a file is, and when ``until_ms`` has come.
         limits: How much is believed to be one channel's content.
+        until_ms: Monotonic time after which nothing more is read.
 
     Raises:
         BadConfig: There is no such directory.
+        Unavailable: It cannot be told whether there is.
     """
 
     def __init__(
@@ -43,28 +57,30 @@ class DirectoryUpstream:
         clock: Clock,
         *,
         limits: Limits | None = None,
+        until_ms: float = math.inf,
     ) -> None:
-        if not root.is_dir():
+        if not _leads_to_directory(root):
             raise BadConfig(f"{root} is not a directory", hint="make it, or correct the upstream")
         self._given = root
-        self._root = root.resolve()
+        self._root = _real(root)
         self._limits = limits or Limits()
         self._clock = clock
+        self._until_ms = until_ms
 
     def index(self) -> tuple[Listed, ...]:
         """List the files now, sorted by path.
 
         Raises:
-            Unavailable: The directory cannot be read.
+            Unavailable: The directory cannot be read, or time is up.
             Untrusted: It holds something that is not a file or directory inside it, a checksum
                 list that makes no sense, or more than the limits allow.
         """
         # Resolved anew, and only here: publishers swap a link like "current" to change everything
         # at once, and the files that follow have to come from the directory that was listed.
-        self._root = self._given.resolve()
+        self._root = _real(self._given)
         sums = self._root / SUMS
         where = str(self._root)
-        if os.path.lexists(sums):
+        if _is_there(sums):
             data = b"".join(self._read(sums, self._limits.max_index_bytes))
             files = index.from_list(str(sums), SUMS, data, parse_sums)
         else:
@@ -78,10 +94,11 @@ class DirectoryUpstream:
         file's size, times and inode are those of ``known``.
 
         Raises:
-            Unavailable: The file cannot be read, or nothing can be stored.
+            Unavailable: The file cannot be read, or nothing can be stored, or time is up.
             Untrusted: The bytes are not what was promised, or exceed the limits.
             UpstreamMoved: The file is listed and not there, or changed while it was read.
         """
+        self._expect_time()
         held = index.held(listed, known, into)
         if held is not None:
             return held
@@ -123,19 +140,16 @@ class DirectoryUpstream:
         return files
 
     def _names(self, directory: str) -> list[str]:
-        try:
-            return os.listdir(self._root / directory)  # noqa: PTH208 - names, not a Path each
-        except FileNotFoundError as error:
-            raise UpstreamMoved(f"{directory} went away while it was listed") from error
-        except OSError as error:
-            raise _unreadable(self._root / directory, error) from error
+        self._expect_time()
+        place = self._root / directory
+        with _faults_of(place):
+            return os.listdir(place)  # noqa: PTH208 - names, not a Path each
 
     def _is_directory(self, place: Path) -> bool:
         """Whether it is a directory; refuse all that is neither directory nor file."""
-        try:
-            mode = self._inside(place).stat().st_mode
-        except FileNotFoundError as error:
-            raise _moved(place) from error
+        real = self._inside(place)
+        with _faults_of(place):
+            mode = real.stat().st_mode
         if stat.S_ISDIR(mode):
             return True
         _expect_regular(place, mode)
@@ -146,7 +160,9 @@ class DirectoryUpstream:
         try:
             real = place.resolve(strict=True)
         except FileNotFoundError as error:
-            raise (_broken_link(place) if place.is_symlink() else _moved(place)) from error
+            with _faults_of(place):
+                linked = place.is_symlink()
+            raise (_broken_link(place) if linked else _moved(place)) from error
         except RuntimeError as error:  # Python 3.11 and 3.12 say so of a link to itself.
             raise _broken_link(place) from error
         except OSError as error:
@@ -161,19 +177,15 @@ class DirectoryUpstream:
 
     def _open(self, place: Path) -> int:
         real = self._inside(place)
-        try:
+        with _faults_of(place):
             # Between resolve and open the last name may be swapped for a link or a pipe: neither
             # is followed nor waited for.
             file = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise _moved(place) from error
-        except OSError as error:
-            raise _unreadable(place, error) from error
-        try:
-            _expect_regular(place, os.fstat(file).st_mode)
-        except Untrusted:
-            os.close(file)
-            raise
+            try:
+                _expect_regular(place, os.fstat(file).st_mode)
+            except (OSError, Untrusted):
+                os.close(file)
+                raise
         return file
 
     def _read(self, place: Path, limit: int) -> Iterator[bytes]:
@@ -183,6 +195,7 @@ class DirectoryUpstream:
             before = _identity(os.fstat(file))
             size = 0
             while chunk := os.read(file, _CHUNK_BYTES):
+                self._expect_time()
                 size += len(chunk)
                 if size > limit:
                     raise Untrusted(
@@ -200,12 +213,56 @@ class DirectoryUpstream:
         """What says later that the file is unchanged; empty while it is too new to tell."""
         file = self._open(place)
         try:
-            found = os.fstat(file)
+            with _faults_of(place):
+                found = os.fstat(file)
         finally:
             os.close(file)
         newest_ms = max(found.st_mtime_ns, found.st_ctime_ns) // 1_000_000
         settled = self._clock.now().wall_ms - newest_ms >= _SETTLED_MS
         return _identity(found) if settled else ""
+
+    def _expect_time(self) -> None:
+        index.check_time(str(self._root), self._clock, self._until_ms)
+
+
+def _leads_to_directory(place: Path) -> bool:
+    try:
+        return stat.S_ISDIR(place.stat().st_mode)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return False
+        raise _unreadable(place, error) from error
+
+
+def _is_there(place: Path) -> bool:
+    """Whether there is a name, even of a broken link. Not ``lexists``: it calls any fault a no."""
+    try:
+        place.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _unreadable(place, error) from error
+    return True
+
+
+def _real(root: Path) -> Path:
+    try:
+        return root.resolve()
+    except RuntimeError as error:  # Python 3.11 and 3.12 say so of a link to itself.
+        raise _broken_link(root) from error
+    except OSError as error:
+        raise _unreadable(root, error) from error
+
+
+@contextmanager
+def _faults_of(place: Path) -> Iterator[None]:
+    """Turn what the system says of a place into the project's errors."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise _moved(place) from error
+    except OSError as error:
+        raise _unreadable(place, error) from error
 
 
 def _identity(found: os.stat_result) -> str:
@@ -234,6 +291,6 @@ def _moved(place: Path) -> UpstreamMoved:
 
 def _unreadable(place: Path, error: OSError) -> Unavailable:
     return Unavailable(
-        f"cannot read {place}: {error.strerror}",
-        hint="let the user that Firedoor runs as read the directory",
+        f"cannot read {place}: {error.strerror or error}",
+        hint=_HINTS.get(error.errno or 0, "look at the mount or the disk it is on"),
     )

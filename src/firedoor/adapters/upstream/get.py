@@ -5,6 +5,7 @@ known to be whole: its length was announced, or its end was marked, or the calle
 """
 
 import datetime as dt
+import math
 import random
 import ssl
 import time
@@ -19,6 +20,8 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
+from firedoor.adapters.upstream import index
+from firedoor.adapters.upstream.watch import POOLS, Watch
 from firedoor.core.errors import Unavailable, Untrusted
 from firedoor.ports import Clock
 
@@ -47,7 +50,8 @@ class Manners:
             ends the request at once, and nothing is asked until it is over.
         connect_s: Limit for a connection to be made, seconds.
         silence_s: Limit for the next byte to arrive, seconds.
-        reply_s: Limit for a whole reply, seconds: a body that trickles must end too.
+        reply_s: Limit for one request from the connection to the last byte, redirects included,
+            seconds: headers and bodies that trickle must end too.
         redirects: Redirects followed for one request.
         redirect_hosts: Hosts, besides upstream's own, that a redirect may lead to.
     """
@@ -104,11 +108,12 @@ class Getter:
 
     Args:
         rng: Spreads the pauses, so that many Firedoors do not come back in step.
-        clock: Measures how long a reply takes and how long to leave upstream alone.
+        clock: Measures how long to leave upstream alone, and tells when ``until_ms`` has come.
         manners: How long and how often to ask.
         ca_file: Certificates to trust instead of the system's, PEM; empty: the system's.
         proxy: URL of an HTTP proxy; empty: none.
         sleep: Waits for some seconds.
+        until_ms: Monotonic time at which everything ends, in the middle of a reply too.
     """
 
     def __init__(
@@ -120,11 +125,13 @@ class Getter:
         ca_file: str = "",
         proxy: str = "",
         sleep: Callable[[float], None] = time.sleep,
+        until_ms: float = math.inf,
     ) -> None:
         self._rng = rng
         self._manners = manners
         self._sleep = sleep
         self._clock = clock
+        self._until_ms = until_ms
         self._quiet_until = float("-inf")
         timeout = urllib3.Timeout(connect=manners.connect_s, read=manners.silence_s)
         self._headers = {
@@ -141,6 +148,7 @@ class Getter:
             if proxy
             else urllib3.PoolManager(timeout=timeout, ca_certs=ca_certs)
         )
+        self._pool.pool_classes_by_scheme = POOLS
 
     def get(
         self,
@@ -155,7 +163,7 @@ class Getter:
         ``take`` may be called several times: when a body breaks off, everything is done again.
 
         Raises:
-            Unavailable: Nobody answered, or not now; after all attempts.
+            Unavailable: Nobody answered, or not now; after all attempts. Or time is up.
             Untrusted: The certificate is not valid, or a redirect leads where it may not.
         """
         wait = self._quiet_until - self._monotonic_s()
@@ -189,38 +197,52 @@ class Getter:
                 f"{url}: {fault}, and asks to come back in {asked:.0f} seconds",
                 hint="upstream is busy, or allows fewer requests: make poll longer",
             )
+        index.check_time(url, self._clock, self._until_ms)
         self._sleep(max(pause, asked))
 
     def _once(
         self, method: str, url: str, headers: Mapping[str, str], take: Callable[[Reply], _T]
     ) -> _T:
-        response = None
+        index.check_time(url, self._clock, self._until_ms)
+        left_s = self._until_ms / 1000 - self._monotonic_s()
+        with Watch(min(self._manners.reply_s, left_s)) as watch:
+            try:
+                return self._converse(method, url, headers, take, watch)
+            except HTTPError as error:
+                _expect_in_time(watch)
+                certificate = isinstance(error, SSLError) and any(
+                    isinstance(cause, ssl.SSLCertVerificationError) for cause in error.args
+                )
+                if certificate:
+                    raise Untrusted(
+                        f"{url}: the certificate is not valid: {error}",
+                        hint="check the address and this host's clock and certificates",
+                    ) from error
+                raise _AskAgainError(str(error)) from error
+
+    def _converse(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        take: Callable[[Reply], _T],
+        watch: Watch,
+    ) -> _T:
+        response = self._follow(method, url, {**self._headers, **headers}, watch)
         try:
-            response = self._follow(method, url, {**self._headers, **headers})
             if _may_pass(response.status):
                 raise _AskAgainError(
                     f"answered {response.status}", _retry_after_s(response.headers)
                 )
             if response.status == _NOT_MODIFIED or method == "HEAD":
                 response.drain_conn()
-            chunks = self._body(response, self._monotonic_s() + self._manners.reply_s)
-            return take(Reply(url, response.status, response.headers, chunks))
-        except SSLError as error:
-            if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in error.args):
-                raise Untrusted(
-                    f"{url}: the certificate is not valid: {error}",
-                    hint="check the address and this host's clock and certificates",
-                ) from error
-            raise _AskAgainError(str(error)) from error
-        except HTTPError as error:
-            raise _AskAgainError(str(error)) from error
+            return take(Reply(url, response.status, response.headers, _body(response, watch)))
         finally:
             # A body that was read to its end has given its connection back already.
-            if response is not None:
-                response.close()
+            response.close()
 
     def _follow(
-        self, method: str, url: str, headers: Mapping[str, str]
+        self, method: str, url: str, headers: Mapping[str, str], watch: Watch
     ) -> urllib3.BaseHTTPResponse:
         at = url
         for _ in range(self._manners.redirects + 1):
@@ -228,9 +250,12 @@ class Getter:
                 method, at, headers=headers, redirect=False, retries=False, preload_content=False
             )
             location = response.headers.get("Location")
+            if watch.over or (response.status in _REDIRECTS and location is not None):
+                response.close()
+            # http.client takes headers that broke off for headers that ended.
+            _expect_in_time(watch)
             if response.status not in _REDIRECTS or location is None:
                 return response
-            response.close()
             at = self._allowed(at, location)
         raise Untrusted(
             f"{url} redirects more than {self._manners.redirects} times",
@@ -253,12 +278,18 @@ class Getter:
             hint="if the vendor really serves from there, point the channel there",
         )
 
-    def _body(self, response: urllib3.BaseHTTPResponse, deadline: float) -> Iterator[bytes]:
-        # read1 returns whatever has come: read would wait for a full chunk past any deadline.
-        while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
-            if self._monotonic_s() > deadline:
-                raise _AskAgainError(f"the reply took longer than {self._manners.reply_s:.0f} s")
-            yield chunk
+
+def _body(response: urllib3.BaseHTTPResponse, watch: Watch) -> Iterator[bytes]:
+    """The bytes as they come, to an end that is really theirs."""
+    # read1 returns whatever has come: read would wait for a full chunk.
+    while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
+        yield chunk
+    _expect_in_time(watch)
+
+
+def _expect_in_time(watch: Watch) -> None:
+    if watch.over:
+        raise _AskAgainError(f"the reply took longer than {watch.within_s:.3g} s")
 
 
 def _may_pass(status: int) -> bool:

@@ -7,6 +7,7 @@ The address says what the index is::
     https://vendor/feed/files.json    this JSON list, files relative to it
 """
 
+import math
 import random
 import re
 import time
@@ -78,12 +79,13 @@ class HttpUpstream:
     Args:
         url: Address of a directory (with a slash at its end), a ``SHA256SUMS`` or a ``.json``.
         rng: Spreads the pauses between attempts.
-        clock: Measures how long a reply takes.
+        clock: Measures how long to leave upstream alone, and tells when ``until_ms`` has come.
         limits: How much is believed to be one channel's content.
         manners: How long and how often to ask.
         ca_file: Certificates to trust instead of the system's, PEM; empty: the system's.
         proxy: URL of an HTTP proxy; empty: none.
         sleep: Waits for some seconds.
+        until_ms: Monotonic time at which everything ends, in the middle of a reply too.
 
     Raises:
         BadConfig: The address is none of these.
@@ -100,6 +102,7 @@ class HttpUpstream:
         ca_file: str = "",
         proxy: str = "",
         sleep: Callable[[float], None] = time.sleep,
+        until_ms: float = math.inf,
     ) -> None:
         self._address = _address(url)
         self._limits = limits or Limits()
@@ -110,6 +113,7 @@ class HttpUpstream:
             ca_file=ca_file,
             proxy=proxy,
             sleep=sleep,
+            until_ms=until_ms,
         )
 
     def index(self) -> tuple[Listed, ...]:

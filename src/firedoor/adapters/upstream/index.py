@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from firedoor.core.errors import BadInput, Untrusted
+from firedoor.core.errors import BadInput, Unavailable, Untrusted
 from firedoor.core.release import FileEntry, check_path, media_type
 from firedoor.core.units import Digest
 from firedoor.formats.listing import Promise
-from firedoor.ports import BlobStore, Fetched, Listed
+from firedoor.ports import BlobStore, Clock, Fetched, Listed
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
@@ -108,6 +108,19 @@ def check_size(what: str, size: int, limits: Limits) -> None:
         )
 
 
+def check_time(where: str, clock: Clock, until_ms: float) -> None:
+    """Refuse to go on when the time for a look at an upstream is over.
+
+    Raises:
+        Unavailable: It is.
+    """
+    if clock.now().mono_ms >= until_ms:
+        raise Unavailable(
+            f"{where} was not read: all of upstream took too long",
+            hint="look how fast the vendor answers, or point the channel at a smaller part of it",
+        )
+
+
 def held(listed: Listed, known: Fetched | None, blobs: BlobStore) -> Fetched | None:
     """What needs no asking: the promised bytes are here, from before or from elsewhere.
 
@@ -115,6 +128,7 @@ def held(listed: Listed, known: Fetched | None, blobs: BlobStore) -> Fetched | N
         The file, or None where nothing is promised or the bytes are not held.
 
     Raises:
+        Unavailable: The bytes are here and cannot be looked at.
         Untrusted: The list promises a size that bytes of this digest do not have.
     """
     if listed.sha256 is None or not blobs.has(listed.sha256):
@@ -125,6 +139,8 @@ def held(listed: Listed, known: Fetched | None, blobs: BlobStore) -> Fetched | N
         size = Path(blobs.path(listed.sha256)).stat().st_size
     except FileNotFoundError:
         return None  # A scrub has put it aside just now.
+    except OSError as error:
+        raise Unavailable(f"cannot look at a blob of {listed.path}: {error.strerror}") from error
     return fetched(listed, listed.sha256, size, "", listed.path)
 
 

@@ -9,8 +9,10 @@ import pytest
 from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.upstream.directory import DirectoryUpstream
-from firedoor.core.errors import BadConfig, Untrusted, UpstreamMoved
+from firedoor.core.errors import BadConfig, Unavailable, Untrusted, UpstreamMoved
 from firedoor.ports import Listed
+
+LONGEST_PATH = 4095
 
 
 @pytest.fixture
@@ -152,3 +154,38 @@ def test_a_file_where_a_directory_should_be_is_refused(tmp_path):
 
     with pytest.raises(BadConfig):
         DirectoryUpstream(tmp_path / "list.json", SystemClock())
+
+
+def test_a_directory_that_cannot_be_looked_at_is_unavailable(tmp_path):
+    """A mount that gives faults is no mistake of the configuration, and may come back."""
+    with pytest.raises(Unavailable, match="name too long") as caught:
+        DirectoryUpstream(tmp_path / ("a" * 300), SystemClock())
+
+    assert "long" in caught.value.hint
+
+
+def test_a_list_that_cannot_be_looked_at_is_not_taken_for_its_absence(tmp_path):
+    """Otherwise a fault of the mount would turn a verified channel into an unverified one."""
+    root = tmp_path
+    while (room := LONGEST_PATH - len(str(root)) - 5) > 1:
+        root /= "d" * min(room - 1, 200)
+    root.mkdir(parents=True)  # its own path may just be looked at, that of its list may not
+    upstream = DirectoryUpstream(root, SystemClock())
+
+    with pytest.raises(Unavailable, match="name too long"):
+        upstream.index()
+
+
+def test_a_look_that_takes_too_long_ends_between_two_reads(root, blobs):
+    """A mount that is slow must end too: nobody sees that a channel is not looked at any more."""
+    (root / "file").write_bytes(b"one")
+    listed = Listed("file", None, None)
+
+    late = DirectoryUpstream(root, SystemClock(), until_ms=SystemClock().now().mono_ms)
+
+    with pytest.raises(Unavailable, match="took too long"):
+        late.index()
+    with pytest.raises(Unavailable, match="took too long"):
+        late.fetch(listed, None, blobs)
+    in_time = DirectoryUpstream(root, SystemClock(), until_ms=SystemClock().now().mono_ms + 60_000)
+    assert in_time.fetch(listed, None, blobs).entry.size == 3

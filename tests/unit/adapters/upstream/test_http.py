@@ -5,6 +5,7 @@ import hashlib
 import ipaddress
 import random
 import ssl
+import time as real_time
 from email.utils import format_datetime
 
 import pytest
@@ -12,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.servers import Answer, Asked, ToldVendor, page, serving
+from tests.servers import Answer, Asked, ToldVendor, page, raw_vendor, serving, trickle
 
 from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.adapters.upstream.get import Manners
@@ -39,13 +40,15 @@ class Time:
 
     def __init__(self) -> None:
         self.slept: list[float] = []
-        self.step_s = 0.0
         self._at = 1000.0
 
     def now(self) -> Instant:
         """As the port says."""
-        self._at += self.step_s
         return Instant("boot", int(self._at * 1000), UnixMs(0))
+
+    def monotonic_ms(self) -> int:
+        """As the port says."""
+        return self.now().mono_ms
 
     def sleep(self, seconds: float) -> None:
         """Go on, at once."""
@@ -259,11 +262,68 @@ def test_a_body_without_length_needs_a_promise(vendor, upstream, blobs):
 
 def test_a_body_that_trickles_ends_too(vendor, blobs, time):
     """A byte now and then would keep the channel busy for ever."""
-    vendor.answer = in_turn(Answer(BODY, byte_pause_s=0.02))
-    time.step_s = 1.0
+    vendor.answer = in_turn(Answer(BODY, byte_pause_s=0.5))
 
-    with pytest.raises(Unavailable, match="longer than 5 s"):
-        reading(vendor.url, time, attempts=1, reply_s=5.0).fetch(FILE, None, blobs)
+    with pytest.raises(Unavailable, match=r"longer than 0\.1 s"):
+        reading(vendor.url, time, attempts=1, reply_s=0.1).fetch(FILE, None, blobs)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"", b"H"),
+        (HEAD, b"x"),
+        (HEAD + b"Content-Length: 18\r\nX-Pad: ", b"x"),
+        (CONTINUE, CONTINUE),
+        (b"HTTP/1.1 302 Found\r\nLocation: /on\r\n", b"x"),
+        (CHUNKED + b"\r\n", b"0"),
+        (CHUNKED + b"Connection: close\r\n\r\n", b"0"),
+        (CHUNKED + b"\r\n0\r\n", b"x"),
+    ],
+    ids=["status", "header", "long header", "100", "redirect", "size", "last reply", "trailer"],
+)
+@pytest.mark.parametrize("listed", [FILE, PROMISED], ids=["plain", "promised"])
+def test_whatever_trickles_ends_too(time, blobs, tmp_path, head, piece, listed):
+    """No part of a reply may keep a channel busy for ever, or be believed when it was cut off."""
+    with raw_vendor(trickle(head, piece)) as url:
+        upstream = reading(url, time, attempts=1, reply_s=0.3)
+
+        with pytest.raises(Unavailable, match=r"longer than 0\.3 s"):
+            upstream.fetch(listed, None, blobs)
+
+    assert stored(tmp_path) == []
+
+
+def test_redirects_share_the_time_of_one_request(vendor, time, blobs):
+    """Each hop within the limit, and no end: five slow hops are one slow reply."""
+
+    def answer(asked: Asked) -> Answer:
+        real_time.sleep(0.2)
+        return Answer(b"", 302, {"Location": asked.path + "x"})
+
+    vendor.answer = answer
+
+    with pytest.raises(Unavailable, match=r"longer than 0\.5 s"):
+        reading(vendor.url, time, attempts=1, reply_s=0.5).fetch(FILE, None, blobs)
+
+
+def test_a_look_that_takes_too_long_ends_in_the_middle_of_a_reply(vendor, time, blobs):
+    """And nothing is asked after it, however many attempts are left."""
+    vendor.answer = in_turn(Answer(BODY, byte_pause_s=0.5))
+    until_ms = time.now().mono_ms + 200
+    upstream = HttpUpstream(vendor.url, random.Random(7), time, sleep=time.sleep, until_ms=until_ms)
+
+    with pytest.raises(Unavailable, match="took too long"):
+        upstream.fetch(FILE, None, blobs)
+    with pytest.raises(Unavailable, match="took too long"):
+        upstream.index()
+
+    assert len(vendor.asked) == 1
 
 
 def test_a_file_announced_too_large_is_refused_before_it_travels(vendor, time, blobs):
@@ -491,6 +551,17 @@ def test_an_operator_may_vouch_for_a_certificate(secure_vendor, time, blobs, cer
     upstream = reading(secure_vendor.url, time, ca_file=str(certificate))
 
     assert upstream.fetch(FILE, None, blobs).entry.size == len(BODY)
+
+
+def test_what_trickles_under_tls_ends_too(certificate, time, blobs):
+    """The connection that is shut down is the one below."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with raw_vendor(trickle(HEAD, b"x"), context) as url:
+        upstream = reading(url, time, ca_file=str(certificate), attempts=1, reply_s=0.5)
+
+        with pytest.raises(Unavailable, match=r"longer than 0\.5 s"):
+            upstream.fetch(FILE, None, blobs)
 
 
 def test_a_redirect_from_safe_to_plain_is_refused(secure_vendor, time, blobs, certificate):
