@@ -12,6 +12,7 @@ from firedoor.adapters.store.sqlite import open_reader
 from firedoor.core.errors import BadConfig, Unavailable
 from firedoor.core.units import UnixMs
 from firedoor.ports import Instant
+from firedoor.services.exposures import TRAIL, Exposure
 from firedoor.services.places import AFTERWARDS, Census, Cut, Installed, Place, Standing
 from firedoor.services.records import Bucket
 from firedoor.services.roster import Habit
@@ -193,6 +194,33 @@ def test_the_highest_boarding_a_machine_was_exposed_to_is_its_exposure(writer, r
 
     found = {p.machine: p.number for p in reader.exposures("av")}
     assert found == {1: 3, 2: 2}
+
+
+def test_every_recent_exposure_of_a_machine_is_told_after_a_restart(writer, reader):
+    """Whoever goes back to an older release needs a record only if there is none."""
+    for number in (3, 70, 100, 101, 104):
+        writer.commit([place(1, number=number, deck=AFTERWARDS, treated=True)], [], AT)
+    writer.commit([place(1, number=103), place(2, number=101, treated=True)], [], AT)
+    writer.commit([place(3, number=3, deck=AFTERWARDS, treated=True)], [], AT)
+
+    found = {known.machine: known for known in reader.exposures("av")}
+    back = {104 - k for k in range(TRAIL) if found[1].trail >> k & 1}
+    assert (found[1].number, back) == (104, {70, 100, 101, 104})
+    assert found[2] == Exposure(2, 101)
+    assert found[3] == Exposure(3, 3)
+    assert list(reader.exposures("unheard-of")) == []
+
+
+def test_a_machine_is_treated_once_a_boarding_however_often_the_gate_offers_it(writer, reader):
+    """Counts of adjoining ranges add up; but a card is a card."""
+    offered = place(1, number=2, deck=AFTERWARDS, treated=True)
+    for _ in range(2):
+        writer.commit([offered, offered], [], AT)
+    writer.commit([place(2, number=2, treated=True), place(2, number=2, deck=2)], [], AT)
+    writer.commit([place(1, number=2, deck=AFTERWARDS, treated=True, channel="fw")], [], AT)
+
+    rows = [(s.place.channel, s.place.machine) for s in reader.places_after(0)]
+    assert rows == [("av", 1), ("av", 2), ("av", 2), ("fw", 1)]
 
 
 def test_a_boarding_counts_its_machines_by_arm(writer, reader):

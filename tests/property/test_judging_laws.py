@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 
 import msgspec
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from tests.loop import AV, Loop, memory
 
@@ -158,6 +158,7 @@ def remembered(judge: Judge) -> dict[object, object]:
 
 @settings(told_by_seed, max_examples=8)
 @given(seed=worlds, rings=st.booleans())
+@example(seed=8, rings=True)  # two rings whose pools were opened against the order of their names
 def test_a_judge_that_is_started_again_before_every_tick_judges_the_same(seed, rings):
     """All it knows lies in the files: same cells, same digest, same verdict, same ledger."""
     chance = random.Random(seed)

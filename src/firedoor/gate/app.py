@@ -4,22 +4,24 @@ A poll that admits nobody costs a few array reads and no disk; what is answered 
 immutable manifest, so a mix of two releases cannot happen within a session.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from http import HTTPStatus
 from zlib import crc32
 
+from firedoor.core.errors import Unavailable
 from firedoor.core.ring import EVERYONE
 from firedoor.core.units import Digest
 from firedoor.gate.asgi import Receive, Scope, Send
 from firedoor.gate.identity import Doorbell
 from firedoor.gate.keeper import Channel, Keeper
 from firedoor.gate.problem import send_problem
-from firedoor.gate.respond import Answerer
+from firedoor.gate.respond import PIECE_BYTES, Answerer, StillAllowed
 from firedoor.services.roster import Roster
 
 _CHALLENGE = (b"www-authenticate", b'Basic realm="firedoor", charset="UTF-8"')
 _RETRY = (b"retry-after", b"5")
-_LONGEST_NAME_SHOWN = 80
+_BLOB_PATHS = 65_536
 
 
 class Gate:
@@ -38,7 +40,8 @@ class Gate:
         self._doorbell = doorbell
         self._roster = roster
         self._answerer = answerer
-        self._blob_path = blob_path
+        # A digest was checked when its manifest was read; once is enough.
+        self._blob_path = lru_cache(_BLOB_PATHS)(blob_path)
         keeper.on_look = self._look_at_register
 
     async def start(self) -> None:
@@ -59,58 +62,62 @@ class Gate:
             allow = [(b"allow", b"GET, HEAD")]
             await send_problem(send, HTTPStatus.METHOD_NOT_ALLOWED, headers=allow)
             return
+        shown: bytes | str | None = None
+        machine = 0
         if path.startswith("/m/"):
-            _, _, token, name, rest = [*path.split("/", 4), "", ""][:5]
-            machine = self._doorbell.by_token(token)
+            token, _, path = path[3:].partition("/")
+            shown, machine = token, self._doorbell.by_token(token)
+            name, _, path = path.partition("/")
         else:
-            _, name, rest = [*path.split("/", 2), ""][:3]
-            machine = 0
+            name, _, path = path[1:].partition("/")
             for key, value in scope["headers"]:
-                if key == b"authorization":
+                if key == b"authorization" and self._doorbell.reads_headers:
+                    shown = value
                     machine = self._doorbell.by_header(value)
                     break
         channel = self._keeper.channels.get(name)
-        if channel is None:
-            detail = f"no channel {name[:_LONGEST_NAME_SHOWN]!r}"
+        if not machine and not self._may_be_nobody(channel, shown):
+            # Before anything about channels: strangers need not learn which there are.
+            await _turn_away(send, head=method == "HEAD")
+        elif channel is None:
+            # The name is not repeated: it may be a token in the wrong place.
+            detail = "there is no such channel here; the path is /<channel>/<file>"
             await send_problem(send, HTTPStatus.NOT_FOUND, detail, head=method == "HEAD")
-        elif machine:
-            await self._serve_machine(
-                scope, receive, send, channel=channel, machine=machine, path=rest
-            )
-        elif self._doorbell.anonymous or channel.config.unknown == "hold":
-            number = channel.admission.anonymous(EVERYONE)
-            await self._serve(
-                scope, receive, send, channel=channel, machine=0, number=number, path=rest
-            )
         else:
-            detail = "this gate does not know you; enrol with `firedoor machine enroll`"
-            head = method == "HEAD"
-            await send_problem(
-                send, HTTPStatus.UNAUTHORIZED, detail, headers=[_CHALLENGE], head=head
+            if machine:
+                number = self._keeper.current(channel, machine)
+                if not number:
+                    number = await self._begin(scope, channel, machine)
+            else:
+                number = channel.admission.anonymous(EVERYONE)
+            await self._answer(
+                scope,
+                receive,
+                send,
+                channel=channel,
+                machine=machine,
+                shown=shown,
+                number=number,
+                path=path,
             )
 
-    async def _serve_machine(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        *,
-        channel: Channel,
-        machine: int,
-        path: str,
-    ) -> None:
-        client = scope["client"]
-        if client is not None:
-            now = self._keeper.now()
-            self._roster.grow(machine)
-            self._roster.seen_from(machine, crc32(client[0].encode()), now)
-        admit = scope["method"] == "GET"
-        number = await self._keeper.number_for(channel, machine, admit=admit)
-        await self._serve(
-            scope, receive, send, channel=channel, machine=machine, number=number, path=path
-        )
+    def _may_be_nobody(self, channel: Channel | None, shown: bytes | str | None) -> bool:
+        """Whether this client may go without an identity; who shows a wrong one may not."""
+        if shown is not None:
+            return False
+        held = channel is not None and channel.config.unknown == "hold"
+        return held or self._doorbell.anonymous
 
-    async def _serve(
+    async def _begin(self, scope: Scope, channel: Channel, machine: int) -> int:
+        """Boarding number for a machine that is not known to be in a session."""
+        client, admit = scope["client"], scope["method"] == "GET"
+        if client is not None and admit:
+            self._roster.grow(machine)
+            address = crc32(client[0].encode())
+            self._roster.seen_from(machine, address, self._keeper.now())
+        return await self._keeper.number_for(channel, machine, admit=admit)
+
+    def _answer(
         self,
         scope: Scope,
         receive: Receive,
@@ -118,27 +125,29 @@ class Gate:
         *,
         channel: Channel,
         machine: int,
+        shown: bytes | str | None,
         number: int,
         path: str,
-    ) -> None:
+    ) -> Awaitable[None]:
+        # Not a coroutine of its own: each costs as much as finding the file.
+        head = scope["method"] == "HEAD"
         served = channel.catalog.get(number)
         if served is None:
             detail = "nothing can be served yet: no release of this channel is open"
-            head = scope["method"] == "HEAD"
             unavailable = HTTPStatus.SERVICE_UNAVAILABLE
-            await send_problem(send, unavailable, detail, headers=[_RETRY], head=head)
-            return
+            return send_problem(send, unavailable, detail, headers=[_RETRY], head=head)
         entry = served.manifest.get(path)
         if entry is None:
-            await self._no_such_file(
-                scope, send, served.listing(path) if _is_folder(path) else None
-            )
-            return
-        since = channel.admission.since(machine) if machine else None
-        delivered = None
-        if machine and scope["method"] == "GET":
-            delivered = self._keeper.deliver(channel, machine, number, path, entry.size)
-        await self._answerer.answer(
+            listing = served.listing(path) if _is_folder(path) else None
+            return self._no_such_file(scope, send, listing)
+        since = delivered = still_allowed = None
+        if machine:
+            since = channel.admission.since(machine, number)
+            if not head and path in served.payload:
+                delivered = self._keeper.deliver(channel, machine, number, path, entry.size)
+        if entry.size > PIECE_BYTES:
+            still_allowed = self._allowance(channel, machine, number, shown)
+        return self._answerer.answer(
             scope,
             receive,
             send,
@@ -150,7 +159,26 @@ class Gate:
             release=served.release,
             immutable_name=False,
             delivered=delivered,
+            still_allowed=still_allowed,
         )
+
+    def _allowance(
+        self, channel: Channel, machine: int, number: int, shown: bytes | str | None
+    ) -> StillAllowed:
+        """Says, during a transfer, whether release and machine are what they were."""
+        admission, doorbell = channel.admission, self._doorbell
+
+        def still_allowed() -> bool:
+            if not admission.allows(machine, number):
+                return False
+            try:
+                if isinstance(shown, bytes):
+                    return doorbell.by_header(shown) == machine
+                return shown is None or doorbell.by_token(shown) == machine
+            except Unavailable:
+                return True  # a register that cannot be read has revoked nobody
+
+        return still_allowed
 
     async def _no_such_file(self, scope: Scope, send: Send, listing: bytes | None) -> None:
         if listing is None:
@@ -181,6 +209,11 @@ class Gate:
         if self._doorbell.changed():
             for channel in self._keeper.channels.values():
                 channel.admission.forget_rings()
+
+
+async def _turn_away(send: Send, *, head: bool) -> None:
+    detail = "this gate does not know you; enrol with `firedoor machine enroll`"
+    await send_problem(send, HTTPStatus.UNAUTHORIZED, detail, headers=[_CHALLENGE], head=head)
 
 
 def _is_folder(path: str) -> bool:

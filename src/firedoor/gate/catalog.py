@@ -1,12 +1,10 @@
 """The catalogue: manifests of the releases that are served now, and who got how much of them."""
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from firedoor.core.release import FileEntry
-
-_HEAD = "<!DOCTYPE html>\n<title>{title}</title>\n<h1>{title}</h1>\n<pre>\n"
+from firedoor.gate.folders import Folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +23,15 @@ class Served:
     manifest: Mapping[str, FileEntry]
     payload: frozenset[str] = frozenset()
 
-    def listing(self, folder: str) -> bytes | None:
-        """An index page of a folder ("" or ending in a slash), or None if there is no such one.
+    _folders: Folders = field(init=False, repr=False, compare=False)
 
-        The format is what mirroring clients read: one link a line, folders with a slash.
-        """
-        names: set[str] = set()
-        for path in self.manifest:
-            if path.startswith(folder):
-                name, slash, _ = path[len(folder) :].partition("/")
-                names.add(name + slash)
-        if not names:
-            return None
-        title = html.escape(f"Index of /{folder}")
-        links = ['<a href="../">../</a>'] if folder else []
-        links += [
-            f'<a href="{html.escape(_quote(name))}">{html.escape(name)}</a>'
-            for name in sorted(names)
-        ]
-        return (_HEAD.format(title=title) + "\n".join(links) + "\n</pre>\n").encode()
+    def __post_init__(self) -> None:
+        """Prepare the listings; they are made when they are asked for."""
+        object.__setattr__(self, "_folders", Folders(self.manifest))
+
+    def listing(self, folder: str) -> bytes | None:
+        """An index page of a folder ("" or ending in a slash), or None if there is no such one."""
+        return self._folders.page(folder)
 
 
 def payload_of(
@@ -103,8 +91,3 @@ def _merged(parts: list[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             merged.append((start, end))
     return merged
-
-
-def _quote(name: str) -> str:
-    # A file may be called "?" or "#"; a link may not hold them bare.
-    return name.replace("%", "%25").replace("?", "%3F").replace("#", "%23")

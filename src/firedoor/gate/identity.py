@@ -20,7 +20,7 @@ class Doorbell:
     def __init__(self, register: Register, order: tuple[str, ...]) -> None:
         """Accept the ways of identifying in ``order`` (``[gate].identify``)."""
         self._register = register
-        self._basic = "basic" in order
+        self.reads_headers = "basic" in order
         self._path = "path" in order
         self.anonymous = "address" in order
         self._version = register.version()
@@ -47,8 +47,10 @@ class Doorbell:
         """Register number behind an ``Authorization`` header, 0 for nobody."""
         number = self._known.get(authorization)
         if number is None:
-            number = self._basic_number(authorization) if self._basic else 0
-            self._remember(authorization, number)
+            number, usual = self._basic_number(authorization) if self.reads_headers else (0, b"")
+            # One spelling of each: with any other a single machine could fill the memory.
+            if authorization == usual:
+                self._remember(authorization, number)
         return number
 
     def by_token(self, token: str) -> int:
@@ -66,16 +68,18 @@ class Doorbell:
                 self._known.clear()
             self._known[key] = number
 
-    def _basic_number(self, authorization: bytes) -> int:
+    def _basic_number(self, authorization: bytes) -> tuple[int, bytes]:
+        """Register number, and the usual spelling of the header."""
         scheme, _, credentials = authorization.partition(b" ")
         if scheme.lower() != b"basic":
-            return 0
+            return 0, b""
         try:
-            text = base64.b64decode(credentials.strip(), validate=True).decode()
+            shown = base64.b64decode(credentials.strip(), validate=True)
+            name, colon, token = shown.decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
-            return 0
-        name, colon, token = text.partition(":")
-        return self._number(token, name) if colon and name else 0
+            return 0, b""
+        number = self._number(token, name) if colon and name else 0
+        return number, b"Basic " + base64.b64encode(shown)
 
     def _number(self, token: str, name: str) -> int:
         identity = self._register.identify(token, _READ)

@@ -158,7 +158,20 @@ class Keeper:
 
     def now(self) -> int:
         """Monotonic clock, ms."""
-        return self._clock.now().mono_ms
+        return self._clock.monotonic_ms()
+
+    def current(self, channel: Channel, machine: int) -> int:
+        """Boarding number of the machine's running session, or 0: then ask ``number_for``.
+
+        Nearly every request is within a session, and this does not wait.
+        """
+        if machine in channel.pending:
+            return 0
+        now = self._clock.monotonic_ms()
+        number = channel.admission.current(machine, now)
+        if number:
+            channel.admission.touch(machine, now)
+        return number
 
     async def number_for(self, channel: Channel, machine: int, *, admit: bool) -> int:
         """Boarding number that answers this request of a machine.
@@ -175,14 +188,12 @@ class Keeper:
         while (pending := channel.pending.get(machine)) is not None:
             # An answer on a second connection must not overtake the record of the first.
             await asyncio.wait([pending])
-        now = self.now()
-        number = admission.current(machine, now)
+        number = self.current(channel, machine)
         if number:
-            admission.touch(machine, now)
             return number
         if not admit:
             return admission.peek(machine)
-        return await self._begin(channel, machine, now)
+        return await self._begin(channel, machine, self.now())
 
     def deliver(
         self, channel: Channel, machine: int, number: int, path: str, size: int

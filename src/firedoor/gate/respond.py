@@ -13,8 +13,8 @@ Whole files go out in one of three ways, the cheapest that tells enough (``tests
 
 - up to ``KEEP_BYTES`` from memory, in one message;
 - longer ones by ``http.response.pathsend``: the server reads the file, outside Python;
-- in pieces, one after the other, when somebody has to know how far they went (``delivered``), or
-  the server has no ``pathsend``.
+- in pieces, one after the other, when somebody has to know how far they went (``delivered``), may
+  stop it on the way (``still_allowed``), or the server has no ``pathsend``.
 """
 
 import asyncio
@@ -51,8 +51,14 @@ PIECE_BYTES: Final = 64 * 1024
 The smaller, the closer ``delivered`` follows what the machine has; each piece costs some 25 us.
 """
 
+LONG_PIECE_BYTES: Final = 256 * 1024
+"""The same where nobody counts: no more than this goes out after a reply was forbidden."""
+
 RETRY_AFTER_S: Final = 10
 """When a client should ask again for a file whose blob could not be read."""
+
+StillAllowed = Callable[[], bool]
+"""Says whether the machine may still have this file."""
 
 Delivered = Callable[[int, int], None]
 """Called with (start, end): the bytes of the file at [start, end) were handed over."""
@@ -89,6 +95,7 @@ class _Exchange:
     path: str
     heads: _Heads
     delivered: Delivered | None
+    still_allowed: StillAllowed | None
 
 
 class Answerer:
@@ -119,6 +126,7 @@ class Answerer:
         last_modified: int | None,
         immutable_name: bool,
         delivered: Delivered | None = None,
+        still_allowed: StillAllowed | None = None,
     ) -> None:
         """Answer one request with one file.
 
@@ -138,6 +146,8 @@ class Answerer:
                 what the server took before the client went away: what was still on the way then
                 (half a megabyte at most with ``adapters.server``) may not have arrived. An empty
                 file that was sent is ``(0, 0)``; HEAD, 304 and errors tell nothing.
+            still_allowed: Asked before every piece of a file that is not sent from memory; a
+                reply that is not allowed any more is broken off.
         """
         key = (entry.sha256, entry.type, release, last_modified, immutable_name)
         heads = self._heads.get(key) or self._heads_of(key, entry.size)
@@ -160,7 +170,7 @@ class Answerer:
             allowed = [(b"allow", b"GET, HEAD")]
             await send_problem(send, HTTPStatus.METHOD_NOT_ALLOWED, headers=allowed)
             return
-        exchange = _Exchange(receive, send, entry, path, heads, delivered)
+        exchange = _Exchange(receive, send, entry, path, heads, delivered, still_allowed)
         try:
             if asked is not None and await _answered_by_condition(exchange, asked):
                 return
@@ -188,7 +198,7 @@ class Answerer:
             await send(message)
             if delivered is not None:
                 delivered(0, entry.size)
-        elif delivered is None and pathsend:
+        elif delivered is None and exchange.still_allowed is None and pathsend:
             check_blob(exchange.path, entry.size)
             await send(exchange.heads.whole)
             await send({"type": "http.response.pathsend", "path": exchange.path})
@@ -287,21 +297,26 @@ async def _send_part(exchange: _Exchange, part: range) -> None:
 async def _send_pieces(exchange: _Exchange, start: Message, part: range) -> None:
     """Send ``start`` and the bytes of ``part`` (not empty), piece by piece.
 
-    Stops when the client has gone. Where the disk fails on the way it stops too: the server sees
-    that Content-Length was not met and breaks the connection, so the client knows.
+    Stops when the client has gone. Where it may not have the rest, or the disk fails on the way, it
+    stops too: the server sees that Content-Length was not met and breaks the connection, so the
+    client knows.
 
     Raises:
         Unavailable: The blob cannot be read; nothing was sent.
     """
-    send, delivered = exchange.send, exchange.delivered
+    send, delivered, still_allowed = exchange.send, exchange.delivered, exchange.still_allowed
+    length = LONG_PIECE_BYTES if delivered is None else PIECE_BYTES
     with OpenBlob(exchange.path, exchange.entry.size) as blob:
-        body = await blob.read(part[:PIECE_BYTES])
+        body = await blob.read(part[:length])
         await send(start)
         # A server's `send` need not fail when nobody listens any more, so somebody has to watch.
         gone = asyncio.ensure_future(_disconnect(exchange.receive))
         try:
-            for at in range(part.start, part.stop, PIECE_BYTES):
-                piece = range(at, min(at + PIECE_BYTES, part.stop))
+            for at in range(part.start, part.stop, length):
+                piece = range(at, min(at + length, part.stop))
+                if still_allowed is not None and not still_allowed():
+                    _LOG.info("reply-withheld", digest=exchange.entry.sha256, sent=at - part.start)
+                    return
                 if at > part.start:
                     body = await blob.read(piece)
                 more = piece.stop < part.stop

@@ -159,25 +159,20 @@ class Intake:
     async def _take(self, body: bytes, voice: Voice, received: Instant) -> Accepted:
         found, new_events = Sorted(), 0
         self._quota.turn(received.mono_ms)
-        try:
-            for at, piece in enumerate(ndjson.decode(body)):
-                if at:
-                    # A large body takes a tenth of a second: let others come in between.
-                    await asyncio.sleep(0)
-                sort(
-                    piece,
-                    voice,
-                    self._heartbeats,
-                    self._quota,
-                    received_ms=received.wall_ms,
-                    into=found,
-                )
-            if found.sent or found.events:
-                new_events = await self._commit.append(found)
-        finally:
-            # Nothing was stored, or all of it was there: then it is not to be paid for.
-            if not new_events:
-                self._quota.give_back(found.events)
+        for at, piece in enumerate(ndjson.decode(body)):
+            if at:
+                # A large body takes a tenth of a second: let others come in between.
+                await asyncio.sleep(0)
+            sort(
+                piece,
+                voice,
+                self._heartbeats,
+                self._quota,
+                received_ms=received.wall_ms,
+                into=found,
+            )
+        if found.sent or found.events:
+            new_events = await self._commit.append(found)
         return Accepted(
             accepted=found.heartbeats + new_events,
             duplicates=found.duplicates + len(found.events) - new_events,

@@ -81,7 +81,7 @@ def sort(
         piece: Decoded lines.
         voice: Whom the sender may speak for.
         known: Heartbeats stored before this request.
-        quota: Counts events; whoever calls gives back what was not stored.
+        quota: Counts events of the minute in which the request came.
         received_ms: Wall time at which the request came.
         into: What the lines are added to.
 
@@ -117,7 +117,7 @@ def sort(
             except BadInput as error:
                 into.refused.append(Malformed(at, str(error)))
                 continue
-            if quota.take(machine, kind):
+            if quota.take(machine, kind, event.key):
                 into.events.append(event)
             else:
                 into.excess_at = into.excess_at or at

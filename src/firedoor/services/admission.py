@@ -16,16 +16,13 @@ from numpy.typing import NDArray
 from firedoor.core.board import ChannelBoard, Lane
 from firedoor.core.ring import EVERYONE
 from firedoor.services.decks import Decks
+from firedoor.services.exposures import Exposure, Exposures
 from firedoor.services.places import AFTERWARDS, Census, Cut, Place, Standing
 from firedoor.services.roster import Roster
 
 ACTIVE_MS = 7 * 24 * 3_600_000
 """A machine is active on a channel for seven days after its last request there."""
 
-TRAIL = 62
-"""So many boardings back from the highest, a machine's exposures are remembered one by one."""
-
-_TRAIL_BITS = (1 << TRAIL) - 1
 _NEVER = -(1 << 62)
 # A time before the boot of this host is negative, so zero cannot stand for "never".
 
@@ -43,30 +40,12 @@ class Choice:
     places: tuple[Place, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Exposure:
-    """Which boardings of a channel a machine has a treated place in.
-
-    Attributes:
-        machine: Register number.
-        number: The highest.
-        trail: Bit k says that ``number - k`` is on record too, k < ``TRAIL``.
-    """
-
-    machine: int
-    number: int
-    trail: int = 1
-
-
 class Admission:
     """One channel's door keeper, by register number."""
 
     serving: NDArray[np.uint32]
     began: NDArray[np.int64]
     touched: NDArray[np.int64]
-    exposed: NDArray[np.uint32]
-    trail: NDArray[np.int64]
-    before_trail: NDArray[np.uint32]
     assigned: NDArray[np.uint32]
     assigned_at: NDArray[np.int64]
     member: NDArray[np.uint32]
@@ -104,6 +83,7 @@ class Admission:
         self._lanes: dict[str, Lane] = {}
         self._closed: dict[str, dict[int, int]] = {}
         self._decks = Decks(channel)
+        self._exposures = Exposures()
         self._polls: dict[str, int] = {}
         self._rates: dict[str, float] = {}
         self._counted_ms = 0
@@ -120,8 +100,7 @@ class Admission:
         self._decks.restore(cuts)
         for known in exposures:
             self._ensure(known.machine)
-            self.exposed[known.machine] = known.number
-            self.trail[known.machine] = known.trail
+            self._exposures.restore(known)
         for stand in held:
             self._ensure(stand.machine)
             self.assigned[stand.machine] = stand.number
@@ -252,7 +231,7 @@ class Admission:
         if (
             number
             and not (places and places[0].treated)
-            and not self._is_on_record(machine, number)
+            and not self._exposures.has(machine, number)
         ):
             places.append(
                 self._place(machine, number, lane.ring, now, deck=AFTERWARDS, card=0, treated=True)
@@ -283,7 +262,7 @@ class Admission:
         no = place.machine
         self._ensure(no)
         if place.treated:
-            self._expose(no, place.number)
+            self._exposures.add(no, place.number)
         if place.deck != AFTERWARDS:
             self._join(place)
 
@@ -310,14 +289,14 @@ class Admission:
         lane = self._lane_of(machine)
         if lane is None:
             return 0
-        if lane.base and self._is_on_record(machine, lane.base):
+        if lane.base and self._exposures.has(machine, lane.base):
             return lane.base
-        known = self.exposed.item(machine)
+        known = self._exposures.highest(machine)
         return 0 if known in lane.revoked else known
 
     def in_flight(self, machine: int) -> int:
         """Boarding number the machine is treated in, while that door is undecided; else 0."""
-        if machine >= self._size or not self.arm[machine]:
+        if machine >= self._size or not self.arm.item(machine):
             return 0
         lane = self._lane_of(machine)
         member = int(self.member[machine])
@@ -376,27 +355,6 @@ class Admission:
                 )
             )
         return counts
-
-    def _expose(self, machine: int, number: int) -> None:
-        top = self.exposed.item(machine)
-        if number > top:
-            kept = self.trail.item(machine) << min(number - top, TRAIL)
-            self.trail[machine] = kept & _TRAIL_BITS | 1
-            self.exposed[machine] = number
-        elif top - number < TRAIL:
-            self.trail[machine] = self.trail.item(machine) | 1 << (top - number)
-        else:
-            self.before_trail[machine] = number
-
-    def _is_on_record(self, machine: int, number: int) -> bool:
-        """Whether it surely has a treated place; what lies before the trail may be forgotten.
-
-        Then a second record is offered, and the store drops it.
-        """
-        back = self.exposed.item(machine) - number
-        if back >= TRAIL:
-            return self.before_trail.item(machine) == number
-        return back >= 0 and bool(self.trail.item(machine) >> back & 1)
 
     def _smooth_polls(self, now: int, bucket_ms: int) -> None:
         elapsed = now - self._counted_ms
@@ -504,14 +462,15 @@ class Admission:
             self._grow(max(machine + 1, 2 * self._size))
 
     def _grow(self, size: int) -> None:
-        words = ("serving", "exposed", "before_trail", "assigned", "member", "deck")
+        words = ("serving", "assigned", "member", "deck")
         for name in words:
             self._extend(name, np.zeros(size, np.uint32))
-        for name in ("began", "assigned_at", "trail"):
+        for name in ("began", "assigned_at"):
             self._extend(name, np.zeros(size, np.int64))
         self._extend("touched", np.full(size, _NEVER))
         for name in ("cls", "arm", "rings", "moved"):
             self._extend(name, np.zeros(size, np.uint8))
+        self._exposures.grow(size)
         self._size = size
 
     def _extend(self, name: str, fresh: NDArray[np.generic]) -> None:

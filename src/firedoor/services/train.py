@@ -194,6 +194,11 @@ class Train:
             for earlier in waits_for(ring, self._config.rings)
         )
 
+    def block(self, channel: str) -> None:
+        """Nothing boards before a person resumes the channel, whatever door opens meanwhile."""
+        self._store.put_channel(replace(self._store.channel(channel), blocked=True))
+        self._store.put_cursor(_bad_ends(channel), 0)
+
     def unblock(self, channel: str, by: str, note: str, now: Instant) -> None:
         """A person lets the next release board."""
         self._store.put_channel(replace(self._store.channel(channel), blocked=False))
@@ -323,7 +328,9 @@ class Train:
             return
         channel = last[-1].boarding.channel
         state = self._store.channel(channel)
-        if state.blocked and any(d.state is State.OPEN for d in last[-1].doors.values()):
+        newest = last[-1].boarding.number
+        by_itself = state.blocked and self._store.cursor(_bad_ends(channel)) == newest
+        if by_itself and any(d.state is State.OPEN for d in last[-1].doors.values()):
             self.unblock(channel, "the train", "the newest release is open after all", now)
             return
         # What ended before a person last let the channel go on is forgiven.
@@ -333,6 +340,7 @@ class Train:
         if state.blocked:
             return
         self._store.put_channel(replace(state, blocked=True))
+        self._store.put_cursor(_bad_ends(channel), newest)
         note = "two releases in a row ended held or shut: the next boards when a person resumes"
         self._judge.ledger.note(channel, note, now, alert=True)
 
@@ -446,6 +454,10 @@ def _state(line: Line, ring: str) -> State | None:
 
 def _forgiven(channel: str) -> str:
     return f"forgiven:{channel}"
+
+
+def _bad_ends(channel: str) -> str:
+    return f"bad-ends:{channel}"
 
 
 def _ended_badly(line: Line) -> bool:

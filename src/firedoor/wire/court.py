@@ -4,7 +4,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Protocol
 
 import msgspec
@@ -29,6 +28,7 @@ from firedoor.wire.mirroring import Mirror, Result
 
 _LOOK_EVERY_S = 0.05
 _RETRY_S = 1.0
+_PROTECTING = ("shut", "hold")
 _log = structlog.get_logger()
 
 
@@ -146,7 +146,6 @@ class Court:
         Whom the lost entries exposed, and what they shut, is not known any more: nothing in flight
         goes on by itself, and nothing boards before a person resumes the channel.
         """
-        set_aside(self._files.ledger_head)
         now = self._clock.now()
         with self._store.step():
             last = self._store.entries(after=self._store.last_index() - 1)
@@ -160,10 +159,22 @@ class Court:
                     if door.state in (State.WAITING, State.OPENING):
                         self._judge.apply(flight, ring, Hold(Reason.RESTORED, note=note), now)
             for channel in self._config.channels:
-                state = self._store.channel(channel.name)
-                self._store.put_channel(replace(state, blocked=True))
+                self._train.block(channel.name)
             self._judge.ledger.note("", note, now, alert=True)
+            self._answer_old_orders(now)
             self._publish_board()
+        # Not before the hold is durable: if that fails, the head must be there to tell again.
+        set_aside(self._files.ledger_head)
+
+    def _answer_old_orders(self, now: Instant) -> None:
+        """Orders the lost entries may have answered: what protects is done again, no other."""
+        body = {"error": "the ledger was restored from a backup", "hint": "look, then ask again"}
+        stale = Answer("Unavailable", msgspec.json.encode(body).decode())
+        for number, order in self._new_orders():
+            protects = order.verb in _PROTECTING
+            answer = self._obey(number, order, now) if protects else stale
+            self._store.put_cursor("request", number)
+            self._store.put_answer(number, answer.status, answer.body)
 
     def _step(self, orders: list[tuple[int, Order]], *, tick: bool) -> None:
         now = self._clock.now()

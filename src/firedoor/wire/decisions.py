@@ -10,7 +10,7 @@ from firedoor.core.door import Reason, State
 from firedoor.core.errors import BadInput
 from firedoor.core.ledger.canonical import Json, text_to_float
 from firedoor.core.ledger.entry import Entry
-from firedoor.services.ledger import BOARDED, DOOR, NOTE, REVEALED
+from firedoor.services.ledger import BOARDED, DOOR, MORE_RINGS, NOTE, REVEALED
 
 ReleaseOf = Callable[[str, int], str]
 """Release id of (channel, boarding number), or ""."""
@@ -97,6 +97,10 @@ def _boarding(body: Mapping[str, Json]) -> str:
     return f"boarded as release {number}{after}: {doors or 'no ring'}"
 
 
+def _more_rings(body: Mapping[str, Json]) -> str:
+    return f"more rings of release {_count(body, 'number')}: {'; '.join(_begun(body))}"
+
+
 def _revealed(body: Mapping[str, Json]) -> str:
     return (
         f"all doors of release {_count(body, 'number')} have ended and the seed of its draws is "
@@ -111,6 +115,7 @@ def _note(body: Mapping[str, Json]) -> str:
 _TELLERS: Final[Mapping[str, Callable[[Mapping[str, Json]], str]]] = {
     DOOR: _move,
     BOARDED: _boarding,
+    MORE_RINGS: _more_rings,
     REVEALED: _revealed,
     NOTE: _note,
 }

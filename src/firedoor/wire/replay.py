@@ -37,7 +37,7 @@ from firedoor.core.ledger.canonical import text_to_float, to_canonical
 from firedoor.core.ledger.entry import Entry
 from firedoor.core.verdict import Evidence, Rules, Verdict, VerdictState, absorb, start, verdict
 from firedoor.services.flight import digest_of
-from firedoor.services.ledger import BOARDED, DOOR, REVEALED
+from firedoor.services.ledger import BOARDED, DOOR, MORE_RINGS, REVEALED
 from firedoor.services.places import AFTERWARDS, Cut, Place
 from firedoor.services.records import StoredDeck
 
@@ -227,6 +227,11 @@ def _take(
                 evidence = start(_rules(boarded.rules))
                 boardings[boarded.channel, boarded.number] = _Boarding(boarded, cells, evidence)
                 found.boardings += 1
+        elif entry.kind == MORE_RINGS:
+            more = _parsed(entry, _BoardedBody)
+            boarding = boardings.get((more.channel, more.number))
+            if boarding is not None:
+                boarding.body.rings.update(more.rings)
         elif entry.kind == DOOR:
             door = _parsed(entry, _DoorBody)
             boarding = boardings.get((door.channel, door.number))

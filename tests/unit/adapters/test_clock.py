@@ -33,3 +33,12 @@ def test_an_empty_boot_name_is_no_name(tmp_path):
     empty.write_text("\n")
 
     assert _boot_id(empty) not in {"", _boot_id(empty)}
+
+
+def test_the_monotonic_clock_alone_is_the_one_of_all_clocks():
+    """The gate asks one at every request and the other at every record."""
+    clock = SystemClock()
+
+    before, at, after = clock.monotonic_ms(), clock.now().mono_ms, clock.monotonic_ms()
+
+    assert before <= at <= after

@@ -4,6 +4,7 @@ import pytest
 
 from firedoor.core.release import FileEntry
 from firedoor.core.units import Digest
+from firedoor.formats.listing import Page, parse_page
 from firedoor.gate.catalog import Installs, Served, payload_of
 
 
@@ -54,8 +55,8 @@ def test_a_folder_lists_its_files_and_folders_once():
 
     assert page is not None
     text = page.decode()
-    assert text.count('href="sub/"') == 1
-    assert 'href="a.db"' in text
+    assert text.count('href="./sub/"') == 1
+    assert 'href="./a.db"' in text
     assert "b.db" not in text
     assert "../" not in text
 
@@ -66,8 +67,8 @@ def test_a_folder_below_leads_back_up():
 
     assert page is not None
     assert b'href="../"' in page
-    assert b'href="b.db"' in page
-    assert b'href="deep/"' in page
+    assert b'href="./b.db"' in page
+    assert b'href="./deep/"' in page
 
 
 @pytest.mark.parametrize("folder", ["nowhere/", "su", "sub/b.db/"])
@@ -83,9 +84,49 @@ def test_names_cannot_write_html_or_end_a_link():
     assert page is not None
     text = page.decode()
     assert "<b>" not in text
-    assert 'href="who%3F.db"' in text
-    assert 'href="a%231.db"' in text
-    assert 'href="50%25.db"' in text
+    assert 'href="./who%3F.db"' in text
+    assert 'href="./a%231.db"' in text
+    assert 'href="./50%25.db"' in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a:b.db", "javascript:alert(1)", "?", "#", "%41", " x", "ä.db", '"', "a&amp;b", "~", "+"],
+)
+def test_every_name_is_read_back_from_its_page_as_it_is(name):
+    """Our own mirror is one of the clients, and so is a browser."""
+    page = served(name, f"{name}s/{name}").listing("")
+
+    assert page is not None
+    assert parse_page(page) == Page((name,), (f"{name}s",))
+    assert b'href="./' in page
+    assert b'href="javascript' not in page
+
+
+def test_a_release_is_read_through_once_for_all_its_listings():
+    """Eight thousand files take ten milliseconds, in which nobody else is answered."""
+
+    class Counted(dict[str, FileEntry]):
+        read = 0
+
+        def __iter__(self):
+            Counted.read += 1
+            return super().__iter__()
+
+    files = Counted({f"{n % 10}/{n}.db": FileEntry(Digest("0" * 64), 1, "") for n in range(100)})
+    content = Served(1, "r", files)
+    assert Counted.read == 0
+
+    pages = [content.listing(folder) for folder in ("", "3/", "zz/", "3/", *map(str, range(99)))]
+
+    assert Counted.read == 1
+    assert [page is None for page in pages[:4]] == [False, False, True, False]
+    assert pages[1] == pages[3]
+
+
+def test_an_empty_release_has_no_folders():
+    """Not even the first."""
+    assert served().listing("") is None
 
 
 # Installs

@@ -131,3 +131,18 @@ def test_a_rotated_token_ends_a_minute_after_its_day_is_over(register, till, off
     assert doorbell.by_token(till.read) == 0
     assert doorbell.by_header(basic("till-1", till.read)) == 0
     assert doorbell.by_token(new.read) == till.no
+
+
+def test_a_machine_cannot_fill_the_memory_with_spellings_of_itself(register, till):
+    """Every header that decodes to the same credentials is one machine's, and one entry."""
+    doorbell = Doorbell(register, BOTH)
+    usual = basic("till-1", till.read)
+    words = usual.removeprefix(b"Basic ")
+    spellings = [
+        usual,
+        *(b"Basic" + b" " * spaces + words for spaces in range(1, 50)),
+        *(word + b" " + words + b" " for word in (b"basic", b"BASIC", b"bAsIc")),
+    ]
+
+    assert {doorbell.by_header(header) for header in spellings} == {till.no}
+    assert list(doorbell._known) == [usual]  # noqa: SLF001 - nobody else can see its size

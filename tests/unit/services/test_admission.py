@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from firedoor.core.board import ChannelBoard, Grant, Lane, Withdrawn
-from firedoor.services.admission import ACTIVE_MS, TRAIL, Admission, Exposure
+from firedoor.services.admission import ACTIVE_MS, Admission, Choice
+from firedoor.services.exposures import Exposure
 from firedoor.services.places import AFTERWARDS, Cut, Place, Standing
 from firedoor.services.roster import Roster
 
@@ -289,6 +290,71 @@ def test_what_a_machine_may_get_when_nothing_can_be_recorded(gate):
     assert gate.admission.fallback(7) == 0
 
 
+def test_a_pinned_older_release_is_recorded_for_whoever_never_had_it(gate):
+    """Release 2 was shut with nobody in it; 3 went to all; then a person pinned 2."""
+    gate.board(base=1)
+    gate.poll(7)
+    gate.board(base=3)
+    gate.poll(7)
+    gate.board(base=2, revoked=(3,))
+
+    assert gate.admission.fallback(7) == 0
+    choice, _ = gate.poll(7)
+    assert [(p.number, p.deck, p.treated) for p in choice.places] == [(2, AFTERWARDS, True)]
+    assert gate.admission.fallback(7) == 2
+    assert gate.poll(7)[0].places == ()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_going_back_to_what_is_on_record_needs_no_disk(gate, restarted):
+    """Containment works with a full disk."""
+    for base in (1, 2, 3):
+        gate.board(base=base)
+        gate.poll(7)
+    if restarted:
+        gate.admission = gate.fresh()
+        gate.admission.restore([Exposure(7, 3, 0b111)], [], [])
+    gate.board(base=1, revoked=(2, 3))
+
+    assert gate.admission.fallback(7) == 1
+    assert gate.poll(7)[0] == Choice(1)
+
+
+def test_a_place_of_an_older_release_that_could_not_be_stored_exposes_nobody(gate):
+    """Off the record nobody gets anything, also not backwards."""
+    gate.board(base=3)
+    gate.poll(7)
+    gate.board(base=2)
+    gate.now += IDLE + 1
+    choice, _ = gate.admission.begin(7, gate.now, 5, lease=True)
+    for place in choice.places:
+        gate.admission.forget(place)
+
+    assert gate.admission.fallback(7) == gate.admission.current(7, gate.now) == 3
+
+
+def test_a_machine_that_has_no_row_yet_has_no_date(gate):
+    """The first request of the newest machine may be a HEAD."""
+    gate.board(base=1)
+
+    assert gate.admission.peek(5_000) == 1
+    assert gate.admission.since(5_000, 1) is None
+    assert gate.admission.since(7, 1) is None
+
+
+def test_what_was_shut_may_not_be_sent_any_further(gate):
+    """Asked during transfers, of machines and of clients without an identity."""
+    gate.board(base=2)
+    gate.poll(7)
+    assert gate.admission.allows(7, 2)
+    assert gate.admission.allows(0, 2)
+    gate.board(base=1, revoked=(2,))
+
+    assert not gate.admission.allows(7, 2)
+    assert not gate.admission.allows(0, 2)
+    assert gate.admission.allows(7, 1)
+
+
 # Entry
 
 
@@ -366,8 +432,8 @@ def test_a_patient_is_in_no_arm_until_it_was_seen_with_something_else(gate):
     gate.poll(3)
     gate.board(base=1, revoked=(2,), candidate=3, grant=grant(cards=9, treated=8))
 
-    assert gate.poll(3)[0].places == ()
-    assert [p.deck for p in gate.poll(3)[0].places] == [1]
+    assert [place.deck for place in gate.poll(3)[0].places] == [AFTERWARDS]
+    assert [p.deck for p in gate.poll(3)[0].places if p.deck] == [1]
 
 
 def test_class_and_arm_are_fixed_by_the_past_alone(gate):
@@ -450,6 +516,19 @@ def test_a_withdrawn_deck_of_an_earlier_run_is_cut_with_what_is_on_record(gate):
 
     assert (cut.deck, cut.drawn) == (1, 3)
     assert cut.treated == sum(place.treated for place in drawn)
+
+
+def test_a_deck_whose_last_card_is_on_record_without_its_cut_is_cut_at_the_next_look(gate):
+    """Nobody may be asked to turn a card that is not there."""
+    gate.board(candidate=2, grant=grant(cards=3, treated=1))
+    drawn = [p for machine in (1, 2, 3) for p in gate.poll(machine)[0].places if p.deck]
+    gate.admission = gate.fresh()
+    lane = Lane("everyone", base=1, candidate=2, grant=grant(cards=3, treated=1))
+
+    (cut,) = gate.admission.apply(ChannelBoard("av", (lane,)), gate.now, drawn)
+
+    assert (cut.drawn, cut.treated) == (3, 1)
+    assert all(not p.deck for p in gate.poll(4)[0].places)
 
 
 def test_one_deck_in_each_ring_at_a_time(gate):

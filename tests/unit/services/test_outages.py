@@ -7,6 +7,7 @@ from firedoor.adapters.store.gate import GateReader, GateWriter
 from firedoor.core.board import ChannelBoard, Lane
 from firedoor.core.ring import EVERYONE
 from firedoor.services.admission import Admission
+from firedoor.services.exposures import Exposure
 from firedoor.services.places import AFTERWARDS, Place, Standing
 from firedoor.services.records import Bucket
 from firedoor.services.roster import Habit, Roster

@@ -14,7 +14,7 @@ from firedoor.adapters.store.sqlite import (
     transaction,
 )
 from firedoor.ports import Instant
-from firedoor.services.admission import TRAIL, Exposure
+from firedoor.services.exposures import TRAIL, Exposure
 from firedoor.services.places import AFTERWARDS, Census, Cut, Installed, Place, Standing
 from firedoor.services.records import Bucket, Heard, StoredCut, StoredPlace
 from firedoor.services.roster import Habit
@@ -82,9 +82,9 @@ class GateWriter:
         with transaction(self._db, NAME):
             self._db.executemany(
                 # A machine is treated once a boarding. The gate's memory of that does not reach
-                # back for ever, so what it offers again without a card is dropped here.
+                # back for ever, so what it offers again without a card (deck 0) is dropped here.
                 "INSERT INTO place SELECT NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12 "
-                f"WHERE ?4 != {AFTERWARDS} OR NOT EXISTS (SELECT 1 FROM place INDEXED BY "
+                "WHERE ?4 != 0 OR NOT EXISTS (SELECT 1 FROM place INDEXED BY "
                 "place_of_machine WHERE machine = ?6 AND channel = ?1 AND number = ?2 "
                 "AND treated = 1)",
                 [

@@ -61,8 +61,18 @@ class InboxReader:
             return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     def after(self, number: int) -> list[tuple[int, Order]]:
-        """Orders above a number, in the order they came."""
+        """Orders above a number, in the order they came.
+
+        One that cannot be read, of another version's console, has a verb that nobody obeys.
+        """
         sql = "SELECT id, body FROM request WHERE id > ? ORDER BY id"
         with storage_errors(NAME):
             rows = self._db.execute(sql, (number,)).fetchall()
-        return [(row[0], _ORDER.decode(row[1])) for row in rows]
+        return [(row[0], _read(row[1])) for row in rows]
+
+
+def _read(body: str) -> Order:
+    try:
+        return _ORDER.decode(body)
+    except msgspec.DecodeError:
+        return Order(verb="unreadable", by="unknown")
