@@ -377,7 +377,8 @@ def test_a_flood_of_signals_keeps_no_tick_from_ending_and_no_window_closes_meanw
     """A machine gone mad must not stop the judge, nor may what is unread count as silence."""
     # The same pages with fewer rows: a flood that is quick to write.
     monkeypatch.setattr(hearing, "_ROWS_A_READ", 10)
-    a_tick = 10 * hearing._PAGES_A_TICK
+    monkeypatch.setattr(hearing, "_PAGES_A_TICK", 20)
+    a_tick = 10 * 20
     loop = start(60)
     loop.beat(loop.machines)
     loop.settle_in()

@@ -6,11 +6,11 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 from types import MappingProxyType
 
+import msgspec
 import pytest
 from tests.loop import AV, ROOT_KEY, Loop, memory
 
@@ -23,6 +23,7 @@ from firedoor.adapters.store.signals import SignalReader
 from firedoor.core import valve
 from firedoor.core.door import Reason, State
 from firedoor.core.errors import Unavailable
+from firedoor.core.ledger.canonical import Json
 from firedoor.core.ledger.chain import Head, verify_chain
 from firedoor.core.ledger.entry import leaf_hash
 from firedoor.core.release import FileEntry, media_type
@@ -110,7 +111,7 @@ class Bench:
 
     def ask(self, verb: str, **fields: str) -> tuple[str, str]:
         """Put an order into the inbox, and wait for what the judge answers."""
-        order = Order(verb=verb, by="Amira", **fields)
+        order = msgspec.convert({"verb": verb, "by": "Amira", **fields}, Order)
         return self.answer(self.inbox.put(order, self.loop.clock.wall_ms))
 
     def answer(self, number: int) -> tuple[str, str]:
@@ -328,13 +329,12 @@ def test_a_ledger_that_has_grown_since_the_head_was_kept_is_no_restored_one(benc
 def test_a_judge_that_cannot_write_the_hold_down_tries_again(bench):
     """The head must outlive the failure, or the next start would know of nothing."""
     lose_a_day(bench)
-    failures = iter([Unavailable("no signature for a moment")])
-    sign = bench.sign
+    failures = [Unavailable("no signature for a moment")]
 
     def first_fail(payload: bytes) -> bytes:
-        for error in failures:
-            raise error
-        return sign(payload)
+        if failures:
+            raise failures.pop()
+        return hashlib.sha512(payload).digest()
 
     bench.sign = first_fail
     with bench.court():
@@ -404,7 +404,7 @@ def test_a_release_boards_a_hundred_and_twenty_rings(tmp_path):
         mine = [s.entry for s in entries if s.entry.body.get("number") == 2]
         told = [entry for entry in mine if entry.kind in (BOARDED, MORE_RINGS)]
         assert [entry.kind for entry in told] == [BOARDED] + 6 * [MORE_RINGS]
-        assert {ring for entry in told for ring in entry.body["rings"]} == {*names, "everyone"}
+        assert {ring for entry in told for ring in _rings(entry.body)} == {*names, "everyone"}
         assert verify_chain(entries, load_public_key(public_path(tmp_path / "ledger.pem"))).sound
         sentence = described(told[-1], lambda *_: "").sentence
         assert "ring everyone is" in sentence and "kind" not in sentence
@@ -414,3 +414,8 @@ def test_a_release_boards_a_hundred_and_twenty_rings(tmp_path):
         assert (found.boardings, found.secret) == (2, 0)
         assert found.decisions >= 2
         loop.close()
+
+
+def _rings(body: Mapping[str, Json]) -> list[str]:
+    rings = body["rings"]
+    return list(rings) if isinstance(rings, Mapping) else []

@@ -32,10 +32,12 @@ def test_a_second_supervisor_on_the_same_data_starts_nothing(tmp_path: Path) -> 
     """Its roles would fight for the locks of the first, again and again."""
     config = from_text(CONFIG.format(upstream=tmp_path), base=tmp_path)
     config.data.mkdir()
+    stopped = threading.Event()
+    stopped.set()
     started: list[bool] = []
 
     with only_one(Files(config.data).lock("up")), pytest.raises(Unavailable) as raised:
-        up(None, config, {}, stop=threading.Event(), on_ready=lambda: started.append(True))
+        up(None, config, {}, stop=stopped, on_ready=lambda: started.append(True))
 
     assert started == []
     assert "up.lock" in str(raised.value)
