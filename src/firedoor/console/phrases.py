@@ -18,7 +18,7 @@ from firedoor.console.model import (
     ReleaseView,
 )
 from firedoor.core.door import Reason, State
-from firedoor.services.ledger import BOARDED, NOTE, REVEALED
+from firedoor.services.ledger import BOARDED, MORE_RINGS, NOTE, REVEALED
 
 
 def _(message: str) -> str:
@@ -191,6 +191,7 @@ _MOVES: Final[Mapping[tuple[State, Reason | None], str]] = {
 
 _ENTRIES: Final[Mapping[str, str]] = {
     BOARDED: _("It boarded the channel: from here on its doors decide who gets it."),
+    MORE_RINGS: _("It boarded the channel: from here on its doors decide who gets it."),
     REVEALED: _(
         "All its doors have ended. The seed of its draws is revealed: anyone can audit who was "
         "chosen."
