@@ -219,7 +219,7 @@ class SignalStore(Protocol):
         ...
 
     def prune(self, before_wall_ms: UnixMs) -> int:
-        """Forget batches and beats before a wall time (events stay); return how many batches.
+        """Forget batches, their events, and beats before a wall time; return how many batches.
 
         From the oldest on, up to the first that is not before it.
         """
