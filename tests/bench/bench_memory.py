@@ -101,7 +101,7 @@ def _mib(pid: int) -> float:
 
 
 def _supervisor_mib() -> float:
-    code = "import firedoor.cli, time; print(flush=True); time.sleep(60)"
+    code = "import firedoor.cli.run, time; print(flush=True); time.sleep(60)"
     with psutil.Popen([sys.executable, "-c", code], stdout=-1) as process:
         process.stdout.readline()
         size = _mib(process.pid)

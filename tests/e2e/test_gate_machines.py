@@ -162,7 +162,7 @@ def test_a_folder_is_listed_as_mirroring_clients_read_it(tree, machine):
 
     assert (root.status, root.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert found == [f"/{CHANNEL}/{name}" for name in ("SHA256SUMS", "VERSION", "pool/")]
-    assert re.findall(r'href="(app-[^"]+)"', pool.body.decode()) == [
+    assert re.findall(r'href="(?:\./)?(app-[^"]+)"', pool.body.decode()) == [
         path.removeprefix("pool/") for path in files if path.startswith("pool/")
     ]
     assert tree.get("nowhere/", machine).status == 404
