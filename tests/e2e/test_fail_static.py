@@ -9,7 +9,9 @@ from http import HTTPStatus
 from itertools import count
 
 import pytest
-from tests.tree import CHANNEL, LEASE_S, Tree, until
+from tests.tree import LEASE_S, Tree, until
+
+from firedoor.simulator.stage import CHANNEL
 
 MACHINES = 40
 DEADLINE_S = 2
