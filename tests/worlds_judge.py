@@ -25,7 +25,7 @@ from tests.worlds_door import (
 )
 
 from firedoor.core.cell import Cell, Test
-from firedoor.core.evidence import clearance, harm, mixture
+from firedoor.core.evidence import clearance, harm, merge
 from firedoor.core.evidence.clearance import Clearance
 from firedoor.core.evidence.counts import Counts
 from firedoor.core.evidence.harm import Harm
@@ -71,12 +71,12 @@ def null_trial(
         machines: N.
         budget: B.
         harm: Chance that an install silences its machine.
-        crashes: Whether reported crashes are a second stream, with half the wealth.
+        crashes: Whether reported crashes are a second stream, merged by the product.
     """
     never = 1e-6  # a delta that no fleet here can exclude
     terms = resolve(Policy(budget=budget, alpha_harm=0.001, delta=never, soak_ms=0), machines)
-    weights = ((SILENCE, 0.5), (CRASH, 0.5)) if crashes else ((SILENCE, 1.0),)
-    rules = Rules(0.001, terms.alpha_warn, terms.alpha_clear, never, weights)
+    shares = ((SILENCE, 0.8), (CRASH, 0.5)) if crashes else ((SILENCE, 1.0),)
+    rules = Rules(0.001, terms.alpha_warn, terms.alpha_clear, never, shares)
     return Trial(world, Plan(terms, harm=harm, stops=False), rules)
 
 
@@ -169,8 +169,8 @@ class _Bench:
 
     def __init__(self, rules: Rules, runs: int) -> None:
         self._rules = rules
-        self._signals = [signal for signal, weight in rules.weights if weight > 0.0]
-        self._log_weights = np.log([weight for _, weight in rules.weights if weight > 0.0])
+        self._shares = {signal: share for signal, share in rules.shares if share > 0.0}
+        self._signals = list(self._shares)
         self._harm = {signal: _columns(harm.start(runs)) for signal in self._signals}
         fresh = clearance.start(runs, rules.delta)
         self._clearance = [
@@ -221,7 +221,10 @@ class _Bench:
         for column, part in zip(mine, _columns(after), strict=True):
             column[index] = part
         self._log_e[index, self._signals.index(signal)] = harm.log_e(after)
-        self._now[index] = mixture.log_sum(self._log_weights + self._log_e[index], axis=1)
+        self._now[index] = [
+            merge.product(zip(row, self._shares.values(), strict=True))
+            for row in self._log_e[index].tolist()
+        ]
         self._max[index] = np.maximum(self._max[index], self._now[index])
 
 

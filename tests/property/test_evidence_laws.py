@@ -20,7 +20,8 @@ RULES = Rules(
     alpha_warn=0.05,
     alpha_clear=0.05,
     delta=0.05,
-    weights=(("silence", 0.5), ("crash", 0.3), ("check", 0.2)),
+    shares=(("silence", 0.8), ("crash", 0.5), ("check", 0.3)),
+    attributes=("model", "site"),
 )
 
 Row = tuple[int, int, int, int]
@@ -153,7 +154,7 @@ def test_evidence_is_finite_and_never_below_its_cash(closings: list[tuple[Row, i
     state = process(closings)
 
     assert np.isfinite(harm.log_e(state)).all()
-    assert harm.log_e(state)[0] >= math.log(1 / (state.plain.epochs[0] + 1)) - 1e-12
+    assert harm.log_e(state)[0] >= math.log(mixture.LATE / max(1, state.plain.epochs[0])) - 1e-12
 
 
 @given(st.lists(rows(most=8), min_size=1, max_size=4))
@@ -234,6 +235,7 @@ def _by_epoch(sums: Floats) -> float:
     """Log of cash + sum_k v_k sum_j pi_j exp(sum of F_l over l >= k); sums has shape (K, J)."""
     epochs = len(sums)
     later = np.cumsum(sums[::-1], axis=0)[::-1]
-    share = np.array([-math.log((k + 1) * (k + 2)) for k in range(epochs)])
-    terms = np.append((share[:, None] + LOG_PRIOR + later).ravel(), -math.log(epochs + 1))
+    late = mixture.LATE
+    share = np.log([late / (k * (k + 1)) if k else 1 - late for k in range(epochs)])
+    terms = np.append((share[:, None] + LOG_PRIOR + later).ravel(), math.log(late / epochs))
     return float(mixture.log_sum(terms, axis=0))

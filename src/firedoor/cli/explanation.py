@@ -98,7 +98,7 @@ def _happened(stream: StreamVerdict) -> str:
     )
     if stream.treated_harmed + stream.control_harmed:
         said += f"; by chance it would be about {stream.expected:.2g} treated ones"
-    if not stream.weight:
+    if not stream.share:
         said += ", and too few machines report it to decide anything"
     return f"{said}."
 
@@ -151,7 +151,7 @@ def _floors(now: Verdict, rules: Rules) -> Iterator[str]:
 
 def _least_harmed(now: Verdict, rules: Rules) -> int | None:
     """The floor for the stream that tells most, at the rates it has shown; None without one."""
-    stream = max((s for s in now.streams if s.weight), key=lambda s: s.log_e, default=None)
+    stream = max((s for s in now.streams if s.share), key=lambda s: s.log_e, default=None)
     if stream is None or not (stream.treated and stream.control and stream.treated_harmed):
         return None
     ratio = _BEYOND_COMPARE

@@ -18,7 +18,7 @@ from firedoor.core.cell import Test
 from firedoor.core.errors import BadInput
 from firedoor.core.signal import ANY
 from firedoor.core.terms import Policy, resolve
-from firedoor.core.verdict import Rules, Verdict, fold, verdict
+from firedoor.core.verdict import Merging, Rules, Verdict, fold, verdict
 
 _ALPHA_WARN: Final = 0.05
 _PARQUET: Final = b"PAR1"
@@ -140,7 +140,9 @@ def judged(release: str, rows: Sequence[Row], policy: Policy) -> Judged:
         alpha_warn=max(_ALPHA_WARN, terms.alpha_harm),
         alpha_clear=terms.alpha_clear,
         delta=terms.delta,
-        weights=tuple((signal, 1.0 / len(signals)) for signal in signals),
+        shares=tuple((signal, 1.0 / len(signals)) for signal in signals),
+        # Nobody knows whether one machine is counted in two signals.
+        merging=Merging.MEAN,
     )
     now = verdict(fold(rules, cells(rows)))
     return Judged(

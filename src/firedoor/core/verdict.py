@@ -6,9 +6,15 @@
                                                                       |  cleared
                                                                       |  harmful
 
-Harm is weighed per watched signal and merged by a weighted mean, E = sum of v_s E_s, which is
-an e-process under any dependence between signals. All rings and strata of a release feed the
-same streams: with random admission inside each pool their factors multiply.
+Harm is weighed per watched signal. Cells of sealed decks follow each other in one filtration, so
+the signals are merged by a hedged product (``core.evidence.merge``); counts of which that is not
+known, such as a file's, by a weighted mean, which is valid under any dependence. All rings and
+strata of a release feed the same streams: with random admission inside each pool their factors
+multiply. Within a signal nine tenths of the wealth look at all machines together and one tenth at
+the values of each attribute, for harm to one model or one site among many that fail by chance:
+
+    E    =  prod over signals s of ((1 - q_s) + q_s E_s)                      (or a weighted mean)
+    E_s  =  .9 E_(all)  +  .1 mean over attributes a of spread over values v of E_(a = v)
 
     harmful   E has reached 1/alpha_harm at some cell. This latches: it was true when it was
               said, and a door that shut may not open by itself because luck turned.
@@ -23,7 +29,8 @@ replayable. The bits hold for one build of numpy on one kind of processor: expon
 logarithms of another kind differ in the last place (2e-15 after two thousand cells, measured with
 and without AVX-512), so whoever replays elsewhere compares the state and the numbers to 1e-9.
 
-Source: cohorts.md 1 (cells, debt), evidence.md 2.3, 2.7, 3.1; decisions.md 4 (what a door asks).
+Source: cohorts.md 1 (cells, debt), evidence.md 2.3, 2.7, 3.1; decisions.md 4 (what a door asks);
+ADR 0012 (merging) and 0013 (strata).
 """
 
 import math
@@ -36,10 +43,10 @@ from typing import assert_never
 import numpy as np
 
 from firedoor.core.cell import Cell, Test
-from firedoor.core.evidence import clearance, harm, mixture
+from firedoor.core.evidence import clearance, harm, merge, mixture
 from firedoor.core.evidence.clearance import Clearance
 from firedoor.core.evidence.counts import Counts
-from firedoor.core.evidence.harm import Harm
+from firedoor.core.stream import Stream, StreamVerdict, absorb_stream, describe
 from firedoor.core.units import LogE
 
 _SECONDS_PER_HOUR = 3600.0
@@ -55,6 +62,15 @@ class VerdictState(StrEnum):
     HARMFUL = "harmful"
 
 
+class Merging(StrEnum):
+    """How the signals' evidence becomes the release's."""
+
+    PRODUCT = "product"
+    """Hedged product. For cells of sealed decks: one filtration, one event a membership."""
+    MEAN = "mean"
+    """Weighted mean. For counts that may overlap, or of which nothing is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What is fixed about a judgement before the first cell.
@@ -64,8 +80,11 @@ class Rules:
         alpha_warn: Level of the warning that keeps a release from being cleared, in (0, 1).
         alpha_clear: Chance that the upper bound is ever below the true excess, in (0, 1).
         delta: Excess harmed machines per installed machine that clearance excludes, in (0, 1).
-        weights: (signal, share of the wealth) of every signal, shares >= 0 with sum 1. A share
-            of 0 makes a signal watch-only: it is counted and shown, and decides nothing.
+        shares: (signal, share of the wealth bet on it), each in [0, 1]; with sum 1 where they
+            are merged by the mean. A share of 0 makes a signal watch-only: it is counted and
+            shown, and decides nothing.
+        merging: How the signals are merged.
+        attributes: Attributes of machines by which localised harm is looked for.
         liars: Treated machines that may fake harm without an effect on the verdict, >= 0.
     """
 
@@ -73,7 +92,9 @@ class Rules:
     alpha_warn: float
     alpha_clear: float
     delta: float
-    weights: tuple[tuple[str, float], ...]
+    shares: tuple[tuple[str, float], ...]
+    merging: Merging = Merging.PRODUCT
+    attributes: tuple[str, ...] = ()
     liars: int = 0
 
     def __post_init__(self) -> None:
@@ -81,42 +102,18 @@ class Rules:
         for name in ("alpha_harm", "alpha_warn", "alpha_clear", "delta"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise ValueError(f"{name} {getattr(self, name)} is not in (0, 1)")
-        signals = [signal for signal, _ in self.weights]
+        signals = [signal for signal, _ in self.shares]
         if len(set(signals)) < len(signals):
-            raise ValueError(f"a signal has two weights: {signals}")
-        shares = [share for _, share in self.weights]
-        if not (all(share >= 0.0 for share in shares) and abs(math.fsum(shares) - 1.0) < _ROUNDING):
-            raise ValueError(f"weights must be >= 0 with sum 1: {self.weights}")
+            raise ValueError(f"a signal has two shares: {signals}")
+        shares = [share for _, share in self.shares]
+        if not all(0.0 <= share <= 1.0 for share in shares):
+            raise ValueError(f"shares must lie in [0, 1]: {self.shares}")
+        if self.merging is Merging.MEAN and abs(math.fsum(shares) - 1.0) >= _ROUNDING:
+            raise ValueError(f"shares of a mean must have the sum 1: {self.shares}")
+        if len(set(self.attributes)) < len(self.attributes):
+            raise ValueError(f"an attribute is named twice: {self.attributes}")
         if self.liars < 0:
             raise ValueError(f"liars {self.liars} is negative")
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """Harm evidence of one signal.
-
-    Attributes:
-        signal: Name of the signal.
-        weight: Its share of the release's wealth, in [0, 1].
-        harm: The e-process; ``liars`` + 1 rows.
-        treated: Treated members at risk, summed over closings (a machine counts in each closing
-            of its pool), count >= 0.
-        control: Control members at risk, likewise.
-        treated_harmed: Treated members harmed, count >= 0.
-        control_harmed: Control members harmed, count >= 0.
-        expected: Treated members that would have been harmed by chance, sum of K w, >= 0.
-        log_e: ln E of the signal.
-    """
-
-    signal: str
-    weight: float
-    harm: Harm
-    treated: int = 0
-    control: int = 0
-    treated_harmed: int = 0
-    control_harmed: int = 0
-    expected: float = 0.0
-    log_e: LogE = _NO_EVIDENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,35 +159,6 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamVerdict:
-    """One signal in a verdict. Counts as in :class:`Stream`.
-
-    Attributes:
-        signal: Name of the signal.
-        weight: Its share of the release's wealth, in [0, 1].
-        treated: Treated members at risk, summed over closings.
-        control: Control members at risk, summed over closings.
-        treated_harmed: Treated members harmed.
-        control_harmed: Control members harmed.
-        expected: Treated members that would have been harmed by chance.
-        log_e: ln of half plain, half linear.
-        log_e_plain: ln E of the plain factor.
-        log_e_linear: ln E of the linear factor.
-    """
-
-    signal: str
-    weight: float
-    treated: int
-    control: int
-    treated_harmed: int
-    control_harmed: int
-    expected: float
-    log_e: LogE
-    log_e_plain: LogE
-    log_e_linear: LogE
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """What the evidence says, with the numbers it says it by.
 
@@ -225,7 +193,7 @@ def start(rules: Rules) -> Evidence:
         rules=rules,
         seq=0,
         streams=tuple(
-            Stream(signal, weight, harm.start(rules.liars + 1)) for signal, weight in rules.weights
+            Stream(signal, share, harm.start(rules.liars + 1)) for signal, share in rules.shares
         ),
         log_e=_NO_EVIDENCE,
         max_log_e=_NO_EVIDENCE,
@@ -239,7 +207,7 @@ def absorb(evidence: Evidence, cell: Cell) -> Evidence:
 
     Raises:
         ValueError: The cell is not the next one (a repeat would count twice, a gap would hide
-            something), or its signal has no weight in the rules.
+            something), or its signal has no share in the rules.
     """
     if cell.seq != evidence.seq + 1:
         raise ValueError(f"cell {cell.seq} after cell {evidence.seq}")
@@ -277,7 +245,7 @@ def verdict(evidence: Evidence) -> Verdict:
         log_e_clear=LogE(float(clearance.log_e(evidence.clearance, rules.delta)[0])),
         harm_upper=harm_upper,
         debt=_debt(evidence.streams),
-        streams=tuple(_describe(stream) for stream in evidence.streams),
+        streams=tuple(describe(stream) for stream in evidence.streams),
         matured=evidence.matured,
         seq=evidence.seq,
     )
@@ -312,18 +280,13 @@ def forecast(evidence: Evidence, installs_per_hour: float) -> float | None:
 
 def _absorb_harm(evidence: Evidence, cell: Cell) -> Evidence:
     if cell.signal not in (stream.signal for stream in evidence.streams):
-        raise ValueError(f"cell {cell.seq}: signal {cell.signal!r} has no weight in the rules")
+        raise ValueError(f"cell {cell.seq}: signal {cell.signal!r} has no share in the rules")
+    attributes = evidence.rules.attributes
     streams = tuple(
-        _absorb_stream(stream, cell) if stream.signal == cell.signal else stream
+        absorb_stream(stream, cell, attributes) if stream.signal == cell.signal else stream
         for stream in evidence.streams
     )
-    log_e = LogE(
-        float(
-            mixture.log_sum(
-                np.array([math.log(s.weight) + s.log_e for s in streams if s.weight > 0.0]), axis=0
-            )
-        )
-    )
+    log_e = LogE(_merge(evidence.rules, streams))
     return replace(
         evidence,
         streams=streams,
@@ -332,21 +295,15 @@ def _absorb_harm(evidence: Evidence, cell: Cell) -> Evidence:
     )
 
 
-def _absorb_stream(stream: Stream, cell: Cell) -> Stream:
-    after = harm.absorb_sparing(stream.harm, Counts.of_cell(cell), cell.epoch)
-    at_risk = cell.treated + cell.control
-    events = cell.treated_harmed + cell.control_harmed
-    return replace(
-        stream,
-        harm=after,
-        treated=stream.treated + cell.treated,
-        control=stream.control + cell.control,
-        treated_harmed=stream.treated_harmed + cell.treated_harmed,
-        control_harmed=stream.control_harmed + cell.control_harmed,
-        expected=stream.expected + (events * cell.treated / at_risk if at_risk else 0.0),
-        # The last row answers for all liars; without any it is the only one.
-        log_e=LogE(float(harm.log_e(after)[-1])),
-    )
+def _merge(rules: Rules, streams: tuple[Stream, ...]) -> float:
+    match rules.merging:
+        case Merging.PRODUCT:
+            return merge.product((stream.log_e, stream.share) for stream in streams)
+        case Merging.MEAN:
+            bets = [math.log(s.share) + s.log_e for s in streams if s.share > 0.0]
+            return float(mixture.log_sum(np.array(bets), axis=0))
+        case _:
+            assert_never(rules.merging)
 
 
 def _absorb_clearance(evidence: Evidence, cell: Cell) -> Evidence:
@@ -366,21 +323,6 @@ def _absorb_clearance(evidence: Evidence, cell: Cell) -> Evidence:
 
 def _debt(streams: tuple[Stream, ...]) -> float:
     """Machines harmed beyond chance, over the signals that decide; clipped only at the end."""
-    excess = math.fsum(s.treated_harmed - s.expected for s in streams if s.weight > 0.0)
+    excess = math.fsum(s.treated_harmed - s.expected for s in streams if s.share > 0.0)
     # Sums of K w that make up a whole machine must not charge a second one for rounding.
     return max(0.0, round(excess, 9))
-
-
-def _describe(stream: Stream) -> StreamVerdict:
-    return StreamVerdict(
-        signal=stream.signal,
-        weight=stream.weight,
-        treated=stream.treated,
-        control=stream.control,
-        treated_harmed=stream.treated_harmed,
-        control_harmed=stream.control_harmed,
-        expected=stream.expected,
-        log_e=stream.log_e,
-        log_e_plain=LogE(float(mixture.log_e(stream.harm.plain)[-1])),
-        log_e_linear=LogE(float(mixture.log_e(stream.harm.linear)[-1])),
-    )

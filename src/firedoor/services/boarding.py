@@ -11,7 +11,8 @@ from firedoor.core.verdict import Rules
 WATCHED = 5
 """A signal is watched where at least this many machines' sources reported lately."""
 
-_SHARES = {SILENCE: 0.4, CRASH: 0.4, CHECK: 0.2}
+_ALONE = {SILENCE: 1.0, CRASH: 0.0, CHECK: 0.0}
+_SHARES = {SILENCE: 0.8, CRASH: 0.5, CHECK: 0.3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +50,15 @@ def rules_for(terms: Terms, *, reporting: int) -> Rules:
         reporting: Machines whose sources reported to the intake lately, count >= 0.
 
     Returns:
-        Silence alone where nobody reports (it needs no agent); otherwise silence .4, crash .4,
-        check .2. A signal that is not watched is counted and shown, and decides nothing.
+        Silence alone where nobody reports (it needs no agent); otherwise the shares of ADR 0012:
+        silence .8, crash .5, check .3. A signal that is not watched is counted and shown, and
+        decides nothing.
     """
-    watched = {SILENCE: 1.0, CRASH: 0.0, CHECK: 0.0} if reporting < WATCHED else _SHARES
+    watched = _ALONE if reporting < WATCHED else _SHARES
     return Rules(
         alpha_harm=terms.alpha_harm,
         alpha_warn=terms.alpha_warn,
         alpha_clear=terms.alpha_clear,
         delta=terms.delta,
-        weights=tuple(watched.items()),
+        shares=tuple(watched.items()),
     )

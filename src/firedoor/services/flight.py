@@ -132,7 +132,7 @@ class Flight:
 
     def decides(self, signal: str) -> bool:
         """Say whether a signal has a share in the verdict; others are only shown."""
-        return any(name == signal and w > 0.0 for name, w in self.boarding.rules.weights)
+        return any(name == signal and q > 0.0 for name, q in self.boarding.rules.shares)
 
     def epoch_at(self, wall_ms: int, bucket_ms: int) -> int:
         """Epoch of the start-time mixture; it never falls, whatever the wall clock does."""

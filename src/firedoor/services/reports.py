@@ -54,7 +54,9 @@ def terms_of(boarding: Boarding, doors: Iterable[Door]) -> dict[str, Json]:
             "alpha_clear": float_to_text(rules.alpha_clear),
             "delta": float_to_text(rules.delta),
             "liars": rules.liars,
-            "weights": [[signal, float_to_text(weight)] for signal, weight in rules.weights],
+            "merging": rules.merging.value,
+            "shares": [[signal, float_to_text(share)] for signal, share in rules.shares],
+            "attributes": list(rules.attributes),
         },
         "rings": {
             ring: {

@@ -35,7 +35,16 @@ from firedoor.core.door import Reason
 from firedoor.core.errors import BadInput
 from firedoor.core.ledger.canonical import text_to_float, to_canonical
 from firedoor.core.ledger.entry import Entry
-from firedoor.core.verdict import Evidence, Rules, Verdict, VerdictState, absorb, start, verdict
+from firedoor.core.verdict import (
+    Evidence,
+    Merging,
+    Rules,
+    Verdict,
+    VerdictState,
+    absorb,
+    start,
+    verdict,
+)
 from firedoor.services.flight import digest_of
 from firedoor.services.ledger import BOARDED, DOOR, MORE_RINGS, REVEALED
 from firedoor.services.places import AFTERWARDS, Cut, Place
@@ -126,7 +135,9 @@ class _Rules(msgspec.Struct):
     alpha_clear: str
     delta: str
     liars: int
-    weights: list[tuple[str, str]]
+    merging: Merging
+    shares: list[tuple[str, str]]
+    attributes: list[str]
 
 
 class _Ring(msgspec.Struct):
@@ -259,7 +270,9 @@ def _rules(written: _Rules) -> Rules:
         alpha_warn=text_to_float(written.alpha_warn),
         alpha_clear=text_to_float(written.alpha_clear),
         delta=text_to_float(written.delta),
-        weights=tuple((signal, text_to_float(weight)) for signal, weight in written.weights),
+        shares=tuple((signal, text_to_float(share)) for signal, share in written.shares),
+        merging=written.merging,
+        attributes=tuple(written.attributes),
         liars=written.liars,
     )
 

@@ -121,7 +121,7 @@ def described(
             treated_harmed=stream.treated_harmed,
             control_harmed=stream.control_harmed,
             log_e=stream.log_e,
-            watched=stream.weight > 0.0,
+            watched=stream.share > 0.0,
         )
         for stream in found.streams
     ]

@@ -6,6 +6,7 @@ import pytest
 from firedoor.core.cell import Cell, Test
 from firedoor.core.verdict import (
     Evidence,
+    Merging,
     Rules,
     VerdictState,
     absorb,
@@ -20,7 +21,8 @@ RULES = Rules(
     alpha_warn=0.05,
     alpha_clear=0.05,
     delta=0.1,
-    weights=(("silence", 0.5), ("crash", 0.5)),
+    shares=(("silence", 0.5), ("crash", 0.5)),
+    merging=Merging.MEAN,
 )
 
 
@@ -66,8 +68,8 @@ def test_five_bricks_among_fifty_machines_are_harmful() -> None:
     judged = verdict(bricked())
 
     assert judged.state is VerdictState.HARMFUL and judged.warn
-    # Half on this signal, half on the factor, half on the first epoch, of E_P = 483 718.
-    assert math.exp(judged.log_e_harm) == pytest.approx(483_718 / 8, rel=0.001)
+    # Half on this signal, half on the factor, 3/4 on the first epoch, of E_P = 483 718.
+    assert math.exp(judged.log_e_harm) == pytest.approx(483_718 * 3 / 16, rel=0.001)
     assert judged.debt == 4.5
     assert judged.streams[0].treated_harmed == 5 and judged.streams[0].expected == 0.5
 
@@ -131,15 +133,15 @@ def test_a_cell_is_absorbed_once_and_in_its_turn(seq: int) -> None:
         absorb(evidence, harm_cell(seq, treated=5, control=45, harmed=(0, 0)))
 
 
-def test_a_signal_without_a_weight_is_refused() -> None:
+def test_a_signal_without_a_share_is_refused() -> None:
     """Evidence that silently counts for nothing would be worse than an error."""
-    with pytest.raises(ValueError, match="'bugcheck' has no weight"):
+    with pytest.raises(ValueError, match="'bugcheck' has no share"):
         fold(RULES, [harm_cell(1, signal="bugcheck", treated=5, control=45, harmed=(5, 0))])
 
 
 def test_a_watched_only_signal_is_shown_and_decides_nothing() -> None:
     """A noisy signal may be looked at before anybody lets it hold a door."""
-    rules = replace(RULES, weights=(("silence", 1.0), ("check", 0.0)))
+    rules = replace(RULES, shares=(("silence", 1.0), ("check", 0.0)))
 
     judged = verdict(
         fold(rules, [harm_cell(1, signal="check", treated=5, control=45, harmed=(5, 0))])
@@ -150,9 +152,9 @@ def test_a_watched_only_signal_is_shown_and_decides_nothing() -> None:
     assert judged.streams[1].treated_harmed == 5 and judged.streams[1].log_e > math.log(100)
 
 
-def test_evidence_of_a_release_is_the_weighted_mean_over_its_signals() -> None:
-    """Valid under any dependence between signals, which crash and silence certainly have."""
-    rules = replace(RULES, weights=(("silence", 0.3), ("crash", 0.7)))
+def test_counts_of_unknown_origin_are_merged_by_the_weighted_mean_over_their_signals() -> None:
+    """Valid under any dependence between signals: one machine may be counted in both."""
+    rules = replace(RULES, shares=(("silence", 0.3), ("crash", 0.7)))
     cells = [
         harm_cell(1, signal="silence", treated=5, control=45, harmed=(2, 1)),
         harm_cell(2, signal="crash", treated=4, control=44, harmed=(1, 3)),
@@ -160,7 +162,7 @@ def test_evidence_of_a_release_is_the_weighted_mean_over_its_signals() -> None:
 
     judged = verdict(fold(rules, cells))
 
-    expected = sum(stream.weight * math.exp(stream.log_e) for stream in judged.streams)
+    expected = sum(stream.share * math.exp(stream.log_e) for stream in judged.streams)
     assert math.exp(judged.log_e_harm) == pytest.approx(expected, rel=1e-12)
     for stream in judged.streams:
         half = (math.exp(stream.log_e_plain) + math.exp(stream.log_e_linear)) / 2
@@ -235,14 +237,16 @@ def test_forecast_without_traffic_names_no_time() -> None:
         {"alpha_clear": float("nan")},
         {"delta": 1.0},
         {"liars": -1},
-        {"weights": ()},
-        {"weights": (("silence", 0.5),)},
-        {"weights": (("silence", 1.5), ("crash", -0.5))},
-        {"weights": (("silence", 0.5), ("silence", 0.5))},
-        {"weights": (("silence", float("nan")),)},
+        {"shares": ()},
+        {"shares": (("silence", 0.5),)},
+        {"shares": (("silence", 1.5), ("crash", -0.5))},
+        {"shares": (("silence", 0.5), ("silence", 0.5))},
+        {"shares": (("silence", float("nan")),)},
+        {"merging": Merging.PRODUCT, "shares": (("silence", 1.1),)},
+        {"attributes": ("site", "site")},
     ],
 )
 def test_rules_that_break_the_guarantee_are_refused(change: dict[str, object]) -> None:
-    """Weights above one or an alpha of nothing would make every promise on the console false."""
-    with pytest.raises(ValueError, match=r"not in \(0, 1\)|weight|negative"):
+    """Shares above one or an alpha of nothing would make every promise on the console false."""
+    with pytest.raises(ValueError, match=r"not in \(0, 1\)|share|twice|negative"):
         replace(RULES, **change)  # type: ignore[arg-type]  # wrong values are the point

@@ -2,21 +2,23 @@ r"""Wealth spread over bets and over starting times.
 
 A stream bets against its null with several *rate ratios* at once, because nobody knows how
 harmful a release is, and starts anew in every *epoch*, because nobody knows when the harm
-begins. Epoch k = 0, 1, 2, ... receives the share 1 / ((k+1)(k+2)) of the stream's wealth, split
-over the ratios by the prior; what no epoch has received yet is cash:
+begins. Epoch 0 receives the share 1 - c of the stream's wealth and epoch k = 1, 2, ... the share
+c / (k (k+1)), split over the ratios by the prior; what no epoch has received yet is cash:
 
-    shares of epochs 0..n-1  sum to  1 - 1/(n+1)         cash after n epochs  =  1/(n+1)
+    shares of epochs 0..n-1  sum to  1 - c/n             cash after n >= 1 epochs  =  c/n
     E  =  cash  +  sum over j of exp(H_j)
 
 H_j is the log wealth on ratio j. Wealth placed later on the same ratio shares its future
 factors, so starting times need no state of their own. E is a weighted mean of e-processes with
 weights that sum to one, hence an e-process under any dependence between them; harm that starts
-in epoch k costs ln((k+1)(k+2)) nats against a test that knew the hour.
+with the release costs ln(1/(1-c)) nats against a test that knew the hour, harm that starts in
+epoch k >= 1 costs ln(k (k+1) / c).
 
 Everything is in logarithms: a single control event against the ratio 10^6 divides by a million.
 
 Source: evidence.md 2.3 (ratios, prior), 2.5 (starting times); the recursion is that of
-Shiryaev and Roberts with summable weights, as in e-detectors (Shin, Ramdas, Rinaldo 2022).
+Shiryaev and Roberts with summable weights, as in e-detectors (Shin, Ramdas, Rinaldo 2022); the
+shares are those of ADR 0012.
 """
 
 from dataclasses import dataclass
@@ -42,6 +44,9 @@ RATIOS: Final = frozen(np.array([1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1e
 
 PRIOR: Final = frozen(np.array([0.10, 0.10, 0.12, 0.10, 0.10, 0.10, 0.08, 0.08, 0.07, 0.15]))
 """Share of the wealth on each ratio, shape (J,), sum 1."""
+
+LATE: Final = 0.25
+"""c: share of the wealth kept for harm that does not start with the release, in (0, 1)."""
 
 LOG_RATIOS: Final = frozen(np.log(RATIOS))
 LOG_PRIOR: Final = frozen(np.log(PRIOR))
@@ -95,9 +100,11 @@ def open_through(wealth: Wealth, epoch: ArrayLike) -> Wealth:
     if np.array_equal(due, wealth.epochs):
         return wealth
     opened, before = due.astype(np.float64), wealth.epochs.astype(np.float64)
-    # 1/(before+1) - 1/(opened+1), without the cancellation of late epochs.
+    # LATE/before - LATE/opened, without the cancellation of late epochs; all but LATE/opened
+    # where nothing had been placed.
+    later = LATE * (opened - before) / (np.maximum(before, 1.0) * opened)
     with np.errstate(divide="ignore"):
-        share = np.log((opened - before) / ((before + 1.0) * (opened + 1.0)))
+        share = np.log(np.where(before == 0.0, 1.0 - LATE / opened, later))
     placed = np.logaddexp(wealth.placed, share[:, None] + LOG_PRIOR)
     due.flags.writeable = False
     return Wealth(frozen(placed), due)
@@ -116,7 +123,8 @@ def absorb(wealth: Wealth, log_factors: Floats) -> Wealth:
 
 def log_e(wealth: Wealth) -> Floats:
     """Log of E of each stream, shape (S,), finite."""
-    cash = -np.log1p(wealth.epochs.astype(np.float64))
+    opened = wealth.epochs.astype(np.float64)
+    cash = np.log(np.where(opened == 0.0, 1.0, LATE / np.maximum(opened, 1.0)))
     return log_sum(np.concatenate([cash[:, None], wealth.placed], axis=1), axis=1)
 
 

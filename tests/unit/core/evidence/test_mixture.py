@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from firedoor.core.evidence import mixture
-from firedoor.core.evidence.mixture import LOG_PRIOR, LOG_RATIOS, PRIOR, RATIOS
+from firedoor.core.evidence.mixture import LATE, LOG_PRIOR, LOG_RATIOS, PRIOR, RATIOS
 
 
 def test_the_prior_spends_all_of_the_wealth_on_harm() -> None:
@@ -18,18 +18,19 @@ def test_shares_of_all_starting_times_and_the_cash_sum_to_one(epoch: int) -> Non
     """The mixture is an e-process only if its weights sum to one, at every hour."""
     wealth = mixture.open_through(mixture.start(1), epoch)
 
-    assert np.exp(wealth.placed).sum() == pytest.approx(1 - 1 / (epoch + 2), abs=1e-12)
+    assert np.exp(wealth.placed).sum() == pytest.approx(1 - LATE / (epoch + 1), abs=1e-12)
     assert mixture.log_e(wealth) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_epoch_k_receives_one_over_k_plus_one_times_k_plus_two() -> None:
+def test_the_first_epoch_receives_three_quarters_and_epoch_k_a_quarter_over_k_k_plus_one() -> None:
     """The price of late harm that the documents quote is the logarithm of this share."""
     wealth = mixture.start(1)
 
     for k in range(6):
         before = np.exp(wealth.placed).sum()
         wealth = mixture.open_through(wealth, k)
-        assert np.exp(wealth.placed).sum() - before == pytest.approx(1 / ((k + 1) * (k + 2)))
+        share = 0.25 / (k * (k + 1)) if k else 0.75
+        assert np.exp(wealth.placed).sum() - before == pytest.approx(share)
 
 
 def test_epochs_that_passed_in_silence_are_opened_together() -> None:
@@ -70,7 +71,7 @@ def test_a_million_control_events_leave_the_cash_and_nothing_infinite() -> None:
         ruined = mixture.absorb(ruined, -1e6 * LOG_RATIOS[None, :])
 
     assert np.isfinite(ruined.placed).all()
-    assert mixture.log_e(ruined) == pytest.approx(math.log(1 / 2))
+    assert mixture.log_e(ruined) == pytest.approx(math.log(LATE))
 
 
 def test_states_are_values() -> None:

@@ -1,0 +1,211 @@
+"""Streams: the harm evidence of one signal, of all machines together and of groups of them.
+
+A *group* is the machines with one value of one attribute: a model, a site. Its stream takes the
+cells of its strata with the totals of the whole pool: given everything known before, the harmed
+machines of a stratum are a random draw from the sealed pool, so that a group needs no exposure of
+its own (cohorts.md 2; ADR 0013).
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from firedoor.core.cell import Cell
+from firedoor.core.evidence import harm, merge, mixture
+from firedoor.core.evidence.counts import Counts
+from firedoor.core.evidence.harm import Harm
+from firedoor.core.stratum import values_of
+from firedoor.core.units import LogE
+
+GROUPS: Final = 0.1
+"""Share of a signal's wealth that looks at single values of attributes, in (0, 1)."""
+
+_NO_EVIDENCE = LogE(0.0)  # ln 1
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Harm evidence of one signal among the machines with one value of one attribute.
+
+    Attributes:
+        attribute: Name of the attribute (``model``, ``site``, ..).
+        value: Its value.
+        harm: The e-process; ``liars`` + 1 rows.
+        treated_harmed: Treated members harmed, count >= 0.
+        control_harmed: Control members harmed, count >= 0.
+        expected: Treated members that would have been harmed by chance, >= 0.
+        log_e: ln E of the group.
+    """
+
+    attribute: str
+    value: str
+    harm: Harm
+    treated_harmed: int = 0
+    control_harmed: int = 0
+    expected: float = 0.0
+    log_e: LogE = _NO_EVIDENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Harm evidence of one signal.
+
+    Attributes:
+        signal: Name of the signal.
+        share: Share of the wealth bet on it, in [0, 1].
+        harm: The e-process of all machines together; ``liars`` + 1 rows.
+        treated: Treated members at risk, summed over closings (a machine counts in each closing
+            of its pool), count >= 0.
+        control: Control members at risk, likewise.
+        treated_harmed: Treated members harmed, count >= 0.
+        control_harmed: Control members harmed, count >= 0.
+        expected: Treated members that would have been harmed by chance, sum of K w, >= 0.
+        groups: Values of attributes among whose machines something happened, in the order in
+            which it did.
+        log_e: ln E of the signal.
+    """
+
+    signal: str
+    share: float
+    harm: Harm
+    treated: int = 0
+    control: int = 0
+    treated_harmed: int = 0
+    control_harmed: int = 0
+    expected: float = 0.0
+    groups: tuple[Group, ...] = ()
+    log_e: LogE = _NO_EVIDENCE
+
+
+@dataclass(frozen=True, slots=True)
+class GroupVerdict:
+    """One value of one attribute in a verdict. Counts as in :class:`Group`."""
+
+    attribute: str
+    value: str
+    treated_harmed: int
+    control_harmed: int
+    expected: float
+    log_e: LogE
+
+
+@dataclass(frozen=True, slots=True)
+class StreamVerdict:
+    """One signal in a verdict. Counts as in :class:`Stream`.
+
+    Attributes:
+        signal: Name of the signal.
+        share: Share of the wealth bet on it, in [0, 1].
+        treated: Treated members at risk, summed over closings.
+        control: Control members at risk, summed over closings.
+        treated_harmed: Treated members harmed.
+        control_harmed: Control members harmed.
+        expected: Treated members that would have been harmed by chance.
+        log_e: ln E of the signal: all machines together, and groups where attributes are watched.
+        log_e_plain: ln E of the plain factor, all machines together.
+        log_e_linear: ln E of the linear factor, all machines together.
+        groups: Values of attributes among whose machines something happened, worst first.
+    """
+
+    signal: str
+    share: float
+    treated: int
+    control: int
+    treated_harmed: int
+    control_harmed: int
+    expected: float
+    log_e: LogE
+    log_e_plain: LogE
+    log_e_linear: LogE
+    groups: tuple[GroupVerdict, ...] = ()
+
+
+def absorb_stream(stream: Stream, cell: Cell, attributes: tuple[str, ...]) -> Stream:
+    """Take a harm cell of this signal; ``attributes`` are those by which groups are made."""
+    counts = Counts.of_cell(cell)
+    after = harm.absorb_sparing(stream.harm, counts, cell.epoch)
+    groups = _absorb_groups(stream, cell, counts, attributes)
+    # The last row answers for all liars; without any it is the only one.
+    log_e = float(harm.log_e(after)[-1])
+    if attributes:
+        by_attribute = [
+            merge.spread([group.log_e for group in groups if group.attribute == attribute])
+            for attribute in attributes
+        ]
+        log_e = float(
+            np.logaddexp(math.log1p(-GROUPS) + log_e, math.log(GROUPS) + merge.mean(by_attribute))
+        )
+    return replace(
+        stream,
+        harm=after,
+        treated=stream.treated + cell.treated,
+        control=stream.control + cell.control,
+        treated_harmed=stream.treated_harmed + cell.treated_harmed,
+        control_harmed=stream.control_harmed + cell.control_harmed,
+        expected=stream.expected + _expected(cell),
+        groups=groups,
+        log_e=LogE(log_e),
+    )
+
+
+def _absorb_groups(
+    stream: Stream, cell: Cell, counts: Counts, attributes: tuple[str, ...]
+) -> tuple[Group, ...]:
+    """Take a cell into the groups its stratum belongs to; a new group begins with E = 1.
+
+    A group that had no event yet had the factor 1 in every cell, and its epochs are placed when
+    it absorbs its first: it is what it would be, had it been there from the start.
+    """
+    values = values_of(cell.stratum)
+    groups = {(group.attribute, group.value): group for group in stream.groups}
+    for attribute in attributes:
+        if attribute not in values:
+            continue
+        key = (attribute, values[attribute])
+        group = groups.get(key) or Group(*key, harm.start(len(stream.harm.plain.epochs)))
+        after = harm.absorb_sparing(group.harm, counts, cell.epoch)
+        groups[key] = replace(
+            group,
+            harm=after,
+            treated_harmed=group.treated_harmed + cell.treated_harmed,
+            control_harmed=group.control_harmed + cell.control_harmed,
+            expected=group.expected + _expected(cell),
+            log_e=LogE(float(harm.log_e(after)[-1])),
+        )
+    return tuple(groups.values())
+
+
+def _expected(cell: Cell) -> float:
+    """Treated members that chance would have harmed: K w."""
+    at_risk = cell.treated + cell.control
+    events = cell.treated_harmed + cell.control_harmed
+    return events * cell.treated / at_risk if at_risk else 0.0
+
+
+def describe(stream: Stream) -> StreamVerdict:
+    """Say what a stream amounts to now."""
+    return StreamVerdict(
+        signal=stream.signal,
+        share=stream.share,
+        treated=stream.treated,
+        control=stream.control,
+        treated_harmed=stream.treated_harmed,
+        control_harmed=stream.control_harmed,
+        expected=stream.expected,
+        log_e=stream.log_e,
+        log_e_plain=LogE(float(mixture.log_e(stream.harm.plain)[-1])),
+        log_e_linear=LogE(float(mixture.log_e(stream.harm.linear)[-1])),
+        groups=tuple(
+            GroupVerdict(
+                attribute=group.attribute,
+                value=group.value,
+                treated_harmed=group.treated_harmed,
+                control_harmed=group.control_harmed,
+                expected=group.expected,
+                log_e=group.log_e,
+            )
+            for group in sorted(stream.groups, key=lambda g: (-g.log_e, g.attribute, g.value))
+        ),
+    )
