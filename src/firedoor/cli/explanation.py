@@ -11,10 +11,10 @@ from firedoor.core.cell import Cell, Test
 from firedoor.core.door import ended
 from firedoor.core.evidence import clearance, floor
 from firedoor.core.signal import SILENCE
+from firedoor.core.stream import StreamVerdict
 from firedoor.core.verdict import (
     Evidence,
     Rules,
-    StreamVerdict,
     Verdict,
     VerdictState,
     absorb,

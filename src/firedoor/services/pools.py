@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from firedoor.core.cell import Cell, Test
+from firedoor.core.cell import Cell, Test, by_stratum
 from firedoor.core.signal import ANY, SILENCE
 from firedoor.services.records import StoredPlace
 
@@ -54,7 +54,9 @@ class Pool:
         cls: Deadline classes.
         beating: Regular heartbeats reach the intake.
         drawn_ms: When the card was drawn, on the axis of ``Hearing``, ms.
+        stratum: Position of the stratum in ``strata``.
         harmed: Members that were counted as harmed: their label is known.
+        strata: Strata of the members, in the order in which they came.
     """
 
     rows: NDArray[np.int64]
@@ -63,6 +65,7 @@ class Pool:
     cls: NDArray[np.uint8]
     beating: Mask
     drawn_ms: NDArray[np.int64]
+    stratum: NDArray[np.int32]
     harmed: Mask
 
     def __init__(
@@ -85,6 +88,8 @@ class Pool:
         self.deck = deck
         self.cut_ms: int | None = None
         self.closed = set(closed)
+        self.strata: list[str] = []
+        self._codes: dict[str, int] = {}
         self._known_harmed = np.array(sorted(harmed_rows), np.int64)
         for name, dtype in _COLUMNS.items():
             setattr(self, name, np.zeros(0, dtype))
@@ -102,11 +107,18 @@ class Pool:
             "cls": [stored.place.cls for stored in places],
             "beating": [stored.place.beating for stored in places],
             "drawn_ms": [stored.wall_ms for stored in places],
+            "stratum": [self._code(stored.place.stratum) for stored in places],
             "harmed": np.isin([stored.id for stored in places], self._known_harmed),
         }
         for name, values in fresh.items():
             column = np.asarray(values, _COLUMNS[name])
             setattr(self, name, np.concatenate([getattr(self, name), column]))
+
+    def _code(self, stratum: str) -> int:
+        if stratum not in self._codes:
+            self._codes[stratum] = len(self.strata)
+            self.strata.append(stratum)
+        return self._codes[stratum]
 
     def sealed(self) -> Mask:
         """Members whose label has not been used."""
@@ -143,15 +155,16 @@ def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int) -> Closing |
         epoch: Epoch of the start-time mixture.
 
     Returns:
-        One harm cell, or None when nothing new happened. Only the members it counts are
-        revealed: those that can send this signal. All sealed members are its exposure, as for
-        silence: with two different risk sets in one pool E would be no supermartingale.
+        A harm cell for each stratum, or None when nothing new happened. Only the members they
+        count are revealed: those that can send this signal. All sealed members are their
+        exposure, as for silence: with two different risk sets in one pool E would be no
+        supermartingale.
     """
     sealed = pool.sealed()
     counted = sealed & pool.beating & hit
     if not counted.any():
         return None
-    return Closing((_harm_cell(pool, sealed, counted, signal, epoch),), counted, signal)
+    return Closing(_harm_cells(pool, sealed, counted, signal, epoch), counted, signal)
 
 
 def close_class(
@@ -176,17 +189,16 @@ def close_class(
             reveals nobody, or a machine that crashed first could not be found silent.
 
     Returns:
-        A harm cell when anybody was silent, one for each signal that is only shown and was
-        heard, and a clearance cell with one outcome per member.
+        A harm cell for each stratum in which anybody was silent, likewise for each signal that
+        is only shown and was heard, and a clearance cell with one outcome per member.
     """
     mature = pool.cls == cls
     sealed = pool.sealed()
     quiet = sealed & mature & silent
-    cells = [_harm_cell(pool, sealed, quiet, SILENCE, epoch)] if quiet.any() else []
+    cells = [*_harm_cells(pool, sealed, quiet, SILENCE, epoch)]
     able = mature & pool.beating
     for signal, hit in (shown or {}).items():
-        if (able & hit).any():
-            cells.append(_harm_cell(pool, able, able & hit, signal, epoch))
+        cells += _harm_cells(pool, able, able & hit, signal, epoch)
     harmed = quiet | pool.harmed
     treated, control = mature & pool.treated, mature & ~pool.treated
     cells.append(
@@ -208,10 +220,12 @@ def close_class(
     return Closing(tuple(cells), quiet, SILENCE, cls)
 
 
-def _harm_cell(pool: Pool, exposed: Mask, hit: Mask, signal: str, epoch: int) -> Cell:
+def _harm_cells(pool: Pool, exposed: Mask, hit: Mask, signal: str, epoch: int) -> tuple[Cell, ...]:
+    """One closing's harm by stratum; nothing where nobody was hit."""
+    if not hit.any():
+        return ()
     treated = int((exposed & pool.treated).sum())
-    harmed = int((hit & pool.treated).sum())
-    return Cell(
+    whole = Cell(
         seq=0,
         ring=pool.ring,
         deck=pool.deck,
@@ -221,9 +235,13 @@ def _harm_cell(pool: Pool, exposed: Mask, hit: Mask, signal: str, epoch: int) ->
         stratum="",
         treated=treated,
         control=int(exposed.sum()) - treated,
-        treated_harmed=harmed,
-        control_harmed=int(hit.sum()) - harmed,
+        treated_harmed=int((hit & pool.treated).sum()),
+        control_harmed=int((hit & ~pool.treated).sum()),
     )
+    size = len(pool.strata)
+    x1 = np.bincount(pool.stratum[hit & pool.treated], minlength=size).tolist()
+    x0 = np.bincount(pool.stratum[hit & ~pool.treated], minlength=size).tolist()
+    return by_stratum(whole, dict(zip(pool.strata, zip(x1, x0, strict=True), strict=True)))
 
 
 _COLUMNS: dict[str, type[np.generic]] = {
@@ -233,6 +251,7 @@ _COLUMNS: dict[str, type[np.generic]] = {
     "cls": np.uint8,
     "beating": np.bool_,
     "drawn_ms": np.int64,
+    "stratum": np.int32,
     "harmed": np.bool_,
 }
 
