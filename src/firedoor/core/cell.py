@@ -8,6 +8,7 @@ a fold over them in the order of ``seq``.
 Source: cohorts.md 1.3 (closing), evidence.md 2.1 (cells).
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,6 +16,10 @@ from typing import Final
 
 MOST_STRATA: Final = 256
 """One closing makes no more harm cells than this; strata with fewer events share one."""
+
+_MINUTE_MS: Final = 60_000
+AGE_EDGES_MS: Final = tuple(_MINUTE_MS * minutes for minutes in (5, 15, 60, 240, 1440))
+"""Where the buckets of a cell's age end; the last has no end."""
 
 
 class Test(StrEnum):
@@ -49,6 +54,8 @@ class Cell:
         control_harmed: Of the control, likewise (x0), <= control.
         installed: Clearance only: treated members that are known to have installed, <= treated.
             0 for harm cells.
+        age: Bucket of the time since the deck was cut: 0 to 5 min, 15 min, 1 h, 4 h, 24 h, or
+            longer; 0..5. No factor looks at it: it is for history and for people.
     """
 
     seq: int
@@ -63,6 +70,7 @@ class Cell:
     treated_harmed: int
     control_harmed: int
     installed: int = 0
+    age: int = 0
 
     def __post_init__(self) -> None:
         """Refuse counts that cannot be: they would be a mistake of the caller."""
@@ -72,6 +80,13 @@ class Cell:
             raise ValueError(f"control_harmed {self.control_harmed} of control {self.control}")
         if not 0 <= self.installed <= self.treated:
             raise ValueError(f"installed {self.installed} of treated {self.treated}")
+        if not 0 <= self.age <= len(AGE_EDGES_MS):
+            raise ValueError(f"age {self.age}")
+
+
+def age_of(elapsed_ms: int) -> int:
+    """Bucket of a time since the cut, ms >= 0."""
+    return bisect_right(AGE_EDGES_MS, elapsed_ms)
 
 
 def by_stratum(whole: Cell, harmed: Mapping[str, tuple[int, int]]) -> tuple[Cell, ...]:

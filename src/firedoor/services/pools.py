@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from firedoor.core.cell import Cell, Test, by_stratum
 from firedoor.core.signal import ANY, SILENCE
+from firedoor.ports import Instant
 from firedoor.services.records import StoredPlace
 
 Mask = NDArray[np.bool_]
@@ -47,6 +48,7 @@ class Pool:
         ring: Ring of the deck.
         deck: Number of the deck.
         cut_ms: Monotonic time of the cut, None while cards may still be drawn.
+        cut_at: When that was on all clocks.
         closed: Classes that have closed.
         rows: Row numbers of the places, in the order of the cards, shape (members,).
         machines: Register numbers.
@@ -87,6 +89,7 @@ class Pool:
         self.ring = ring
         self.deck = deck
         self.cut_ms: int | None = None
+        self.cut_at: Instant | None = None
         self.closed = set(closed)
         self.strata: list[str] = []
         self._codes: dict[str, int] = {}
@@ -145,7 +148,7 @@ class Pool:
         return sum(1 << cls for cls in self.closed)
 
 
-def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int) -> Closing | None:
+def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int, age: int = 0) -> Closing | None:
     """Count a tick's new crash-like events of a cut pool.
 
     Args:
@@ -153,6 +156,7 @@ def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int) -> Closing |
         hit: Members with an event of that stream since their card.
         signal: The stream.
         epoch: Epoch of the start-time mixture.
+        age: Bucket of the time since the cut.
 
     Returns:
         A harm cell for each stratum, or None when nothing new happened. Only the members they
@@ -164,7 +168,8 @@ def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int) -> Closing |
     counted = sealed & pool.beating & hit
     if not counted.any():
         return None
-    return Closing(_harm_cells(pool, sealed, counted, signal, epoch), counted, signal)
+    cells = _harm_cells(pool, sealed, counted, signal, epoch=epoch, age=age)
+    return Closing(cells, counted, signal)
 
 
 def close_class(
@@ -174,6 +179,7 @@ def close_class(
     silent: Mask,
     installed: Mask,
     epoch: int,
+    age: int = 0,
     shown: Mapping[str, Mask] | None = None,
 ) -> Closing:
     """Close one deadline class: count its silent members, then release the class.
@@ -184,6 +190,7 @@ def close_class(
         silent: Members that were not heard in the window.
         installed: Members known to have got all bytes of a changed file.
         epoch: Epoch of the start-time mixture.
+        age: Bucket of the time since the cut.
         shown: Members with an event of a signal that decides nothing. It is counted when the
             class closes and not before, for then the labels are no secret any more; and it
             reveals nobody, or a machine that crashed first could not be found silent.
@@ -195,10 +202,10 @@ def close_class(
     mature = pool.cls == cls
     sealed = pool.sealed()
     quiet = sealed & mature & silent
-    cells = [*_harm_cells(pool, sealed, quiet, SILENCE, epoch)]
+    cells = [*_harm_cells(pool, sealed, quiet, SILENCE, epoch=epoch, age=age)]
     able = mature & pool.beating
     for signal, hit in (shown or {}).items():
-        cells += _harm_cells(pool, able, able & hit, signal, epoch)
+        cells += _harm_cells(pool, able, able & hit, signal, epoch=epoch, age=age)
     harmed = quiet | pool.harmed
     treated, control = mature & pool.treated, mature & ~pool.treated
     cells.append(
@@ -215,12 +222,15 @@ def close_class(
             treated_harmed=int((treated & harmed).sum()),
             control_harmed=int((control & harmed).sum()),
             installed=int((treated & installed).sum()),
+            age=age,
         )
     )
     return Closing(tuple(cells), quiet, SILENCE, cls)
 
 
-def _harm_cells(pool: Pool, exposed: Mask, hit: Mask, signal: str, epoch: int) -> tuple[Cell, ...]:
+def _harm_cells(
+    pool: Pool, exposed: Mask, hit: Mask, signal: str, *, epoch: int, age: int
+) -> tuple[Cell, ...]:
     """One closing's harm by stratum; nothing where nobody was hit."""
     if not hit.any():
         return ()
@@ -237,6 +247,7 @@ def _harm_cells(pool: Pool, exposed: Mask, hit: Mask, signal: str, epoch: int) -
         control=int(exposed.sum()) - treated,
         treated_harmed=int((hit & pool.treated).sum()),
         control_harmed=int((hit & ~pool.treated).sum()),
+        age=age,
     )
     size = len(pool.strata)
     x1 = np.bincount(pool.stratum[hit & pool.treated], minlength=size).tolist()
