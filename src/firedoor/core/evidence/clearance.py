@@ -22,8 +22,9 @@ is asked about, so one state answers for every delta at once:
 and "U <= delta" is the very same event as "E(delta) >= 1/alpha". The window of the valve and
 the clearance of the door are thus one number and cost one alpha.
 
-Assumption: given the past, machines are harmed independently of each other within a class;
-installed machines in flight are like those that have matured (random admission).
+Assumption: given the past, machines are harmed independently of each other within a class, or in
+clusters of known size; installed machines in flight are like those that have matured (random
+admission).
 
 Source: evidence.md 2.2 (factor, proof), 2.7 (bets, the half mixture). The common bound for all
 delta is ours: evidence.md uses the six fixed bets for U and the half mixture for the fixed delta.
@@ -34,7 +35,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from firedoor.core.evidence.cluster import checked_size
 from firedoor.core.evidence.counts import Counts, Floats, Ints
 from firedoor.core.evidence.mixture import frozen, log_sum
 
@@ -94,16 +97,22 @@ def start(streams: int, delta: float) -> Clearance:
     return Clearance(delta, nothing, nothing, none, none)
 
 
-def absorb(clearance: Clearance, counts: Counts) -> Clearance:
+def absorb(clearance: Clearance, counts: Counts, *, cluster: ArrayLike = 1) -> Clearance:
     """Take one matured class into each of S streams.
 
     Args:
         clearance: State before, S streams.
         counts: The classes, S rows. A row without treated machines only teaches the base rate.
+        cluster: Largest number of machines harmed together (c), whole, >= 1, a scalar or shape
+            (S,). Every count is divided by it, see :mod:`firedoor.core.evidence.cluster`.
 
     Returns:
         The state after; the argument is untouched.
+
+    Raises:
+        ValueError: A cluster size below 1.
     """
+    size = checked_size(cluster)[:, None]
     ratio = counts.treated / np.maximum(counts.control, 1)
     bets = np.concatenate(
         [np.broadcast_to(FIXED_BETS, (len(ratio), 6)), aimed_bet(clearance, counts)[:, None]],
@@ -115,8 +124,8 @@ def absorb(clearance: Clearance, counts: Counts) -> Clearance:
     control.flags.writeable = control_harmed.flags.writeable = False
     return Clearance(
         clearance.delta,
-        frozen(clearance.intercepts + gained),
-        frozen(clearance.slopes + bets * counts.installed[:, None]),
+        frozen(clearance.intercepts + gained / size),
+        frozen(clearance.slopes + bets * counts.installed[:, None] / size),
         control,
         control_harmed,
     )
