@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firedoor.core.evidence import clearance, cluster, excess
+from firedoor.core.evidence import clearance, cluster, excess, history, mixture
 from firedoor.core.evidence.cluster import Layout
 from firedoor.core.evidence.counts import Counts
 
@@ -87,3 +87,32 @@ def test_sites_explain_between_nothing_and_everything(sites: list[tuple[int, int
     assert np.isfinite(cluster.label_correlation(layout))
     assert cluster.label_correlation(layout) <= 1.0 + 1e-12
     assert cluster.suitable(layout) in cluster.Comparison
+
+
+@given(st.lists(st.tuples(rows(), st.integers(0, 5)), min_size=1, max_size=8), st.floats(1e-9, 10))
+def test_history_is_finite_and_each_stream_alone(
+    closings: list[tuple[Row, int]], rate: float
+) -> None:
+    """Fleets of twenty and of a million are judged by the same reference in one tick."""
+    counts = Counts.of(*np.array([row for row, _ in closings]).T)
+    rates = np.where(np.arange(len(closings)) % 2, rate, np.inf)
+    among = history.absorb(history.start(len(closings)), counts, rates, 3)
+
+    assert np.isfinite(history.log_e(among)).all()
+    for number, (row, _) in enumerate(closings):
+        alone = history.absorb(history.start(1), Counts.of(*row), rates[number], 3)
+        assert history.log_e(alone)[0] == history.log_e(among)[number]
+
+
+@given(st.lists(st.tuples(rows(), st.integers(0, 5)), min_size=1, max_size=12))
+def test_no_past_ruins_the_history_for_good(closings: list[tuple[Row, int]]) -> None:
+    """Cash that no epoch has received yet is out of reach of any loss."""
+    state, epoch = history.start(1), 0
+    for row, later in closings:
+        epoch += later
+        state = history.absorb(state, Counts.of(*row), 0.01, epoch)
+
+    cash = 1.0 - np.exp(
+        mixture.log_sum(mixture.open_through(mixture.start(1), epoch).placed, axis=1)
+    )
+    assert history.log_e(state)[0] >= np.log(cash[0]) - 1e-9
