@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firedoor.core.evidence import clearance, cluster, excess, history, mixture
+from firedoor.core.evidence import clearance, cluster, excess, history, mixture, relative
 from firedoor.core.evidence.cluster import Layout
 from firedoor.core.evidence.counts import Counts
 
@@ -116,3 +116,33 @@ def test_no_past_ruins_the_history_for_good(closings: list[tuple[Row, int]]) -> 
         mixture.log_sum(mixture.open_through(mixture.start(1), epoch).placed, axis=1)
     )
     assert history.log_e(state)[0] >= np.log(cash[0]) - 1e-9
+
+
+@given(st.lists(rows(), min_size=1, max_size=8), st.floats(1, 20))
+def test_relative_clearance_is_finite_and_each_stream_alone(
+    closings: list[Row], rho: float
+) -> None:
+    """Common failures are judged among others as alone, whatever they are."""
+    wide = [(50 * m1, 50 * m0, x1, x0) for m1, m0, x1, x0 in closings]
+    among = relative.absorb(relative.start(len(wide), rho), Counts.of(*np.array(wide).T))
+
+    assert np.isfinite(relative.log_e(among)).all()
+    for number, row in enumerate(wide):
+        alone = relative.absorb(relative.start(1, rho), Counts.of(*row))
+        assert relative.log_e(alone)[0] == relative.log_e(among)[number]
+
+
+@given(rows(), st.floats(1, 20))
+def test_a_harmed_treated_machine_never_clears_a_release(row: Row, rho: float) -> None:
+    """And a harmed control machine never speaks against clearing it."""
+    m1, m0, x1, x0 = row
+    counts = Counts.of(99 * (m1 + 1), 99 * (m0 + 1), [x1, x1 + 1, x1], [x0, x0, x0 + 1])
+    if counts.events.max() > relative.MOST_EVENTS * (counts.treated + counts.control)[0]:
+        return
+
+    same, more_treated, more_control = relative.log_e(
+        relative.absorb(relative.start(3, rho), counts)
+    )
+
+    assert more_treated <= same + 1e-9
+    assert more_control >= same - 1e-9
