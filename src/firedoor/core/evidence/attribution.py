@@ -216,7 +216,12 @@ def findings(pairs: Pairs, alpha: float) -> tuple[Findings, ...]:
     Args:
         pairs: State of S pairs.
         alpha: Level of each process, in (0, 1).
+
+    Raises:
+        ValueError: alpha is out of range.
     """
+    if not 0.0 < alpha < 1.0:
+        raise ValueError(f"alpha {alpha} is not in (0, 1)")
     a, b = _log_e(pairs.a), _log_e(pairs.b)
     marginal_a, marginal_b = harm.log_e(pairs.a.marginal), harm.log_e(pairs.b.marginal)
     alone_a, alone_b = harm.log_e(pairs.a.absent), harm.log_e(pairs.b.absent)

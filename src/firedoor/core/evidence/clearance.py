@@ -173,8 +173,14 @@ def aimed_bet(clearance: Clearance, counts: Counts) -> Floats:
 
 
 def log_e(clearance: Clearance, delta: Floats | float) -> Floats:
-    """Log of E(delta) for a delta of any size, a scalar or shape (S,); result of shape (S,)."""
+    """Log of E(delta) for a delta of any size, a scalar or shape (S,); result of shape (S,).
+
+    Raises:
+        ValueError: A delta is not finite.
+    """
     asked = np.atleast_1d(np.asarray(delta, dtype=np.float64))[:, None]
+    if not np.isfinite(asked).all():
+        raise ValueError("delta is a number of harmed machines per installed machine")
     return log_sum(LOG_WEIGHTS + clearance.intercepts + clearance.slopes * asked, axis=1)
 
 
@@ -189,8 +195,13 @@ def upper(clearance: Clearance, alpha: float) -> Floats:
         The upper end of the last bracket of a bisection: never below the root, never 0 (the
         window is a budget divided by it), and 1 until something can be excluded.
 
+    Raises:
+        ValueError: alpha is not in (0, 1).
+
     Source: evidence.md 2.7, 2.9.
     """
+    if not 0.0 < alpha < 1.0:
+        raise ValueError(f"alpha {alpha} is not in (0, 1)")
     enough = -math.log(alpha)
     low, high = np.zeros(len(clearance.control)), np.ones(len(clearance.control))
     for _ in range(_HALVINGS):

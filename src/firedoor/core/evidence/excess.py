@@ -121,8 +121,13 @@ def log_e(excess: Excess, delta: Floats | float) -> Floats:
 
     Returns:
         Shape (S,), finite; falling in delta.
+
+    Raises:
+        ValueError: A tolerance is negative or not finite.
     """
     asked = np.atleast_1d(np.asarray(delta, dtype=np.float64))[:, None]
+    if not np.all((asked >= 0.0) & np.isfinite(asked)):
+        raise ValueError("a tolerance is a number of harmed machines per machine, >= 0")
     return log_sum(_LOG_WEIGHT + excess.intercepts - excess.slopes * asked, axis=1)
 
 
@@ -137,8 +142,13 @@ def lower(excess: Excess, alpha: float) -> Floats:
         The lower end of the last bracket of a bisection: never above the root, and 0 as long as
         not even "no worse" can be refuted.
 
+    Raises:
+        ValueError: alpha is not in (0, 1).
+
     Source: evidence.md 2.3.
     """
+    if not 0.0 < alpha < 1.0:
+        raise ValueError(f"alpha {alpha} is not in (0, 1)")
     enough = -math.log(alpha)
     low, high = np.zeros(len(excess.slopes)), np.ones(len(excess.slopes))
     for _ in range(_HALVINGS):

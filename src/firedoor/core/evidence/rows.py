@@ -42,6 +42,7 @@ COLUMNS: Final = 2 * len(RATIOS)
 """Numbers of evidence in a row: the plain factor of each ratio, then the linear one."""
 
 _LN_2: Final = float(np.log(2.0))
+_MOST_OF_A_CELL: Final = 2.0**53  # units; up to here every whole number is a float
 _MOST: Final = 1 << 62  # of a sum, so that int64 holds it; reached after 10^8 events
 
 Key: TypeAlias = tuple[str, str]
@@ -145,11 +146,13 @@ def rows_of(
 def quantised(counts: Counts) -> Ints:
     """Log factors of S closings in units of 2^-32 nats, rounded down, shape (S, COLUMNS).
 
-    Exactly 0 where nothing is compared: without events or with an empty arm.
+    Exactly 0 where nothing is compared: without events or with an empty arm. One cell speaks
+    with at most 2^21 nats for or against, more than 150 000 events have; the unit that is taken
+    off pays for the e^(-2^21) by which a lower end could raise a mean.
     """
     factors = np.concatenate([harm.plain(counts), harm.linear(counts)], axis=1)
     compares = (counts.events > 0) & (counts.treated > 0) & (counts.control > 0)
-    units = np.floor(factors / UNIT) - 1.0
+    units = np.clip(np.floor(factors / UNIT) - 1.0, -_MOST_OF_A_CELL, _MOST_OF_A_CELL)
     return np.where(compares[:, None], units, 0.0).astype(np.int64)
 
 
