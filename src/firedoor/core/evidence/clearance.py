@@ -22,8 +22,9 @@ is asked about, so one state answers for every delta at once:
 and "U <= delta" is the very same event as "E(delta) >= 1/alpha". The window of the valve and
 the clearance of the door are thus one number and cost one alpha.
 
-Assumption: given the past, machines are harmed independently of each other within a class;
-installed machines in flight are like those that have matured (random admission).
+Assumption: given the past, machines are harmed independently of each other within a class, or in
+clusters of known size; installed machines in flight are like those that have matured (random
+admission).
 
 Source: evidence.md 2.2 (factor, proof), 2.7 (bets, the half mixture). The common bound for all
 delta is ours: evidence.md uses the six fixed bets for U and the half mixture for the fixed delta.
@@ -34,7 +35,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from firedoor.core.evidence.cluster import checked_size
 from firedoor.core.evidence.counts import Counts, Floats, Ints
 from firedoor.core.evidence.mixture import frozen, log_sum
 
@@ -95,16 +98,22 @@ def start(streams: int, delta: float) -> Clearance:
     return Clearance(delta, nothing, nothing, none, none)
 
 
-def absorb(clearance: Clearance, counts: Counts) -> Clearance:
+def absorb(clearance: Clearance, counts: Counts, *, cluster: ArrayLike = 1) -> Clearance:
     """Take one matured class into each of S streams.
 
     Args:
         clearance: State before, S streams.
         counts: The classes, S rows. A row without treated machines only teaches the base rate.
+        cluster: Largest number of machines harmed together (c), whole, >= 1, a scalar or shape
+            (S,). Every count is divided by it, see :mod:`firedoor.core.evidence.cluster`.
 
     Returns:
         The state after; the argument is untouched.
+
+    Raises:
+        ValueError: A cluster size below 1.
     """
+    size = checked_size(cluster)[:, None]
     ratio = counts.treated / np.maximum(counts.control, 1)
     bets = np.concatenate(
         [np.broadcast_to(FIXED_BETS, (len(ratio), 6)), aimed_bet(clearance, counts)[:, None]],
@@ -116,8 +125,8 @@ def absorb(clearance: Clearance, counts: Counts) -> Clearance:
     control.flags.writeable = control_harmed.flags.writeable = False
     return Clearance(
         clearance.delta,
-        frozen(clearance.intercepts + gained),
-        frozen(clearance.slopes + bets * counts.installed[:, None]),
+        frozen(clearance.intercepts + gained / size),
+        frozen(clearance.slopes + bets * counts.installed[:, None] / size),
         control,
         control_harmed,
     )
@@ -165,8 +174,14 @@ def aimed_bet(clearance: Clearance, counts: Counts) -> Floats:
 
 
 def log_e(clearance: Clearance, delta: Floats | float) -> Floats:
-    """Log of E(delta) for a delta of any size, a scalar or shape (S,); result of shape (S,)."""
+    """Log of E(delta) for a delta of any size, a scalar or shape (S,); result of shape (S,).
+
+    Raises:
+        ValueError: A delta is not finite.
+    """
     asked = np.atleast_1d(np.asarray(delta, dtype=np.float64))[:, None]
+    if not np.isfinite(asked).all():
+        raise ValueError("delta is a number of harmed machines per installed machine")
     return log_sum(LOG_WEIGHTS + clearance.intercepts + clearance.slopes * asked, axis=1)
 
 
@@ -181,8 +196,13 @@ def upper(clearance: Clearance, alpha: float) -> Floats:
         The upper end of the last bracket of a bisection: never below the root, never 0 (the
         window is a budget divided by it), and 1 until something can be excluded.
 
+    Raises:
+        ValueError: alpha is not in (0, 1).
+
     Source: evidence.md 2.7, 2.9.
     """
+    if not 0.0 < alpha < 1.0:
+        raise ValueError(f"alpha {alpha} is not in (0, 1)")
     enough = -math.log(alpha)
     low, high = np.zeros(len(clearance.control)), np.ones(len(clearance.control))
     if (log_e(clearance, 1.0) < enough - _MARGIN).all():

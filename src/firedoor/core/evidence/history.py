@@ -1,0 +1,228 @@
+r"""The history test: an e-process against "the treated fare no worse than past good releases".
+
+Where a fleet is too small for a control arm, or has admitted everybody, the past is what is
+left. From X harmful events in past good releases at an exposure of M, the *reference* is an
+upper bound of the rate, per signal and age bucket, that errs with probability alpha_ref in all.
+A closing of m1 treated machines, x1 of them harmed, then gives each bet on a rate ratio g
+
+    ln f  =  x1 ln g  -  (g-1) m1 rate,       rate = 1.5 times the reference
+
+whose mean is at most 1 for a true rate up to ``rate``, for Poisson counts and for independent
+Bernoulli outcomes of any chances, since 1 + p (g-1) <= exp(p (g-1)). The factor 1.5 is for drift:
+fleets are not as they were. The error in all is alpha + alpha_ref. Bets and starting times are
+those of :mod:`firedoor.core.evidence.mixture`.
+
+*Shared shocks.* A power cut harms treated and control alike and says nothing of the release, but
+is worse than history. So a closing counts only while the control arm is not above history
+itself. For the control, each bet keeps a running sum that cannot fall below 0,
+
+    G  <-  max(0, G)  +  x0 ln g  -  (g-1) m0 rate,
+
+and the closing is *frozen*, factor 1, if ln sum of prior exp(max(0, G)) is then at or above
+ln 20. Once the controls are as quiet as the reference again, the sums of large g fall quickly
+and those of small g slowly, and the freeze ends.
+
+What may be frozen decides validity. By what earlier closings showed: anything, the choice is
+predictable. By this closing's x0 as well: it keeps the mean at most 1 if, given the past,
+failures of the two arms are independent or rise together, as a shared shock makes them: f rises
+with x1, "not frozen" falls with x0, so E[f; not frozen] <= E[f] P(not frozen). This closing has
+to be asked, for a shock comes all at once.
+
+The history says "worse than used to be", and not whose fault it is: it may hold a release and
+never shuts one.
+
+Source: evidence.md 2.6. The running sum is Page's CUSUM (1954); the freeze by the same closing
+and its proof are ours.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from firedoor.core.evidence import mixture
+from firedoor.core.evidence.counts import Counts, Floats, Ints
+from firedoor.core.evidence.mixture import LOG_PRIOR, LOG_RATIOS, RATIOS, Wealth, frozen, log_sum
+
+DRIFT: Final = 1.5
+"""How much worse than the reference a fleet may have become without anybody's fault."""
+
+FREEZE_AT: Final = math.log(20.0)
+"""ln of how strongly the control arm must speak against history before the test is frozen."""
+
+_HALVINGS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What past good releases showed in one age bucket.
+
+    Attributes:
+        events: Machines harmed (X), count >= 0.
+        exposure: Machines, or machine-hours, at risk (M), >= 0.
+    """
+
+    events: int
+    exposure: float
+
+    def __post_init__(self) -> None:
+        """Refuse a past that cannot be."""
+        if self.events < 0 or not 0.0 <= self.exposure < math.inf:
+            raise ValueError(f"no past has {self.events} events in {self.exposure}")
+
+
+def reference(
+    past: Mapping[tuple[str, str], Past], alpha_ref: float
+) -> dict[tuple[str, str], float]:
+    """Bound the rate of every (signal, age bucket) that past good releases have been through.
+
+    Args:
+        past: Counts by (signal, age bucket).
+        alpha_ref: Chance that any of the bounds is below its true rate, in (0, 1); divided
+            evenly among them.
+
+    Returns:
+        Rates > 0 in the unit of the exposure; inf where nothing was ever at risk.
+
+    Raises:
+        ValueError: alpha_ref is no probability.
+    """
+    each = alpha_ref / max(len(past), 1)
+    return {place: rate_bound(seen, each) for place, seen in past.items()}
+
+
+def rate_bound(past: Past, alpha: float) -> float:
+    """Upper bound of one rate: the largest at which so few events still have a chance of alpha.
+
+    Returns:
+        Rate > 0, inf without exposure. Exact for Poisson counts, ln(1/alpha)/M without events;
+        on the safe side for independent Bernoulli outcomes (Anderson and Samuels 1967).
+
+    Raises:
+        ValueError: alpha is not in (0, 1).
+
+    Source: Garwood 1936, the gamma form of the bound of Clopper and Pearson.
+    """
+    if not 0.0 < alpha < 1.0:
+        raise ValueError(f"alpha {alpha} is not in (0, 1)")
+    if past.exposure == 0.0:
+        return math.inf
+    enough, events = math.log(alpha), past.events
+    # Chernoff: beyond X + E + sqrt(E^2 + 2 X E), E = ln(1/alpha), the chance is smaller already.
+    low, high = 0.0, events - enough + math.sqrt(enough * enough - 2.0 * enough * events) + 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2.0
+        if not low < middle < high:
+            break
+        if _log_chance_of_at_most(events, middle) > enough:
+            low = middle
+        else:
+            high = middle
+    return high / past.exposure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """State of S history processes.
+
+    Attributes:
+        wealth: The mixture over bets and starting times.
+        control: Running sums of the control arm (G), shape (S, J), each >= 0.
+    """
+
+    wealth: Wealth
+    control: Floats
+
+    def __eq__(self, other: object) -> bool:
+        """Equal to the last bit."""
+        return (
+            isinstance(other, History)
+            and self.wealth == other.wealth
+            and np.array_equal(self.control, other.control)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # a value made of arrays has no cheap hash
+
+
+def start(streams: int) -> History:
+    """E = 1 for each of the streams, nothing frozen."""
+    return History(mixture.start(streams), frozen(np.zeros((streams, len(RATIOS)))))
+
+
+def absorb(history: History, counts: Counts, rates: ArrayLike, epoch: ArrayLike) -> History:
+    """Take one closing of one age bucket into each of S streams.
+
+    Args:
+        history: State before, S streams.
+        counts: The closings, S rows; a row without control is never frozen by itself.
+        rates: Reference of the row's signal and age bucket, events per machine at risk, without
+            the drift; a scalar or shape (S,), > 0. inf where there is none: the factor is 1.
+        epoch: Present epoch, a scalar or shape (S,), from 0.
+
+    Returns:
+        The state after; the argument is untouched.
+
+    Raises:
+        ValueError: A rate is 0, negative or not a number: it would make any event a proof.
+    """
+    rate = np.broadcast_to(np.asarray(rates, dtype=np.float64), counts.treated.shape)
+    if not np.all(rate > 0.0):
+        raise ValueError("a reference rate is above 0, even where nothing ever happened")
+    known = np.isfinite(rate)
+    allowed = DRIFT * np.where(known, rate, 1.0)
+    controls = log_factors(counts.control_harmed, counts.control * allowed)
+    summed = np.maximum(history.control + np.where(known[:, None], controls, 0.0), 0.0)
+    counted = known & ~_above(summed)
+    gained = log_factors(counts.treated_harmed, counts.treated * allowed)
+    opened = mixture.open_through(history.wealth, epoch)
+    return History(
+        mixture.absorb(opened, np.where(counted[:, None], gained, 0.0)),
+        frozen(summed),
+    )
+
+
+def log_factors(events: Ints, allowed: Floats) -> Floats:
+    """Log of the factors of events against the number allowed, shape (S, J), finite.
+
+    Args:
+        events: x, shape (S,), count >= 0.
+        allowed: Events the reference allows on average (m times rate), shape (S,), >= 0.
+    """
+    factors: Floats = events[:, None] * LOG_RATIOS - allowed[:, None] * (RATIOS - 1.0)
+    return factors
+
+
+def is_frozen(history: History) -> NDArray[np.bool_]:
+    """Whether the control arm was above history in the last closing, shape (S,)."""
+    return _above(history.control)
+
+
+def log_e(history: History) -> Floats:
+    """Log of E against "no worse than history", shape (S,), finite."""
+    return mixture.log_e(history.wealth)
+
+
+def _above(control: Floats) -> NDArray[np.bool_]:
+    return np.asarray(log_sum(LOG_PRIOR + control, axis=1) >= FREEZE_AT)
+
+
+def _log_chance_of_at_most(events: int, mean: float) -> float:
+    """Log of P(Poisson(mean) <= events), from the likeliest term outwards."""
+    top = min(events, int(mean))
+    peak = top * math.log(mean) - mean - math.lgamma(top + 1.0)
+    total = term = 1.0
+    for x in range(top, 0, -1):
+        term *= x / mean
+        total += term
+        if term < total * 1e-17:
+            break
+    term = 1.0
+    for x in range(top + 1, events + 1):
+        term *= mean / x
+        total += term
+        if term < total * 1e-17:
+            break
+    return peak + math.log(total)
