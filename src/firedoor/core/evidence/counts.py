@@ -80,6 +80,20 @@ class Counts:
             )
         )
 
+    def take(self, rows: Ints) -> Self:
+        """Only some rows, numbered from 0, in this order."""
+        kept = (
+            column[rows]
+            for column in (
+                self.treated,
+                self.control,
+                self.treated_harmed,
+                self.control_harmed,
+                self.installed,
+            )
+        )
+        return type(self)(*(_frozen(column) for column in kept))
+
     @property
     def events(self) -> Ints:
         """Newly harmed members of both arms (K), shape (S,)."""

@@ -25,11 +25,12 @@ Source: cohorts.md 1.5 and 2 (factors, theorem), evidence.md 2.2 to 2.4; Hoeffdi
 convex order.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from firedoor.core.evidence import mixture
 from firedoor.core.evidence.counts import Counts, Floats, Ints
@@ -43,7 +44,9 @@ factor. The choice looks at K, R1 and R0 only, which are known before x1: it kee
 the factor at most 1.
 """
 
+_LONGEST_SERIES: Final = 48  # harmed treated machines: 10^6 to this power is still a number
 _TERMS: Final = 1 << 20  # largest number of terms held at once: 8 MiB an array
+_CACHED: Final = 1 << 15  # of those that are gone through again and again: 256 KiB
 
 _LN_2: Final = float(np.log(2.0))
 
@@ -131,31 +134,67 @@ def log_e(harm: Harm) -> Floats:
 
 def plain(counts: Counts) -> Floats:
     """Log of the exact factor, or of the binomial where exact would be long; shape (S, J)."""
-    factors = binomial(counts)
-    support = _support(counts)
-    # Rows are padded to a power of two: a row's arithmetic then depends on nothing but the row.
-    widths = 1 << np.ceil(np.log2(support)).astype(np.int64)
-    for width in np.unique(widths[support <= EXACT_SUPPORT]):
-        rows = np.flatnonzero(widths == width)
-        step = max(1, _TERMS // (int(width) * len(RATIOS)))
-        for first in range(0, len(rows), step):
-            chunk = rows[first : first + step]
-            factors[chunk] = _exact(counts, chunk, int(width))
-    return factors
+    return _where_compared(counts, _plain)
 
 
 def linear(counts: Counts) -> Floats:
     """Log of the linear factor, shape (S, J): one closing is one observation."""
-    events = counts.events
-    share = counts.treated_harmed / np.maximum(events, 1)
-    factors = np.log1p(share[:, None] * (RATIOS - 1.0)) - _log_expected(counts)
-    return np.where((events > 0)[:, None], factors, 0.0)
+    return _where_compared(counts, _linear)
 
 
 def binomial(counts: Counts) -> Floats:
     """Log of the binomial factor, shape (S, J): mean at most 1, at a cost that knows no K."""
     gained: Floats = counts.treated_harmed[:, None] * LOG_RATIOS
     return gained - counts.events[:, None] * _log_expected(counts)
+
+
+def _where_compared(counts: Counts, factors: Callable[[Counts], Floats]) -> Floats:
+    """Factors of the rows that have events and both arms; exactly 0 elsewhere; shape (S, J).
+
+    Most streams see no event in a tick, and what is not computed takes no time.
+    """
+    rows = np.flatnonzero((counts.events > 0) & (counts.treated > 0) & (counts.control > 0))
+    if len(rows) == len(counts.treated):
+        return factors(counts)
+    spread = np.zeros((len(counts.treated), len(RATIOS)))
+    spread[rows] = factors(counts.take(rows))
+    return spread
+
+
+def _plain(counts: Counts) -> Floats:
+    factors = binomial(counts)
+    most, support = np.minimum(counts.events, counts.treated), _support(counts)
+    # With one event the binomial factor is the exact one.
+    several = counts.events > 1
+    short = several & (most < _LONGEST_SERIES)
+    long = several & ~short & (support <= EXACT_SUPPORT)
+    for rows, width in _batches(short, most, room=lambda _: _CACHED):
+        factors[rows] = _by_moments(counts, rows, width)
+    for rows, width in _batches(long, support, room=lambda width: _TERMS // width):
+        factors[rows] = _by_terms(counts, rows, width)
+    return factors
+
+
+def _batches(
+    chosen: NDArray[np.bool_], lengths: Ints, *, room: Callable[[int], int]
+) -> Iterator[tuple[Ints, int]]:
+    """Rows of about the same length that fit into memory together, and the length to pad to.
+
+    Padded is to three significant bits: a row's arithmetic depends on nothing but the row.
+    """
+    unit = 1 << np.maximum(np.log2(np.maximum(lengths, 1)).astype(np.int64) - 2, 0)
+    widths = -(-lengths // unit) * unit
+    for width in np.unique(widths[chosen]).tolist():
+        rows = np.flatnonzero(chosen & (widths == width))
+        step = max(1, room(width) // len(RATIOS))
+        for first in range(0, len(rows), step):
+            yield rows[first : first + step], width
+
+
+def _linear(counts: Counts) -> Floats:
+    share = counts.treated_harmed / counts.events
+    factors: Floats = np.log1p(share[:, None] * (RATIOS - 1.0)) - _log_expected(counts)
+    return factors
 
 
 def _log_expected(counts: Counts) -> Floats:
@@ -172,7 +211,32 @@ def _support(counts: Counts) -> Ints:
     return support
 
 
-def _exact(counts: Counts, rows: Ints, width: int) -> Floats:
+def _by_moments(counts: Counts, rows: Ints, width: int) -> Floats:
+    r"""Exact factors of some rows with at most ``width`` events among the treated, shape (rows, J).
+
+    The factorial moments of the hypergeometric are products, and with u = g - 1 > 0 every term of
+
+        E[g^X]  =  sum over i of E[binomial(X, i)] u^i
+                =  1 + c_1 u (1 + c_2 u (1 + ...)),   c_i = (K-i+1)(R1-i+1) / (i (R1+R0-i+1))
+
+    is positive: nothing cancels, nothing is normalised, no exponential is taken. c_i = 0 past the
+    end, so padding changes no bit. Below 48 events even 10^6 to their power is a number.
+    """
+    R1, K = counts.treated[rows], counts.events[rows]
+    total = R1 + counts.control[rows]
+    u = RATIOS - 1.0
+    nested = np.ones((len(rows), len(RATIOS)))
+    for i in range(width, 0, -1):
+        left = np.maximum((K - i + 1) * (R1 - i + 1), 0) * (i <= K)
+        c = left / (i * np.maximum(total - i + 1, 1))
+        nested *= c[:, None] * u
+        if i > 1:
+            nested += 1.0
+    factors: Floats = counts.treated_harmed[rows][:, None] * LOG_RATIOS - np.log1p(nested)
+    return factors
+
+
+def _by_terms(counts: Counts, rows: Ints, width: int) -> Floats:
     """Exact factors of some rows whose support fits into ``width`` terms, shape (rows, J).
 
     Terms come from the ratio of neighbouring probabilities, P(x+1)/P(x) = (R1-x)(K-x) /
