@@ -4,7 +4,7 @@ import sys
 import pytest
 from tests.unit.cli.desk import run
 
-from firedoor.cli.counts import by_release, cells, fleet, read_rows
+from firedoor.formats.counts import by_release, cells, fleet, read_rows
 from firedoor.core.cell import Test
 from firedoor.core.errors import BadInput
 from firedoor.core.verdict import Rules, fold, verdict
@@ -218,7 +218,7 @@ def test_a_file_without_rows_is_no_evidence_of_anything(judge):
     assert "no counts" in said.err
 
 
-def test_parquet_is_refused_by_its_name(tmp_path):
+def test_a_parquet_file_that_is_none_is_refused_by_its_name(tmp_path):
     """Better than a thousand complaints about line 1."""
     path = tmp_path / "counts.parquet"
     path.write_bytes(b"PAR1\x15\x04\x15\x10PAR1")
@@ -226,7 +226,7 @@ def test_parquet_is_refused_by_its_name(tmp_path):
     said = run("judge", str(path))
 
     assert said.code == 2
-    assert "Parquet is not read yet" in said.err
+    assert "counts.parquet cannot be read as Parquet" in said.err
 
 
 def test_a_dash_reads_what_another_program_counted(monkeypatch):
