@@ -307,6 +307,8 @@ def _count(fields: Mapping[str, object], name: str) -> int:
         case int() | float() | Decimal() as number if 0 <= number < _MOST_MACHINES:
             if number == int(number):
                 return int(number)
+        case _:
+            pass
     raise ValueError(f"{name} is {_shown(fields[name])}, which is no count")
 
 
@@ -322,6 +324,8 @@ def _time(value: object) -> int:
             raise ValueError(f"time {when.isoformat()!r} has no zone; store it as UTC")
         case str() as text:
             return _in_range(_written_time(text.strip()))
+        case _:
+            pass
     raise ValueError(f"time {_shown(value)} is neither RFC 3339 nor Unix milliseconds")
 
 

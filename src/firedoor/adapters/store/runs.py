@@ -18,13 +18,17 @@ from firedoor.services.alone import Question
 from firedoor.services.runs import KEEP_MS, MOST_RUNS, Run
 
 _TABLES: Final = (
-    "CREATE TABLE IF NOT EXISTS run (name TEXT PRIMARY KEY, release TEXT NOT NULL,"
-    " question TEXT NOT NULL, began_ms INTEGER NOT NULL, fed_ms INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS run_row (run TEXT NOT NULL REFERENCES run ON DELETE CASCADE,"
-    " seq INTEGER NOT NULL, time_ms INTEGER NOT NULL, signal TEXT NOT NULL,"
-    " stratum TEXT NOT NULL, treated INTEGER NOT NULL, control INTEGER NOT NULL,"
-    " treated_harmed INTEGER NOT NULL, control_harmed INTEGER NOT NULL,"
-    " installed INTEGER NOT NULL, PRIMARY KEY (run, seq)) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS run (
+        name TEXT PRIMARY KEY, release TEXT NOT NULL, question TEXT NOT NULL,
+        began_ms INTEGER NOT NULL, fed_ms INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS run_row (
+        run TEXT NOT NULL REFERENCES run ON DELETE CASCADE, seq INTEGER NOT NULL,
+        time_ms INTEGER NOT NULL, signal TEXT NOT NULL, stratum TEXT NOT NULL,
+        treated INTEGER NOT NULL, control INTEGER NOT NULL, treated_harmed INTEGER NOT NULL,
+        control_harmed INTEGER NOT NULL, installed INTEGER NOT NULL,
+        PRIMARY KEY (run, seq)
+    ) WITHOUT ROWID""",
 )
 
 _QUESTION: Final = msgspec.json.Decoder(Question)
