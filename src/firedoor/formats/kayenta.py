@@ -79,7 +79,7 @@ class CanaryConfig(msgspec.Struct, frozen=True, rename="camel"):
     judge: JudgeConfig | None = None
 
 
-class Thresholds(msgspec.Struct, frozen=True):
+class ScoreThresholds(msgspec.Struct, frozen=True):
     """Scores from which a canary passes, or may go on, in [0, 100]."""
 
     passing: float = msgspec.field(name="pass")
@@ -90,7 +90,7 @@ class JudgeRequest(msgspec.Struct, frozen=True, rename="camel"):
     """What Kayenta posts."""
 
     canary_config: CanaryConfig
-    score_thresholds: Thresholds
+    score_thresholds: ScoreThresholds
     metric_set_pair_list: list[Pair]
 
 
