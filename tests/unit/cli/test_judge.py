@@ -4,10 +4,11 @@ import sys
 import pytest
 from tests.unit.cli.desk import run
 
-from firedoor.formats.counts import by_release, cells, fleet, read_rows
 from firedoor.core.cell import Test
 from firedoor.core.errors import BadInput
 from firedoor.core.verdict import Rules, fold, verdict
+from firedoor.formats import counts
+from firedoor.formats.counts import Row, by_release, cells, fleet, read_rows
 
 HEAD = "time,release,signal,stratum,treated,control,treated_harmed,control_harmed\n"
 
@@ -243,3 +244,84 @@ def test_spreadsheets_write_a_mark_before_the_headings(tmp_path):
     path.write_bytes(b"\xef\xbb\xbf" + HEAD.replace("\n", "\r\n").encode() + b"1,v,a,,3,4,1,0\r\n")
 
     assert run("judge", str(path)).code == 0
+
+
+def test_more_rows_than_are_read_are_refused_before_they_fill_the_memory(monkeypatch):
+    """A stream without end must come to an end."""
+    monkeypatch.setattr(counts, "MOST_ROWS", 100)
+    taken = itertools.count()
+    lines = itertools.chain([HEAD], (f"{next(taken)},v,a,,1,1,0,0\n" for _ in itertools.count()))
+
+    with pytest.raises(TooLarge, match="more than 100 rows") as refused:
+        read_rows(lines)
+
+    assert next(taken) == 101
+    assert "longer intervals" in refused.value.hint
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_rows_are_judged_a_stride_at_a_time():
+    """Ten strata, minute by minute for a week; the cells of all of them are never held at once."""
+    rows = [
+        Row(minute * 60_000, "v", "a", f"s{s}", 100, 900, int(minute % 97 == 0), s % 5, 100)
+        for minute in range(10_000)
+        for s in range(10)
+    ]
+    taken = itertools.count()
+    most = 0
+
+    def handed():
+        nonlocal most
+        for cell in cells(rows):
+            most = (
+                max(most, len([c for c in gc.get_objects() if isinstance(c, Cell)]))
+                if (next(taken) % 50_000 == 0)
+                else most
+            )
+            yield cell
+
+    found = series.fold({"a": 1.0}, 0.01, handed())
+
+    assert most <= 2 * series.STRIDE
+    assert found.streams["a"].treated == 10_000_000
+    assert found.matured.installed == 10_000_000
+    assert math.isfinite(found.max_log_e)
+
+
+@pytest.mark.parametrize(("word", "code"), [("declared", 0), ("yes", 2)])
+def test_only_the_caller_can_say_that_chance_chose(judge, word, code):
+    """One word, so that nobody says it by accident; it is repeated as theirs."""
+    said = judge("1,v,a,,3,27,0,0\n", "--randomised", word, "--json")
+
+    assert said.code == code
+    if not code:
+        assert said.json()[0]["randomised"] == "declared"
+        assert "the caller's word" in said.err
+
+
+def test_a_burst_of_machines_that_fail_together_is_one_observation(judge):
+    """A site that went dark by itself is no proof against a release that it happened to have."""
+    row = "1,v3,silence,,5,45,5,0\n"
+
+    assert judge(row).code == 1
+    assert judge(row, "--together").code == 0
+
+
+def test_contradicting_rows_are_named(judge):
+    """Only their author knows which is true; a plain repeat counts once."""
+    said = judge("1,v,a,,3,4,1,0\n1,v,a,,3,4,1,0\n1,v,a,,3,4,2,0\n")
+
+    assert said.code == 2
+    assert "line 4: line 2 gives other counts" in said.err
+
+
+def test_a_table_may_come_from_another_program_too(monkeypatch, tmp_path):
+    """``query --parquet | firedoor judge -``."""
+    path = tmp_path / "counts.parquet"
+    duckdb.sql(
+        "SELECT 1 AS time, 'v3' AS release, 'silence' AS signal, '' AS stratum, 5 AS treated,"
+        " 45 AS control, 5 AS treated_harmed, 0 AS control_harmed"
+    ).write_parquet(str(path))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+
+    assert run("judge", "-").code == 1
