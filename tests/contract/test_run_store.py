@@ -62,7 +62,9 @@ def test_an_old_run_is_gone_and_its_name_free(tmp_path, clock):
 
     assert store.load("r") is None
     store.save(run("r", clock, row(7)), known=0)
-    assert [each.time_ms for each in store.load("r").rows] == [7]
+    again = store.load("r")
+    assert again is not None
+    assert [each.time_ms for each in again.rows] == [7]
 
 
 def test_runs_and_orders_live_in_one_database_and_do_not_touch(tmp_path, clock):

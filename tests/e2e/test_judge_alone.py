@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.worlds_alone import FEW, HARMFUL, HEAD, JUDGE_TOKEN
@@ -49,7 +50,7 @@ def console(config: Path, port: int) -> Iterator[None]:
             it.wait(20)
 
 
-def curl(port: int, path: str, *arguments: str, user: str = "") -> tuple[int, object]:
+def curl(port: int, path: str, *arguments: str, user: str = "") -> tuple[int, Any]:
     url = f"http://{user}127.0.0.1:{port}{path}"
     command = ["curl", "-sS", "-m", "10", "-w", "\n%{http_code}", url, *arguments]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -19,6 +19,13 @@ COLUMNS = {
 }
 
 
+def store(path, query):
+    with duckdb.connect() as database:
+        made = database.sql(query)
+        assert made is not None
+        made.write_parquet(str(path))
+
+
 @pytest.fixture
 def table(tmp_path):
     """Writes a table of two rows, the second with other values."""
@@ -28,9 +35,7 @@ def table(tmp_path):
         first = ", ".join(f"{value} AS {key}" for key, value in COLUMNS.items())
         changed = COLUMNS | {"time": "2::BIGINT"} | second
         other = ", ".join(f"{value} AS {key}" for key, value in changed.items())
-        with duckdb.connect() as database:
-            made = database.sql(f"SELECT {first} UNION ALL SELECT {other}")
-            made.write_parquet(str(path))
+        store(path, f"SELECT {first} UNION ALL SELECT {other}")
         return path
 
     return write
@@ -62,7 +67,7 @@ def test_a_time_with_a_zone_is_an_instant_however_it_is_stored(tmp_path, time):
     """Exports of half the world's databases differ in this and in nothing else."""
     path = tmp_path / "counts.parquet"
     shape = ", ".join(f"{value} AS {key}" for key, value in (COLUMNS | {"time": time}).items())
-    duckdb.sql(f"SELECT {shape}").write_parquet(str(path))
+    store(path, f"SELECT {shape}")
 
     (row,) = rows(path)
 
@@ -94,9 +99,7 @@ def test_a_time_without_a_zone_is_refused(tmp_path):
     """Nobody knows whose noon it is."""
     path = tmp_path / "counts.parquet"
     stamp = COLUMNS | {"time": "TIMESTAMP '2026-11-22 12:00:00'"}
-    duckdb.sql("SELECT " + ", ".join(f"{v} AS {k}" for k, v in stamp.items())).write_parquet(
-        str(path)
-    )
+    store(path, "SELECT " + ", ".join(f"{v} AS {k}" for k, v in stamp.items()))
 
     with pytest.raises(BadInput, match="has no zone"):
         rows(path)
@@ -112,7 +115,7 @@ def test_whole_numbers_that_were_stored_as_floating_ones_are_counts(table):
 def test_a_missing_column_is_named(tmp_path):
     """As in a CSV file."""
     path = tmp_path / "counts.parquet"
-    duckdb.sql("SELECT 1 AS time, 'v' AS release").write_parquet(str(path))
+    store(path, "SELECT 1 AS time, 'v' AS release")
 
     with pytest.raises(BadInput, match="column signal is missing"):
         rows(path)
@@ -122,7 +125,7 @@ def test_an_empty_table_is_no_evidence(tmp_path):
     """An export that failed must not read as "undecided"."""
     path = tmp_path / "counts.parquet"
     shape = ", ".join(f"{value} AS {key}" for key, value in COLUMNS.items())
-    duckdb.sql(f"SELECT {shape} LIMIT 0").write_parquet(str(path))
+    store(path, f"SELECT {shape} LIMIT 0")
 
     with pytest.raises(BadInput, match="no counts"):
         rows(path)
@@ -139,7 +142,7 @@ def test_a_name_is_a_name_and_no_pattern(table):
 def test_columns_with_strange_names_reach_no_statement(tmp_path):
     """The file may come from anybody."""
     path = tmp_path / "counts.parquet"
-    duckdb.sql("""SELECT 1 AS "x"" FROM y; --" """).write_parquet(str(path))
+    store(path, """SELECT 1 AS "x"" FROM y; --" """)
 
     with pytest.raises(BadInput, match="column time is missing"):
         rows(path)

@@ -318,10 +318,11 @@ def test_contradicting_rows_are_named(judge):
 def test_a_table_may_come_from_another_program_too(monkeypatch, tmp_path):
     """``query --parquet | firedoor judge -``."""
     path = tmp_path / "counts.parquet"
-    duckdb.sql(
-        "SELECT 1 AS time, 'v3' AS release, 'silence' AS signal, '' AS stratum, 5 AS treated,"
-        " 45 AS control, 5 AS treated_harmed, 0 AS control_harmed"
-    ).write_parquet(str(path))
+    duckdb.execute(
+        "COPY (SELECT 1 AS time, 'v3' AS release, 'silence' AS signal, '' AS stratum, 5 AS treated,"
+        " 45 AS control, 5 AS treated_harmed, 0 AS control_harmed) TO ? (FORMAT parquet)",
+        [str(path)],
+    )
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
 
     assert run("judge", "-").code == 1
