@@ -14,13 +14,12 @@ import hashlib
 import json
 import signal
 import socket
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import uvloop
+from tests.children import Child, running
 
 from firedoor.adapters.server import HttpServer, Limits
 from firedoor.core.release import FileEntry, media_type
@@ -79,21 +78,9 @@ class Files:
         await send({"type": "http.response.body", "body": body})
 
 
-@contextlib.contextmanager
-def answering(root: Path, *prefix: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+def answering(root: Path, *prefix: str) -> contextlib.AbstractContextManager[Child]:
     """Run the process, after the words of ``prefix``; yield it and its port, and end it."""
-    process = subprocess.Popen(
-        [*prefix, sys.executable, "-m", "tests.answer_process", str(root)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parent.parent,
-    )
-    try:
-        assert process.stdout is not None
-        yield process, json.loads(process.stdout.readline())["port"]
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
+    return running("tests.answer_process", str(root), prefix=prefix)
 
 
 async def _serve(root: Path) -> None:

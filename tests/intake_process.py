@@ -11,12 +11,11 @@ import json
 import resource
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import uvloop
+from tests import children
+from tests.children import Child
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.server import HttpServer
@@ -28,21 +27,9 @@ REGISTER = "machines.db"
 SIGNALS = "intake.db"
 
 
-@contextlib.contextmanager
-def running(data: Path, *options: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+def running(data: Path, *options: str) -> contextlib.AbstractContextManager[Child]:
     """Run the process; yield it and its port, and end it whatever happens."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.intake_process", str(data), *options],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parent.parent,
-    )
-    try:
-        assert process.stdout is not None
-        yield process, json.loads(process.stdout.readline())["port"]
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
+    return children.running("tests.intake_process", str(data), *options)
 
 
 async def _serve(data: Path, heartbeat_ms: int, bucket_ms: int) -> None:

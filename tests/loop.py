@@ -121,6 +121,19 @@ class Loop:
         for each in (self.signals, self._writer, self.gate, self.store):
             each.close()
 
+    # The files
+
+    def let_go(self) -> None:
+        """Close what gate and intake write, so that a file may be replaced."""
+        for each in (self.signals, self._writer, self.gate):
+            each.close()
+
+    def take_up(self) -> None:
+        """Open what lies there now, for the writers that were running."""
+        self.signals = SignalDatabase(self._data / "intake.db")
+        self._writer = GateWriter(self._data)
+        self.gate = GateReader(self._data)
+
     # The processes
 
     def start_gate(self) -> None:

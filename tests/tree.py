@@ -35,11 +35,12 @@ from firedoor.adapters.store.register import Enrolment, MachineRegister
 from firedoor.core.door import Door
 from firedoor.core.errors import Unavailable
 from firedoor.services.orders import Order
+from firedoor.simulator import journal
 from firedoor.simulator.content import Defect
+from firedoor.simulator.stage import CHANNEL, CONFIGURATION, end
 from firedoor.simulator.vendor import publish
 from firedoor.wire.files import Files
 
-CHANNEL = "demo"
 RING = "everyone"
 ROLES = ("gate", "intake", "judge", "console")
 BUCKET_S = 0.25
@@ -47,35 +48,16 @@ IDLE_S = 0.2
 LEASE_S = 3 * BUCKET_S
 PATIENCE_S = 60.0
 
-# 60 s buckets become 0.25 s, a silence deadline of 5 minutes 2 s: about 200 times faster.
-_CONFIGURATION = """
-data = "{data}"
-
-[time]
-bucket = "250ms"
-heartbeat = "500ms"
-silence_min = "2s"
-settle = "400ms"
-
-[gate]
-listen = "127.0.0.1:{gate}"
-
+# What the tests set beside the configuration of the stage.
+_ALSO = """
 [intake]
-listen = "127.0.0.1:{intake}"
 max_body = "64KiB"
 
-[console]
-listen = "127.0.0.1:{console}"
-
 [policy]
-soak = "1s"
 budget = {budget}
 
 [[channel]]
 name = "demo"
-kind = "files"
-upstream = "http://127.0.0.1:{vendor}/"
-poll = "1s"
 session_idle = "{session_idle}"
 """
 
@@ -158,7 +140,7 @@ class Tree:
 
     def stop_vendor(self) -> None:
         """Upstream is down."""
-        _stop(self._vendor)
+        end(self._vendor)
 
     # The tree.
 
@@ -265,20 +247,11 @@ class Tree:
 
     def happenings(self, *events: str) -> list[dict[str, Any]]:
         """What the machines wrote down, of these kinds."""
-        if not self.journal.exists():
-            return []
-        # The last line may be half written.
-        whole = self.journal.read_bytes().rpartition(b"\n")[0]
-        lines = (json.loads(line) for line in whole.splitlines())
-        return [line for line in lines if line["event"] in events]
+        return [line for line in journal.happenings(self.journal) if line["event"] in events]
 
     def struck(self) -> set[str]:
         """Machines that content has bricked or crashed, by their own word."""
-        return {
-            line["machine"]
-            for line in self.happenings("bricked", "crashed")
-            if line["event"] == "bricked" or line.get("cause") == "content"
-        }
+        return journal.struck(self.journal)
 
     def ask(
         self,
@@ -395,8 +368,10 @@ class Tree:
         create_token(self.files.console_token)
         self.vendor_root.mkdir(exist_ok=True)
         (self.root / "firedoor.toml").write_text(
-            _CONFIGURATION.format(data=self.files.data, **self._settings, **self.ports)
+            CONFIGURATION.format(data=self.files.data, **self.ports)
         )
+        (self.root / "config.d").mkdir(exist_ok=True)
+        (self.root / "config.d" / "10-also.toml").write_text(_ALSO.format(**self._settings))
         self._log = self.log.open("ab")
 
     def _supervisor(self) -> "subprocess.Popen[bytes]":
@@ -421,16 +396,16 @@ class Tree:
             self.fleet_says = json.loads(line)
 
     def _end(self) -> None:
-        _stop(self._fleet)
+        end(self._fleet)
         if self._reader is not None:
             self._reader.join()
         if self._up is not None:
             roles = self.pids() if self._up.poll() is None else {}
-            _stop(self._up)
+            end(self._up)
             for pid in roles.values():
                 with contextlib.suppress(psutil.NoSuchProcess):
                     psutil.Process(pid).kill()
-        _stop(self._vendor)
+        end(self._vendor)
         if self._log is not None:
             self._log.close()
 
@@ -480,18 +455,3 @@ def _locked(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _stop(process: "subprocess.Popen[Any] | None") -> None:
-    if process is None:
-        return
-    if process.poll() is None:
-        process.terminate()
-    try:
-        process.wait(15)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()

@@ -107,6 +107,13 @@ class BlobStore(Protocol):
         """Say whether the blob is stored."""
         ...
 
+    def claim(self, digest: Digest) -> bool:
+        """Say whether the blob is stored; if so, it is not swept for a day at least.
+
+        Whoever relies on a blob that no stored release names yet has to claim it.
+        """
+        ...
+
     def scrub(self) -> Iterator[Digest]:
         """Hash stored blobs one after the other; yield those that no longer match.
 
@@ -287,7 +294,22 @@ class Pulse:
     beating: bool
 
 
-class SignalSource(Protocol):
+class Numbered(Protocol):
+    """A database of another process that is read by row numbers. Raises Unavailable."""
+
+    def identity(self) -> str:
+        """Which database this is: numbers of one mean nothing in another."""
+        ...
+
+    def reached(self) -> Mapping[str, int]:
+        """Highest row number by the name of its cursor, 0 for no row.
+
+        It falls only when an older copy has taken the database's place.
+        """
+        ...
+
+
+class SignalSource(Numbered, Protocol):
     """What the intake stored, read by judge and gate. Raises Unavailable.
 
     Each answer is complete at the moment of the call; what is committed between two calls may

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from http import HTTPStatus
 
 import pytest
-from tests.tree import CHANNEL, Reply, Tree, basic, until
+from tests.tree import Reply, Tree, basic, until
 
 from firedoor.adapters.store.signals import SignalReader
 from firedoor.simulator.content import LIST
+from firedoor.simulator.stage import CHANNEL
 
 LIMIT = 64 * 1024
 

@@ -15,6 +15,7 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.unit.console import scenes
+from tests.unit.console.world import Still, World
 
 from firedoor.console.app import make_app
 from firedoor.console.live import Live
@@ -42,7 +43,7 @@ class Served:
     """
 
     url: str
-    world: scenes.World
+    world: World
     loop: asyncio.AbstractEventLoop
 
     def tell(self, change: Callable[[], None]) -> None:
@@ -54,7 +55,7 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(world: scenes.World, port: int = 0) -> Iterator[Served]:
+def serving(world: World, port: int = 0) -> Iterator[Served]:
     """Serve a scene with granian until the block ends."""
     port = port or _free_port()
     started: list[asyncio.AbstractEventLoop] = []
@@ -63,7 +64,7 @@ def serving(world: scenes.World, port: int = 0) -> Iterator[Served]:
 
     async def main() -> None:
         live = Live(world, poll_s=0.05, heartbeat_s=1)
-        app = make_app(world, world, token="t", hosts=(), clock=scenes.Still(), live=live)  # noqa: S106
+        app = make_app(world, world, token="t", hosts=(), clock=Still(), live=live)  # noqa: S106
         server = Server(
             app, address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False
         )
@@ -276,7 +277,7 @@ CONTRAST = r"""() => {
 }"""
 
 
-def _become(world: scenes.World, other: scenes.World, version: int | None = None) -> None:
+def _become(world: World, other: World, version: int | None = None) -> None:
     world.views, world.boarded, world.ledger = other.views, other.boarded, other.ledger
     world.tracks, world.enrolled = other.tracks, other.enrolled
     world.changes = world.changes + 1 if version is None else version

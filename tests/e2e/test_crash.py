@@ -18,11 +18,12 @@ from http.client import HTTPException
 from itertools import count
 
 import pytest
-from tests.tree import CHANNEL, Tree, until
+from tests.tree import Tree, until
 
 from firedoor.adapters.keys.file import load_public_key, public_path
 from firedoor.adapters.store.signals import SignalReader
 from firedoor.core.ledger.chain import verify_chain
+from firedoor.simulator.stage import CHANNEL
 from firedoor.wire.head import read_head
 from firedoor.wire.replay import replay
 

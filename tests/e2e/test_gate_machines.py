@@ -16,10 +16,11 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
-from tests.tree import CHANNEL, RING, Reply, Tree, basic, until
+from tests.tree import RING, Reply, Tree, basic, until
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.store.register import MachineRegister
+from firedoor.simulator.stage import CHANNEL
 
 IDLE_S = 1.0
 PAYLOAD_BYTES = 200_000

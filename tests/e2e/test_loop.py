@@ -1,9 +1,10 @@
 """The whole loop with real processes: vendor, mirror, gate, machines, signals, judge, door."""
 
 import pytest
-from tests.tree import CHANNEL, RING, Tree, until
+from tests.tree import RING, Tree, until
 
 from firedoor.core.signal import CRASH, SILENCE
+from firedoor.simulator.stage import CHANNEL
 
 MACHINES = 60
 # README.md section 5: a release that harms all it reaches harms about B machines, then stands.

@@ -1,10 +1,12 @@
 """Laws of lists and releases: what no vendor's bytes may break."""
 
+import json
 from contextlib import suppress
 from html import escape
 from urllib.parse import quote
 
-from hypothesis import given
+import pytest
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from firedoor.core.channel import Kind
@@ -41,7 +43,44 @@ pieces = st.sampled_from(
         b'"path":', b'"sha256":', b'"size":', b"-1", b"1e9", b",", b"null", b'"a"', b"\xef\xbb\xbf",
     ]
 )  # fmt: skip
-foreign = st.lists(pieces, max_size=40).map(b"".join) | st.binary(max_size=200)
+odd = st.lists(pieces, max_size=6).map(lambda some: b"".join(some).decode("latin-1"))
+rows = st.lists(
+    st.fixed_dictionaries(
+        {"path": odd | paths},
+        optional={"sha256": digests | odd, "size": st.integers(-1, 2**60) | odd},
+    ),
+    max_size=4,
+)
+foreign = st.one_of(
+    st.lists(pieces, max_size=40).map(b"".join),
+    st.binary(max_size=200),
+    # The real thing, but for its names.
+    st.lists(odd | paths, max_size=4).map(
+        lambda names: "".join(f'<a href="{name}">x</a>' for name in names).encode()
+    ),
+    st.lists(st.tuples(digests, odd | paths), max_size=4).map(
+        lambda lines: "".join(f"{digest}  {name}\n" for digest, name in lines).encode()
+    ),
+    rows.map(lambda some: json.dumps(some).encode()),
+)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [lambda data: parse_page(data).files, parse_sums, parse_json],
+    ids=["page", "sums", "json"],
+)
+def test_the_bytes_below_do_name_files_now_and_then(names):
+    """If the readers refused them all, the laws below would say nothing."""
+
+    def names_some(data):
+        with suppress(BadInput):
+            return bool(names(data))
+        return False
+
+    often_enough = settings(max_examples=5_000, phases=[Phase.generate])
+
+    assert names_some(find(foreign, names_some, settings=often_enough))
 
 
 @given(foreign)

@@ -1,14 +1,20 @@
 """Laws that hold along every history of a door, legal or not."""
 
-from hypothesis import given
+from random import Random
+from typing import NamedTuple
+
+import pytest
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from firedoor.core.door import (
     Assessed,
     Boarded,
     Command,
+    Commands,
     Door,
     EarlierOpened,
+    Event,
     Expedite,
     Hold,
     Pin,
@@ -47,8 +53,17 @@ def new_door():
     return Door("av", 1, "tills", "b", "a", 5, State.WAITING, Reason.EARLIER_RING, UnixMs(0))
 
 
+class Accepted(NamedTuple):
+    """An event, and what the door made of it."""
+
+    event: Event
+    before: Door
+    after: Door
+    commands: Commands
+
+
 def history(boarded, sent):
-    """(event, door before, door after, commands) of each event that was accepted."""
+    """Every event that was accepted."""
     door, commands = step(new_door(), boarded, UnixMs(0))
     told = []
     for now, event in enumerate(sent, 1):
@@ -56,9 +71,44 @@ def history(boarded, sent):
             after, commands = step(door, event, UnixMs(now))
         except IllegalTransition:
             continue
-        told.append((event, door, after, commands))
+        told.append(Accepted(event, door, after, commands))
         door = after
     return told
+
+
+@pytest.mark.parametrize(
+    "premise",
+    [
+        lambda it: it.before.state is State.SHUT and it.after.state is State.OPEN,
+        lambda it: it.before.state is State.HELD and it.after.state is State.OPEN,
+        lambda it: isinstance(it.event, Assessed) and it.event.harmful and it.before.judged,
+        lambda it: it.before.judged and not it.after.judged,
+        lambda it: not it.before.judged,
+        lambda it: it.after.budget > it.before.budget,
+        lambda it: Command.CONTAIN in it.commands,
+        lambda it: Command.DEAL in it.commands,
+        lambda it: Command.REVEAL in it.commands,
+        lambda it: it.after.was_held,
+    ],
+    ids=[
+        "a shut door opens", "a held door opens", "harm is proved", "the judge is overridden",
+        "evidence counts no more", "the budget grows", "a door shuts", "a deck is dealt",
+        "a seed is revealed", "a held door is superseded",
+    ],
+)  # fmt: skip
+def test_what_the_laws_below_speak_of_does_happen(premise):
+    """A law about something that never happens would hold of any code."""
+    stories = st.builds(history, boardings, st.lists(events, max_size=30))
+    often_enough = settings(max_examples=20_000, phases=[Phase.generate], database=None)
+
+    told = find(
+        stories,
+        lambda told: any(map(premise, told)),
+        settings=often_enough,
+        random=Random(2024),
+    )
+
+    assert told
 
 
 @given(boardings, st.lists(events, max_size=30))

@@ -72,7 +72,9 @@ def test_doors_judged_side_by_side_get_the_verdicts_they_get_alone():
     """A row of the vectorised evidence must not know its neighbours."""
     trial = null_trial(WORLDS["strangers who crash"], 120, crashes=True)
 
-    for outcome in play(trial, 6, seed=13):
+    outcomes = play(trial, 6, seed=13)
+    assert all(outcome.cells for outcome in outcomes)
+    for outcome in outcomes:
         alone = verdict(fold(trial.rules, outcome.cells))
 
         assert outcome.final.log_e == pytest.approx(alone.log_e_harm, abs=1e-12)

@@ -9,6 +9,7 @@ from firedoor.cli import output
 from firedoor.cli.client import ByOption, ConsoleOption, act
 from firedoor.cli.config import channel_check, fleet, sentence
 from firedoor.cli.context import Place, here
+from firedoor.cli.keeping import kept, kept_bytes
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.model import ChannelView
 from firedoor.core.channel import traits
@@ -75,7 +76,13 @@ def show(
     if as_json:
         output.document(view)
         return
-    output.facts([*_facts(view), ("upstream offers", _offered(place, name))])
+    output.facts(
+        [
+            *_facts(view),
+            ("upstream offers", _offered(place, name)),
+            ("kept on disk", f"{len(kept(place, name))} releases, {_bytes(place, name)}"),
+        ]
+    )
     output.heading("how a client is undone")
     output.table(("verb", "how"), [(undo.verb.value, undo.how) for undo in traits(kind).undo])
     output.heading("what a harmless release meets")
@@ -94,6 +101,8 @@ def sync(
 ) -> None:
     """Look at the upstream now, instead of at the next poll.
 
+    Also if it asked to be left alone for a while (Retry-After): then it is asked this once.
+
     Example: firedoor channel sync tools
     """
     place = here(config, data)
@@ -108,6 +117,7 @@ def _facts(view: ChannelView) -> list[tuple[str, object]]:
         ("upstream", view.upstream),
         ("state", view.state),
         ("active machines", view.machines),
+        ("unknown clients", view.unknown),
         ("serving", output.short(view.serving)),
         ("in flight", output.short(view.in_flight)),
         ("waiting", " ".join(output.short(release) for release in view.waiting)),
@@ -130,6 +140,10 @@ def _offered(place: Place, name: str) -> str:
     view = place.views().release(newest.release)
     shut = view is not None and any(door.state is State.SHUT for door in view.door.values())
     return f"{output.short(newest.release)} ({'shut' if shut else newest.state})"
+
+
+def _bytes(place: Place, name: str) -> str:
+    return output.size(kept_bytes(place, name))
 
 
 def _hopes(place: Place, name: str, active: Mapping[str, int]) -> None:

@@ -8,19 +8,18 @@ from collections.abc import Iterator
 from typing import Final
 
 from firedoor.cli.output import count
-from firedoor.console.model import DoorView, Judgement, ReleaseView
-from firedoor.core.door import Reason, State
+from firedoor.console.model import Judgement, ReleaseView
+from firedoor.core.door import State
+from firedoor.services.stalls import Stall, explained
+from firedoor.wire.verdicts import claims_nothing
 
 NO_VERDICT: Final = "-"
-
-_DECREED: Final = frozenset({Reason.ADOPTED, Reason.EMPTY, Reason.EXPEDITED, Reason.PINNED})
 
 
 def unproven(release: ReleaseView) -> str:
     """Say why no evidence is claimed for a release; "" where cards were drawn, or may be yet."""
     doors = release.door.values()
-    decreed = all(door.state is State.OPEN and door.reason in _DECREED for door in doors)
-    if not doors or not decreed or any(_drew(door) for door in doors):
+    if not claims_nothing(doors):
         return ""
     reasons = " and ".join(dict.fromkeys(door.reason.value for door in doors))
     return f"{reasons}: no evidence is claimed"
@@ -29,6 +28,14 @@ def unproven(release: ReleaseView) -> str:
 def judgement(release: ReleaseView) -> str:
     """The verdict in one word, "-" where none is claimed."""
     return NO_VERDICT if unproven(release) else release.verdict.state.value
+
+
+def stalled(release: ReleaseView) -> Iterator[str]:
+    """Which doors stand still because only clients that are not enrolled are behind them."""
+    for ring, door in release.door.items():
+        if door.state is State.OPENING and door.unknown and not door.machines:
+            why = explained(Stall.UNKNOWN, door.unknown)
+            yield f"the door of ring {ring} stands still: {why}"
 
 
 def waiting(release: ReleaseView) -> Iterator[str]:
@@ -43,8 +50,3 @@ def waiting(release: ReleaseView) -> Iterator[str]:
         else:
             what = "for its soak, or for the reserve if the ring asks for more than the release"
         yield f"the door of ring {ring} is opening still: it waits {what}"
-
-
-def _drew(door: DoorView) -> bool:
-    """Whether a card of the deck was drawn: the three add up to the treated ones."""
-    return bool(door.control or door.in_flight or door.matured or door.harmed)

@@ -87,7 +87,7 @@ def here(config: Path | None, data: Path | None) -> Place:
         BadConfig: There is no configuration, or it says something it may not.
     """
     loaded = load(find(config), data=data)
-    return Place(loaded, Files(loaded.data))
+    return Place(loaded, Files.of(loaded))
 
 
 def release_of(views: Views, prefix: str) -> ReleaseView:

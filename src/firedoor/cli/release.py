@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from firedoor.cli import output, patients
-from firedoor.cli.claims import judgement, unproven, waiting
+from firedoor.cli.claims import judgement, stalled, unproven, waiting
 from firedoor.cli.client import (
     ApprovedOption,
     ByOption,
@@ -20,6 +20,7 @@ from firedoor.cli.client import (
     act,
 )
 from firedoor.cli.context import Place, ReleaseArgument, here, release_of
+from firedoor.cli.keeping import kept
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.api import ReleaseReply
 from firedoor.console.model import Condition, ReleaseView
@@ -60,6 +61,7 @@ def list_(
     """List releases, newest first, where their doors are, and which are served now.
 
     "served" names the rings in which a release is what every machine gets that has no newer one.
+    A release whose bytes are deleted cannot be pinned or expedited any more.
 
     Example: firedoor release list tools
     """
@@ -71,8 +73,20 @@ def list_(
         output.document([_reply(view) for view in found])
         return
     serving = _serving(place)
+    held = frozenset[str]().union(*(kept(place, name) for name in names))
     output.table(
-        ("release", "channel", "no", "served", "boarded", "door", "exposed", "harmed", "verdict"),
+        (
+            "release",
+            "channel",
+            "no",
+            "served",
+            "boarded",
+            "door",
+            "exposed",
+            "harmed",
+            "bytes",
+            "verdict",
+        ),
         [
             (
                 output.short(view.id),
@@ -83,6 +97,7 @@ def list_(
                 _doors(view),
                 view.exposed,
                 view.harmed,
+                output.size(view.size_bytes) if view.id in held else "deleted",
                 judgement(view),
             )
             for view in found
@@ -146,7 +161,7 @@ def show(
             for ring, door in view.door.items()
         ],
     )  # fmt: skip
-    for sentence in waiting(view):
+    for sentence in (*waiting(view), *stalled(view)):
         output.line(sentence)
     patients.tell(views, view)
 

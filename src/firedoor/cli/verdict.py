@@ -70,8 +70,7 @@ def show(
     view = _verdict(views.verdict(boarded.id), release)
     claimless = unproven(boarded)
     if as_json:
-        shown = msgspec.to_builtins(view)
-        output.document(shown | {"randomised": None} if claimless else shown)
+        output.document(view)
         return
     lines = view.thresholds
     output.facts(
@@ -85,7 +84,7 @@ def show(
             ("harm upper", f"{output.share(view.harm_upper)}"),
             ("clears at", output.share(lines.delta)),
             ("decided in", _when(boarded, view)),
-            ("randomised", _randomised(view, claimless=bool(claimless))),
+            ("randomised", _randomised(view)),
         ]
     )
     for sentence in waiting(boarded):
@@ -212,8 +211,8 @@ def _when(release: ReleaseView, view: VerdictView) -> str:
     return "nobody can say" if view.forecast_s is None else output.span(view.forecast_s)
 
 
-def _randomised(view: VerdictView, *, claimless: bool) -> str:
-    if claimless:
+def _randomised(view: VerdictView) -> str:
+    if view.randomised is None:
         return NO_VERDICT
     return "yes" if view.randomised else "no: the guarantee is void"
 

@@ -16,6 +16,7 @@ from firedoor.config.model import (
     ConsoleConfig,
     GateConfig,
     IntakeConfig,
+    LedgerConfig,
     TimeConfig,
 )
 from firedoor.config.read import compose, defaults, from_text, load
@@ -28,6 +29,7 @@ __all__ = [
     "ConsoleConfig",
     "GateConfig",
     "IntakeConfig",
+    "LedgerConfig",
     "Listen",
     "Source",
     "TimeConfig",

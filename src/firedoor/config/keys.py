@@ -147,6 +147,8 @@ INSTALL_WAIT: Final = _auto_duration("install_wait")
 MODE: Final = _key("mode", _mode, '"enforce"')
 EXPEDITE_NEEDS_TWO: Final = _key("expedite_needs_two", values.yes_no, "false")
 
+HEAD: Final = _key("head", values.text, '"ledger.head"')
+
 WEBHOOK: Final = _optional("webhook", values.hook_address, values.show_hook_address)
 COMMAND: Final = _optional("command", values.command)
 
@@ -156,6 +158,7 @@ UPSTREAM: Final = _needed("upstream", values.source, "")
 POLL: Final = _key("poll", values.some_duration, '"10m"', values.show_duration)
 FIRST: Final = _key("first", values.one_of("adopt"), '"adopt"')
 UNKNOWN: Final = _key("unknown", values.one_of("refuse", "hold"), '"refuse"')
+KEEP: Final = _key("keep", values.releases, "5")
 SESSION_IDLE: Final = _optional("session_idle", values.some_duration, values.show_duration)
 SESSION_MAX: Final = _optional("session_max", values.some_duration, values.show_duration)
 
@@ -180,13 +183,15 @@ TABLES: Final[dict[str, tuple[AnyKey, ...]]] = {
     "intake": (INTAKE_LISTEN, MAX_BODY),
     "console": (CONSOLE_LISTEN,),
     "policy": POLICY,
+    "ledger": (HEAD,),
     "alert": (WEBHOOK, COMMAND),
 }
 """Tables that stand once, in the order they are printed."""
 
 LISTS: Final[dict[str, tuple[AnyKey, ...]]] = {
     "channel": (
-        CHANNEL_NAME, KIND, UPSTREAM, POLL, FIRST, UNKNOWN, SESSION_IDLE, SESSION_MAX, *POLICY,
+        CHANNEL_NAME, KIND, UPSTREAM, POLL, KEEP, FIRST, UNKNOWN, SESSION_IDLE, SESSION_MAX,
+        *POLICY,
     ),
     "ring": (RING_NAME, MACHINES, AFTER, *RING_POLICY),
 }  # fmt: skip

@@ -73,6 +73,17 @@ class ConsoleConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerConfig:
+    """The record of every decision.
+
+    Attributes:
+        head: Absolute path of the file that the ledger's head is kept in.
+    """
+
+    head: Path
+
+
+@dataclass(frozen=True, slots=True)
 class AlertConfig:
     """The one hook that tells people. At most one of the two is set.
 
@@ -94,6 +105,7 @@ class ChannelConfig:
         kind: The kind of updater that reads it.
         upstream: An http or https URL, or the absolute path of a local directory.
         poll_ms: How often upstream is asked, > 0.
+        keep: Past releases whose bytes are kept besides those in use, >= 1.
         first: What happens to the first snapshot: ``adopt``.
         unknown: What an unknown machine gets: ``refuse``, or ``hold``, the last open release.
         session_idle_ms: A session ends when a machine asked nothing for this long, > 0.
@@ -104,6 +116,7 @@ class ChannelConfig:
     kind: Kind
     upstream: str = field(repr=False)
     poll_ms: int
+    keep: int
     first: str
     unknown: str
     session_idle_ms: int
@@ -126,6 +139,7 @@ class Config:
         intake: The intake.
         console: The console.
         policy: The policy that channels and rings start from.
+        ledger: The record of every decision.
         alert: The alert hook.
         channels: In file order.
         rings: In file order, the order in which they claim machines; "everyone" is last.
@@ -140,6 +154,7 @@ class Config:
     intake: IntakeConfig
     console: ConsoleConfig
     policy: Policy
+    ledger: LedgerConfig
     alert: AlertConfig
     channels: tuple[ChannelConfig, ...]
     rings: tuple[Ring, ...]

@@ -21,6 +21,7 @@ from firedoor.config.model import (
     ConsoleConfig,
     GateConfig,
     IntakeConfig,
+    LedgerConfig,
     TimeConfig,
 )
 from firedoor.config.problem import Problem, refusal
@@ -98,8 +99,9 @@ def compose(sources: Sequence[Source], *, data: Path | None = None) -> Config:
 def _config(settings: Settings) -> Config:
     rings = with_everyone(rings_written(settings))
     channels = tuple(_channel(settings, name) for name in settings.names("channel"))
+    data = Path(settings.get((), keys.DATA))
     return Config(
-        data=Path(settings.get((), keys.DATA)),
+        data=data,
         time=TimeConfig(
             bucket_ms=settings.get(("time",), keys.BUCKET),
             heartbeat_ms=settings.get(("time",), keys.HEARTBEAT),
@@ -116,6 +118,7 @@ def _config(settings: Settings) -> Config:
         ),
         console=ConsoleConfig(listen=settings.get(("console",), keys.CONSOLE_LISTEN)),
         policy=settings.policy(policy_layers()),
+        ledger=LedgerConfig(head=data / settings.get(("ledger",), keys.HEAD)),
         alert=AlertConfig(
             webhook=settings.get(("alert",), keys.WEBHOOK),
             command=settings.get(("alert",), keys.COMMAND),
@@ -142,6 +145,7 @@ def _channel(settings: Settings, name: str) -> ChannelConfig:
         kind=kind,
         upstream=settings.get(where, keys.UPSTREAM),
         poll_ms=settings.get(where, keys.POLL),
+        keep=settings.get(where, keys.KEEP),
         first=settings.get(where, keys.FIRST),
         unknown=settings.get(where, keys.UNKNOWN),
         session_idle_ms=settings.get(where, keys.SESSION_IDLE) or usual.session_idle_ms,

@@ -110,6 +110,13 @@ def machines(value: object) -> int:
     return value
 
 
+def releases(value: object) -> int:
+    """A whole number of releases >= 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise Unfit("a whole number of releases, 1 or more")
+    return value
+
+
 def share(value: object) -> float:
     """A number strictly between 0 and 1."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 1:

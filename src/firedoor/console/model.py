@@ -30,6 +30,7 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
         waiting: Snapshot ids that wait to board, oldest first.
         skipped: Snapshot ids that never boarded because a newer one did, newest first.
         machines: Active machines: polled this channel in the last 7 days.
+        unknown: Addresses of clients that are not enrolled and read this channel in that time.
         pinned: Ring name to the release it is pinned to; while there is one nothing boards.
         blocked: Whether the next release boards only when a person resumes the channel.
         refused: What the vendor offers now, if it was shut and so does not board again by
@@ -47,6 +48,7 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     waiting: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     machines: int = 0
+    unknown: int = 0
     pinned: dict[str, str] = {}
     blocked: bool = False
     refused: str = ""
@@ -62,6 +64,7 @@ class DoorView(msgspec.Struct, frozen=True, kw_only=True):
         by: Person who last acted on it.
         note: That person's reason, or the numbers that decided, in an English sentence.
         machines: Active machines of the ring.
+        unknown: Clients that are not enrolled and get what this ring has open: they try nothing.
         admitted: Treated machines so far: they were answered from this release.
         control: Machines followed on the previous release for comparison.
         in_flight: Admitted machines whose outcome is not known yet; takes a slot each.
@@ -79,6 +82,7 @@ class DoorView(msgspec.Struct, frozen=True, kw_only=True):
     by: str = ""
     note: str = ""
     machines: int = 0
+    unknown: int = 0
     admitted: int = 0
     control: int = 0
     in_flight: int = 0
@@ -207,7 +211,8 @@ class VerdictView(VerdictSummary, frozen=True, kw_only=True):
         alpha_harm: Chance that evidence ever shuts a good release.
         alpha_warn: The same for the warning level.
         alpha_clear: Chance that ``harm_upper`` is ever below the truth.
-        randomised: Whether chance chose who was treated; without it the guarantee is void.
+        randomised: Whether chance chose who was treated; without it the guarantee is void. None
+            where the doors opened by decree before anybody drew a card: nothing was compared.
         sentence: The verdict in an English sentence with its numbers.
         streams: Every stream, watched or not.
         cells: Every closing in order: the verdict is a fold over them.
@@ -218,7 +223,7 @@ class VerdictView(VerdictSummary, frozen=True, kw_only=True):
     alpha_harm: float
     alpha_warn: float
     alpha_clear: float
-    randomised: bool = True
+    randomised: bool | None = None
     sentence: str = ""
     streams: tuple[StreamView, ...] = ()
     cells: tuple[Cell, ...] = ()

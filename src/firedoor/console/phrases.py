@@ -203,6 +203,8 @@ _ENTRIES: Final[Mapping[str, str]] = {
 def headline(language: Language, number: int, door: DoorView) -> str:
     """Say in one sentence what the door does with release ``number`` and what that means."""
     message = _HEADLINES.get((door.state, door.reason)) or _HEADLINES[door.state, None]
+    if door.state is State.OPENING and door.unknown and not door.machines:
+        message = _("Release %(number)s stands still: nobody who could try it is enrolled.")
     return language.gettext(
         message,
         number=language.number(number),
@@ -262,6 +264,14 @@ def situation(
         yield say(_("Release %(number)s is served and nothing is in flight."), number=number)
     elif view.last_sync_ms is None and not view.last_error:
         yield say(_("Nothing has been heard from the vendor's server yet."))
+    if view.unknown and not view.machines:
+        yield language.ngettext(
+            "One client that is not enrolled reads this channel; nobody can try a release: enrol "
+            "some, or expedite it.",
+            "%(count)s clients that are not enrolled read this channel; nobody can try a release: "
+            "enrol some, or expedite it.",
+            view.unknown,
+        )
     for ring, release in sorted(view.pinned.items()):
         yield say(
             _("Ring %(ring)s is pinned to release %(release)s, so nothing newer boards."),

@@ -29,7 +29,7 @@ class Deal:
 
     Attributes:
         treated: Treated cards, a >= 1.
-        cards: All cards, n >= a; n == a only for the reserve, which has no control.
+        cards: All cards, n >= a; n == a only in the reserve, which has no control.
     """
 
     treated: int
@@ -59,6 +59,16 @@ def window(budget: float, upper: float) -> int:
     return math.floor(budget / upper + 1e-9)
 
 
+def reserve(*, active: int, control: float) -> int:
+    """Machines of a ring that are kept to compare with to the end: ``control`` of it, at least 1.
+
+    Args:
+        active: Active machines of the ring, >= 0.
+        control: Share of the ring, in (0, 1).
+    """
+    return max(1, math.floor(control * active))
+
+
 def deal(
     *, room: int, free: int, untreated: int, active: int, control: float, quiet: bool
 ) -> Deal | None:
@@ -74,18 +84,25 @@ def deal(
             its warning level: the condition for admitting the reserve.
 
     Returns:
-        The deck, or None when there is nothing to deal. The last ``control`` share of the ring
-        (at least one machine) is dealt without a control arm, and only when ``quiet``.
+        The deck, or None when there is nothing to deal. The reserve is dealt without a control
+        arm, only when ``quiet``, and never beyond the room: where it is larger it is walked, one
+        deck after the other. A deck without a control has a harm factor of exactly 1, so it adds
+        no evidence of harm and takes nothing from the proof; what comes to harm in it counts as
+        debt in full, so all its decks together harm no more than the window holds.
     """
     if room < 1 or free < 1:
         return None
-    reserve = max(1, math.floor(control * active))
-    if untreated <= reserve:
-        return Deal(free, free) if quiet and free <= room else None
-    spare = untreated - free
-    treated = min(room, math.floor((1 - control) * free), free - max(0, reserve - spare))
-    if free < _SMALLEST_DECK or treated < 1:
+    kept = reserve(active=active, control=control)
+    if untreated <= kept:
+        last = min(free, room)
+        return Deal(last, last) if quiet else None
+    if free < _SMALLEST_DECK:
         return None
+    spare = untreated - free
+    # One at least: where the share of control rounds a small deck down to nobody, a door would
+    # stand for ever, and the rest of the deck is control all the same.
+    share = max(1, math.floor((1 - control) * free))
+    treated = min(room, share, free - max(0, kept - spare))
     cards = max(
         (1 + CONTROLS_PER_TREATED) * treated, math.ceil(treated / (1 - control)), treated + 1
     )

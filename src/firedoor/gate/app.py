@@ -89,6 +89,7 @@ class Gate:
                 if not number:
                     number = await self._begin(scope, channel, machine)
             else:
+                self._note_stranger(scope, channel)
                 number = channel.admission.anonymous(EVERYONE)
             await self._answer(
                 scope,
@@ -107,6 +108,13 @@ class Gate:
             return False
         held = channel is not None and channel.config.unknown == "hold"
         return held or self._doorbell.anonymous
+
+    def _note_stranger(self, scope: Scope, channel: Channel) -> None:
+        """Count a client without an identity, so that its channel is not taken for deserted."""
+        if scope["method"] == "GET":
+            client = scope["client"]
+            address = "" if client is None else client[0]
+            channel.admission.strangers.note(address, self._keeper.now())
 
     async def _begin(self, scope: Scope, channel: Channel, machine: int) -> int:
         """Boarding number for a machine that is not known to be in a session."""

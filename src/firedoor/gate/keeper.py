@@ -387,10 +387,20 @@ class Keeper:
             ],
             installed=[*(kept.installed if kept else ()), *installed],
             census=[
-                c for admission in admissions for c in admission.census(at.mono_ms, self._bucket_ms)
+                c
+                for admission in admissions
+                for c in admission.census(at.mono_ms, self._bucket_ms, at.wall_ms)
             ],
             board=self._version,
+            rings=self._rings(),
         )
+
+    def _rings(self) -> list[tuple[str, str]]:
+        """All rings there are; none while a channel's board has not come."""
+        lanes = {name: channel.board.lanes for name, channel in self.channels.items()}
+        if not all(lanes.values()):
+            return []
+        return [(name, lane.ring) for name, some in lanes.items() for lane in some]
 
     def _read_pulses(self) -> None:
         try:

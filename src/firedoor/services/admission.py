@@ -18,7 +18,8 @@ from firedoor.core.ring import EVERYONE
 from firedoor.services.decks import Decks
 from firedoor.services.exposures import Exposure, Exposures
 from firedoor.services.places import AFTERWARDS, Census, Cut, Place, Standing
-from firedoor.services.roster import Roster
+from firedoor.services.roster import Roster, chunks
+from firedoor.services.strangers import Strangers
 
 ACTIVE_MS = 7 * 24 * 3_600_000
 """A machine is active on a channel for seven days after its last request there."""
@@ -84,6 +85,7 @@ class Admission:
         self._closed: dict[str, dict[int, int]] = {}
         self._decks = Decks(channel)
         self._exposures = Exposures()
+        self.strangers = Strangers(ACTIVE_MS)
         self._polls: dict[str, int] = {}
         self._rates: dict[str, float] = {}
         self._counted_ms = 0
@@ -98,17 +100,19 @@ class Admission:
     ) -> None:
         """Load what is durable: exposures and standing of every machine, and every cut."""
         self._decks.restore(cuts)
-        for known in exposures:
-            self._ensure(known.machine)
-            self._exposures.restore(known)
-        for stand in held:
-            self._ensure(stand.machine)
-            self.assigned[stand.machine] = stand.number
-            self.assigned_at[stand.machine] = stand.since_s
+        for known in chunks(exposures):
+            self._ensure(max(each.machine for each in known))
+            self._exposures.restore(*known)
+        for stands in chunks(held):
+            _, numbers, releases, since_s = zip(*stands, strict=True)
+            self._ensure(max(numbers))
+            machines = np.array(numbers, np.int64)
+            self.assigned[machines] = releases
+            self.assigned_at[machines] = since_s
             # Active, as far as its last session anywhere says; sessions themselves do not last.
-            self.touched[stand.machine] = int(self._roster.start[stand.machine])
+            self.touched[machines] = self._roster.start[machines]
             # Counted in its ring at once, not only when it polls: nobody must find it empty.
-            self.rings[stand.machine] = self._ring_code(self._ring_of(stand.machine))
+            self.rings[machines] = [self._ring_code(self._ring_of(no)) for no in numbers]
 
     def left_at(self) -> list[int]:
         """Boarding numbers that machines were last assigned."""
@@ -323,18 +327,20 @@ class Admission:
             for no in changed
         ]
 
-    def census(self, now: int, bucket_ms: int) -> list[Census]:
-        """Count each ring's machines, vectorised.
+    def census(self, now: int, bucket_ms: int, wall_ms: int = 0) -> list[Census]:
+        """Count each ring's machines, vectorised, and the clients without an identity.
 
         Args:
             now: Monotonic clock, ms.
             bucket_ms: Interval that ``polls`` are counted in.
+            wall_ms: Wall clock at ``now``.
         """
         self._smooth_polls(now, bucket_ms)
         active = now - self.touched < ACTIVE_MS
         self._roster.grow(self._size - 1)
         seasoned = self._roster.all_seasoned(now)[: self._size]
         cloned = self._roster.cloned[: self._size]
+        unknown, last = self.strangers.count(now), self.strangers.last()
         counts = []
         for ring, lane in self._lanes.items():
             here = active & (self.rings == self._ring_code(ring))
@@ -342,6 +348,7 @@ class Admission:
             able = here & (cloned == 0) & ~np.isin(self.assigned, lane.revoked)
             joined = (self.member == lane.candidate) if lane.candidate else np.zeros_like(here)
             treated = joined & (self.arm > 0)
+            strange = unknown if ring == EVERYONE else 0
             free = able & seasoned & ~treated & ~(joined & self._sealed_mask(lane))
             counts.append(
                 Census(
@@ -352,6 +359,8 @@ class Admission:
                     polls=self._rates.get(ring, 0.0),
                     untreated=int((able & ~treated).sum()),
                     gap_ms=self._roster.usual_gap_ms,
+                    unknown=strange,
+                    unknown_ms=wall_ms - (now - last) if strange and last is not None else 0,
                 )
             )
         return counts

@@ -4,7 +4,7 @@ A high-water mark is not enough: after a pin or a shut release a machine goes ba
 one, and that needs a record just when it never had that one.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,9 +14,10 @@ TRAIL = 62
 _BITS = (1 << TRAIL) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Exposure:
+class Exposure(NamedTuple):
     """Which boardings of a channel a machine has a treated place in.
+
+    A tuple: see ``places.Standing``.
 
     Attributes:
         machine: Register number.
@@ -45,10 +46,13 @@ class Exposures:
         self._trail = np.pad(self._trail, more)
         self._older = np.pad(self._older, more)
 
-    def restore(self, known: Exposure) -> None:
-        """Load what is on record of one machine."""
-        self._highest[known.machine] = known.number
-        self._trail[known.machine] = known.trail
+    def restore(self, *known: Exposure) -> None:
+        """Load what is on record of machines that have a row, each once."""
+        machines, numbers, trails = (
+            np.array(column, np.int64) for column in zip(*known, strict=True)
+        )
+        self._highest[machines] = numbers
+        self._trail[machines] = trails
 
     def add(self, machine: int, number: int) -> None:
         """Remember a treated place that is durable."""

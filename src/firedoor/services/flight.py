@@ -110,6 +110,7 @@ class Flight:
     last_cut: dict[str, Instant] = field(default_factory=dict)
     installed: set[int] = field(default_factory=set)
     epoch: int = 0
+    _said: tuple[Evidence, Verdict] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def begin(cls, boarding: Boarding, seed: bytes, doors: Sequence[Door]) -> "Flight":
@@ -131,7 +132,7 @@ class Flight:
 
     def decides(self, signal: str) -> bool:
         """Say whether a signal has a share in the verdict; others are only shown."""
-        return dict(self.boarding.rules.weights).get(signal, 0.0) > 0.0
+        return any(name == signal and w > 0.0 for name, w in self.boarding.rules.weights)
 
     def epoch_at(self, wall_ms: int, bucket_ms: int) -> int:
         """Epoch of the start-time mixture; it never falls, whatever the wall clock does."""
@@ -143,7 +144,10 @@ class Flight:
 
     def verdict(self) -> Verdict:
         """What the evidence says now."""
-        return verdict(self.evidence)
+        # A bisection over the evidence: most ticks bring a boarding no cell and need no new one.
+        if self._said is None or self._said[0] is not self.evidence:
+            self._said = (self.evidence, verdict(self.evidence))
+        return self._said[1]
 
     def pools_of(self, ring: str) -> list[Pool]:
         """Pools of a ring that have not closed."""
@@ -169,9 +173,9 @@ class Flight:
 
     def numbers(self, ring: str, found: Verdict) -> Numbers:
         """Where the ring stands under this verdict."""
-        pools = self.pools_of(ring)
-        in_flight = sum(pool.sealed_treated() for pool in pools)
-        sealed = sum(int(pool.sealed().sum()) for pool in pools)
+        counts = [pool.sealed_counts() for pool in self.pools_of(ring)]
+        in_flight = sum(treated for treated, _ in counts)
+        sealed = sum(count for _, count in counts)
         admitted = self.admitted.get(ring, 0)
         debt = max(0.0, self.excess.get(ring, 0.0) - self.recovered.get(ring, 0))
         budget = self.doors[ring].budget

@@ -31,6 +31,7 @@ from firedoor.services.records import (
     JudgeRecords,
     StoredDeck,
 )
+from firedoor.services.stalls import Stall, explained, stall
 
 CURSORS = ("heard", "batch", "event")
 
@@ -60,8 +61,8 @@ class Judge:
         self.ledger = ledger
         self.flights: dict[tuple[str, int], Flight] = {}
         self._pace = pace
+        self._published: dict[tuple[str, int], tuple[Verdict, dict[str, Numbers]]] = {}
         self._track: dict[tuple[str, int], str] = {}
-        self._verdicts: dict[tuple[str, int], str] = {}
         cursors = {name: store.cursor(name) for name in CURSORS}
         self.hearing = Hearing(gate, signals, bucket_ms=pace.bucket_ms, cursors=cursors)
 
@@ -102,7 +103,10 @@ class Judge:
             self._publish(flight, found, now)
         for name in CURSORS:
             self.store.put_cursor(name, self.hearing.cursors[name])
-        self.flights = {key: f for key, f in self.flights.items() if f.watched()}
+        for key in [key for key, flight in self.flights.items() if not flight.watched()]:
+            del self.flights[key]
+            self._published.pop(key, None)
+            self._track.pop(key, None)
 
     def apply(self, flight: Flight, ring: str, event: Event, now: Instant) -> Door:
         """Send one event to one door, within the caller's step.
@@ -182,7 +186,9 @@ class Judge:
         for harmed in self.store.harmed(channel, number):
             if harmed.signal != SILENCE or not harmed.treated:
                 continue
-            stored = rows[harmed.place]
+            stored = rows.get(harmed.place)
+            if stored is None:
+                continue  # Its place was lost with a gate.db: it keeps its slot for good.
             ring = stored.place.ring
             if harmed.recovered_ms:
                 flight.recovered[ring] = flight.recovered.get(ring, 0) + 1
@@ -290,39 +296,43 @@ class Judge:
 
     def _deal(self, flight: Flight, found: Verdict, now: Instant, board: int) -> None:
         for ring, door in flight.doors.items():
-            if door.state is not State.OPENING or not flight.may_deal(ring):
-                continue
             count = self.hearing.count(door.channel, ring, board=board)
             terms = flight.boarding.terms[ring]
-            if count is None or (found.harm_upper <= terms.delta and not found.warn):
+            numbers = flight.numbers(ring, found)
+            # Evidence of other rings does not open this one: somebody here has to try it first.
+            clears = found.harm_upper <= terms.delta and numbers.matured > 0 and not found.warn
+            if door.state is not State.OPENING or count is None or clears:
                 continue
-            resolved = not flight.unresolved(ring)
-            room = flight.numbers(ring, found).room
+            free_to_deal = flight.may_deal(ring)
+            quiet = not flight.unresolved(ring) and self._soaked(flight, ring, now)
             deck = valve.deal(
-                room=room,
+                room=numbers.room if free_to_deal else 0,
                 free=count.free,
                 untreated=count.untreated,
                 active=count.active,
                 control=terms.control,
-                quiet=resolved and not found.warn and self._soaked(flight, ring, now),
+                quiet=quiet and not found.warn,
             )
             if deck is not None:
                 buckets = valve.patience(count.polls, count.gap_ms / self._pace.bucket_ms)
                 self._open_deck(flight, ring, deck, buckets, now)
-            elif found.warn and resolved and room and count.free:
-                self._say_it_stands(flight, ring, now)
+            elif not any(len(pool.machines) for pool in flight.pools_of(ring)):
+                # A deck that nobody has drawn from yet may wait for a machine, but not for ever.
+                warn = found.warn and free_to_deal
+                why = stall(count, numbers, terms, warn=warn, quiet=quiet)
+                if why is not None:
+                    self._say_it_stands(flight, ring, why, count.unknown, now)
 
-    def _say_it_stands(self, flight: Flight, ring: str, now: Instant) -> None:
-        """Tell a person, once, that a door neither opens nor shuts by itself any more."""
+    def _say_it_stands(
+        self, flight: Flight, ring: str, why: Stall, unknown: int, now: Instant
+    ) -> None:
+        """Tell a person, once for each reason, that a door does not move by itself any more."""
         channel, number = flight.boarding.channel, flight.boarding.number
-        key = f"stands:{channel}:{number}:{ring}"
+        key = f"stands:{channel}:{number}:{ring}:{why}"
         if not self.store.cursor(key):
             self.store.put_cursor(key, 1)
-            note = (
-                f"the door of release {number} in ring {ring} stands still: the evidence of harm "
-                "is above the warning level and below proof, and nobody is left to try; "
-                "expedite or shut it"
-            )
+            sentence = explained(why, unknown)
+            note = f"the door of release {number} in ring {ring} stands still: {sentence}"
             self.ledger.note(channel, note, now, alert=True)
 
     def _open_deck(
@@ -354,10 +364,10 @@ class Judge:
     def _publish(self, flight: Flight, found: Verdict, now: Instant) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number
         rings: dict[str, Numbers] = {ring: flight.numbers(ring, found) for ring in flight.doors}
-        body = reports.verdict_json(flight, found, rings)
-        if self._verdicts.get((channel, number)) != body:
-            self._verdicts[(channel, number)] = body
-            self.store.put_verdict(channel, number, body)
+        if self._published.get((channel, number)) == (found, rings):
+            return
+        self._published[(channel, number)] = (found, rings)
+        self.store.put_verdict(channel, number, reports.verdict_json(flight, found, rings))
         point = reports.track_point(found, rings.values())
         if self._track.get((channel, number)) != point:
             self._track[(channel, number)] = point

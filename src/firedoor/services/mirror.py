@@ -12,6 +12,7 @@ without changing its validator; the adapters keep no validator that is too young
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from types import MappingProxyType
@@ -97,7 +98,8 @@ def take_snapshot(
 
     An upstream that still holds ``previous`` costs its index and one conditional request for
     each file without a promised digest; no body travels. Blobs of a refused snapshot stay in
-    the store, where the next attempt finds them.
+    the store for a day at least, where the next attempt finds them. A blob of ``previous`` that
+    is missing is fetched again, also when upstream breaks its promise for another file.
 
     Args:
         upstream: What to mirror.
@@ -122,6 +124,7 @@ def take_snapshot(
     except Untrusted as error:
         # Bytes that break a promise are a lie or an update in progress. Only the second passes.
         _expect_same(before, upstream.index(), error)
+        _repair(upstream, blobs, before, previous)
         raise
     if previous is not None and snapshot.manifest == previous.manifest:
         # What was of one moment then still is: nothing new can have been mixed in.
@@ -202,6 +205,19 @@ def _fetch_all(
         total += file.entry.size
         _expect_within(total, max_total_bytes)
     return _sealed(files)
+
+
+def _repair(
+    upstream: Upstream, blobs: BlobStore, index: Sequence[Listed], previous: Snapshot | None
+) -> None:
+    """Bring back missing blobs of the last snapshot: machines still get it."""
+    known = previous.files if previous else {}
+    for listed in index:
+        file = known.get(listed.path)
+        promised = file is not None and listed.sha256 == file.entry.sha256
+        if file is not None and promised and not blobs.has(file.entry.sha256):
+            with suppress(Untrusted, UpstreamMoved):
+                upstream.fetch(listed, file, blobs)
 
 
 def _look_again(

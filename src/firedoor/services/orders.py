@@ -57,13 +57,27 @@ class Orders:
     """Carries out orders within the judge's step. One thread at a time."""
 
     def __init__(
-        self, judge: Judge, train: Train, config: Config, sync: Callable[[str], None]
+        self,
+        judge: Judge,
+        train: Train,
+        config: Config,
+        sync: Callable[[str], None],
+        claim: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """``sync`` asks the mirror to look at a channel's upstream now."""
+        """Put the parts together.
+
+        Args:
+            judge: Moves doors.
+            train: Knows what has boarded.
+            config: Channels, rings and policies.
+            sync: Asks the mirror to look at a channel's upstream now.
+            claim: Says whether all bytes of a release are held, and keeps them from being swept.
+        """
         self._judge = judge
         self._train = train
         self._config = config
         self._sync = sync
+        self._claim = claim
 
     def obey(self, order: Order, now: Instant) -> Answer:
         """Carry out one order; a refusal is an answer too."""
@@ -99,6 +113,8 @@ class Orders:
     def _move(self, order: Order, now: Instant) -> list[dict[str, str]]:
         flight = self._flight(order.release, now)
         rings = self._rings(order, flight)
+        if order.verb == "expedite":
+            self._expect_bytes(order.release, flight.boarding.channel)
         spent = any(flight.doors[ring].reason is Reason.BUDGET_SPENT for ring in rings)
         if order.verb == "resume" and spent:
             # Asked before the first door moves: a refusal changes nothing.
@@ -166,6 +182,7 @@ class Orders:
                 f"release {order.release[:12]} has never boarded {channel}",
                 hint="firedoor release list shows those that have",
             )
+        self._expect_bytes(order.release, channel)
         number = max(numbers)
         target = self._train.flight(channel, number, now)
         known = {ring.name for ring in self._config.rings}
@@ -202,6 +219,14 @@ class Orders:
             self._judge.ledger.note(channel, note, now)
         self._train.look_again(channel)
         return [{"ring": ring, "state": "unpinned", "reason": ""} for ring in rings]
+
+    def _expect_bytes(self, release: str, channel: str) -> None:
+        if not self._claim(release):
+            raise NotFound(
+                f"bytes of release {release[:12]} are missing: they rotted, or were deleted, as "
+                f"{channel} keeps {self._config.channel(channel).keep} past releases",
+                hint=f"if upstream offers it again: firedoor channel sync {channel}",
+            )
 
     def _refuse_if_overtaken(self, flight: Flight, ring: str) -> None:
         """One release at a time: what is newer, in flight or open, would win all the same."""

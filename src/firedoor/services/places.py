@@ -1,6 +1,7 @@
 """Records of admission: what the gate writes and the judge reads."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 AFTERWARDS = 0
 """Deck number of a machine that got a release without a card: once its door was open."""
@@ -67,9 +68,11 @@ class Installed:
     machine: int
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What a machine was last served, since when (Unix seconds, strictly rising a machine)."""
+class Standing(NamedTuple):
+    """What a machine was last served, since when (Unix seconds, strictly rising a machine).
+
+    A tuple: a gate that starts reads one of each machine, and a million rows are one transpose.
+    """
 
     channel: str
     machine: int
@@ -89,6 +92,9 @@ class Census:
         polls: Sessions that free machines begin in a bucket, smoothed.
         untreated: Active machines that are not treated in the boarding in flight.
         gap_ms: Median time between two sessions of a machine, 0 while unknown.
+        unknown: Clients without an identity that asked for the channel within the last seven
+            days, by their addresses: they are served like this ring, and draw no card.
+        unknown_ms: Wall clock of the last of them, 0 for none.
     """
 
     channel: str
@@ -98,3 +104,5 @@ class Census:
     polls: float
     untreated: int
     gap_ms: int
+    unknown: int = 0
+    unknown_ms: int = 0

@@ -110,11 +110,14 @@ class Pool:
 
     def sealed(self) -> Mask:
         """Members whose label has not been used."""
+        if not self.closed:
+            return ~self.harmed
         return ~self.harmed & ~np.isin(self.cls, list(self.closed))
 
-    def sealed_treated(self) -> int:
-        """Treated members in flight: "heard" does not count as resolved before the close."""
-        return int((self.sealed() & self.treated).sum())
+    def sealed_counts(self) -> tuple[int, int]:
+        """Treated members in flight ("heard" does not resolve one before the close), and all."""
+        sealed = self.sealed()
+        return int(np.count_nonzero(sealed & self.treated)), int(np.count_nonzero(sealed))
 
     def is_closed(self) -> bool:
         """All classes have closed."""
@@ -122,7 +125,8 @@ class Pool:
 
     def open_classes(self) -> list[int]:
         """Classes that are still sealed, shortest deadline first."""
-        return sorted(set(np.unique(self.cls).tolist()) - self.closed)
+        present = np.flatnonzero(np.bincount(self.cls))
+        return [cls for cls in present.tolist() if cls not in self.closed]
 
     def closed_mask(self) -> int:
         """Closed classes as a bit mask."""

@@ -4,7 +4,7 @@ The judge's own store and the gate's are written by one process each and read by
 Protocols here are what the services need of them; a step is atomic and durable.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,7 +17,7 @@ from firedoor.core.cell import Cell
 from firedoor.core.door import Door
 from firedoor.core.ledger.entry import Signed
 from firedoor.core.release import FileEntry
-from firedoor.ports import Instant
+from firedoor.ports import Instant, Numbered
 from firedoor.services.boarding import Boarding
 from firedoor.services.places import Census, Cut, Installed, Place, Standing
 from firedoor.services.roster import Habit
@@ -135,6 +135,8 @@ class Bucket:
         installed: Treated machines that got all bytes of a changed file.
         census: Counts per ring.
         board: Version of the board the gate obeys.
+        rings: (channel, ring) of all rings that there are: counts of others are dropped. Empty
+            where that is not known.
     """
 
     run: str
@@ -145,6 +147,7 @@ class Bucket:
     installed: Sequence[Installed]
     census: Sequence[Census]
     board: int
+    rings: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,18 @@ class JudgeRecords(Protocol):
         """Remember how far another store has been read."""
         ...
 
+    def source(self, name: str) -> str:
+        """Identity of the database of this name that has been read, "" before the first."""
+        ...
+
+    def put_source(self, name: str, identity: str) -> None:
+        """Remember which database the cursors belong to."""
+        ...
+
+    def read_anew(self, cursor: str) -> None:
+        """Let reading begin at the first row again, for the decks that are open too."""
+        ...
+
     def channel(self, name: str) -> ChannelState:
         """State of a channel's upstream."""
         ...
@@ -211,6 +226,10 @@ class JudgeRecords(Protocol):
 
     def add_release(self, release: StoredRelease, manifest: dict[str, FileEntry]) -> None:
         """Store a release; idempotent."""
+        ...
+
+    def manifest(self, release: str) -> Mapping[str, FileEntry]:
+        """Its manifest; empty for an unknown one."""
         ...
 
     def snapshots(self, channel: str) -> list[Seen]:
@@ -285,6 +304,14 @@ class JudgeRecords(Protocol):
         """Note that it has spoken again."""
         ...
 
+    def harmed_boardings(self) -> list[tuple[str, int]]:
+        """Channel and number of the boardings that harmed anybody, also of channels long gone."""
+        ...
+
+    def lose_place(self, place: int) -> None:
+        """Note that this harmed member's place is on record no more: its row may be another's."""
+        ...
+
     def add_track(self, channel: str, number: int, time_ms: int, body: str) -> None:
         """Append a point to the curve."""
         ...
@@ -321,8 +348,12 @@ class JudgeRecords(Protocol):
         """Answer a request."""
         ...
 
+    def forget_answers(self, after: int) -> None:
+        """Drop answers to requests above a number, which will be given again."""
+        ...
 
-class GateRecords(Protocol):
+
+class GateRecords(Numbered, Protocol):
     """What the judge reads of the gate."""
 
     def places_after(self, row: int) -> list[StoredPlace]:

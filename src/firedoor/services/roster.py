@@ -6,8 +6,8 @@ the rest once a bucket. Losing the last bucket costs one re-learned gap, never a
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,15 @@ _SECOND_SESSION = 2
 _FLIPS_OF_A_CLONE = 4
 _INTERLEAVED_MS = 600_000
 _SPREAD_SAMPLE = 1000
-_ROWS_A_CHUNK = 50_000
+_ROWS_A_CHUNK = 5_000
+_T = TypeVar("_T")
 _GAP_OF_CODE = np.array([0, *(silence.gap_of_code(code) for code in range(1, 256))], np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class Habit:
+class Habit(NamedTuple):
     """What is kept of one machine over restarts.
+
+    A tuple: see ``places.Standing``.
 
     Attributes:
         machine: Register number.
@@ -102,18 +104,16 @@ class Roster:
             outages: From when to when nobody listened, wall clock. That time is no part of a
                 gap: deadlines run on our up-clock, so an outage of ours must not lengthen them.
         """
-        for some in _chunks(habits, _ROWS_A_CHUNK):
-            numbers = np.array([habit.machine for habit in some])
+        for some in chunks(habits):
+            *columns, codes = zip(*some, strict=True)
+            numbers, first, last, sessions = (np.array(column, np.int64) for column in columns)
             self.grow(int(numbers.max()))
-            past = np.array([(habit.first_wall, habit.last_wall) for habit in some])
-            ages = np.maximum(0, wall_ms - past)
-            self.first[numbers] = mono_ms - ages[:, 0]
-            down = sum(
-                np.clip(end - np.maximum(past[:, 1], begin), 0, None) for begin, end in outages
-            )
-            self.start[numbers] = mono_ms - np.maximum(0, ages[:, 1] - down)
-            self.sessions[numbers] = [habit.sessions for habit in some]
-            gaps = b"".join(habit.gaps.ljust(silence.GAPS_KEPT, b"\0") for habit in some)
+            self.first[numbers] = mono_ms - np.maximum(0, wall_ms - first)
+            down = sum(np.clip(end - np.maximum(last, begin), 0, None) for begin, end in outages)
+            age = np.maximum(0, wall_ms - last)
+            self.start[numbers] = mono_ms - np.maximum(0, age - down)
+            self.sessions[numbers] = sessions
+            gaps = b"".join(each.ljust(silence.GAPS_KEPT, b"\0") for each in codes)
             self.gaps[numbers] = np.frombuffer(gaps, np.uint8).reshape(-1, silence.GAPS_KEPT)
             self._learn_all(numbers)
         self.relearn()
@@ -258,7 +258,8 @@ class Roster:
         setattr(self, name, fresh)
 
 
-def _chunks(habits: Iterable[Habit], size: int) -> Iterator[list[Habit]]:
-    rest = iter(habits)
-    while some := list(islice(rest, size)):
+def chunks(rows: Iterable[_T]) -> Iterator[list[_T]]:
+    """Rows of a store in portions that are worth a numpy call and take little memory."""
+    rest = iter(rows)
+    while some := list(islice(rest, _ROWS_A_CHUNK)):
         yield some

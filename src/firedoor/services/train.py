@@ -379,7 +379,15 @@ class Train:
         return 0 if count is None else count.active
 
     def _is_empty(self, channel: str, ring: str) -> bool:
-        return self._active(channel, ring) == 0
+        """Nobody of the ring could come to harm, or nobody has to try the release for it."""
+        if self._active(channel, ring):
+            return False
+        count = self._judge.hearing.census.get((channel, ring))
+        if count is None or not count.unknown:
+            return True
+        # Clients without an identity draw no cards. They follow the rings before theirs, if
+        # there is anybody in them; what nobody can try does not open by itself.
+        return any(self._active(channel, known.name) for known in self._config.rings)
 
     def _count_is_stale(self, channel: str) -> bool:
         """No gate has counted this channel's rings yet: a boarding would think them empty."""

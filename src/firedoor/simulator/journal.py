@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 
 class Event(StrEnum):
@@ -143,3 +143,24 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         os.close(self._fd)
+
+
+def happenings(path: Path) -> list[dict[str, Any]]:
+    """What a journal says so far, oldest first; nothing while there is none.
+
+    It may be read while it is written: a last line that is not whole is left for the next time.
+    """
+    if not path.exists():
+        return []
+    whole = path.read_bytes().rpartition(b"\n")[0]
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def struck(path: Path) -> set[str]:
+    """Machines that the content they installed has bricked or crashed, by their own word."""
+    return {
+        line["machine"]
+        for line in happenings(path)
+        if line["event"] == Event.BRICKED
+        or (line["event"] == Event.CRASHED and line.get("cause") == "content")
+    }

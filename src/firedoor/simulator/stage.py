@@ -23,6 +23,7 @@ from firedoor.config import load
 from firedoor.core.errors import Unavailable
 from firedoor.simulator.content import Defect
 from firedoor.simulator.enrolment import Enrolment
+from firedoor.simulator.journal import struck
 from firedoor.simulator.vendor import Published, publish
 from firedoor.wire import supervisor
 from firedoor.wire.files import Files
@@ -63,6 +64,7 @@ POLL_S = 0.8
 HEARTBEAT_S = 0.5
 _FLEET_LIVES_S = 3600
 _ANSWER_S = 5.0
+_PATIENCE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +185,7 @@ class Stage:
 
     def struck(self) -> int:
         """Machines that the content they installed has bricked or crashed, by their own word."""
-        struck: set[str] = set()
-        if self.journal.exists():
-            for line in self.journal.read_bytes().splitlines():
-                happening = json.loads(line)
-                crashed = happening["event"] == "crashed" and happening.get("cause") == "content"
-                if crashed or happening["event"] == "bricked":
-                    struck.add(happening["machine"])
-        return len(struck)
+        return len(struck(self.journal))
 
     def releases(self) -> list[dict[str, Any]]:
         """Boardings of the channel, newest first, as the console's API gives them.
@@ -210,12 +205,11 @@ class Stage:
 
     def close(self) -> None:
         """End fleet, tree and vendor, in this order, and wait for them."""
-        for process in (self._fleet,):
-            _end(process)
+        end(self._fleet)
         self._stop.set()
         if self._tree is not None:
             self._tree.join()
-        _end(self._vendor)
+        end(self._vendor)
         if self._log is not None:
             self._log.close()
 
@@ -269,19 +263,21 @@ class Stage:
             self._counts = json.loads(line)
 
 
-def _encode(line: Enrolment) -> bytes:
-    return json.dumps({name: getattr(line, name) for name in line.__struct_fields__}).encode()
-
-
-def _end(process: "subprocess.Popen[str] | None") -> None:
+def end(process: "subprocess.Popen[Any] | None") -> None:
+    """Ask a process to end and wait for it; kill it if it does not."""
     if process is None:
         return
-    process.terminate()
+    if process.poll() is None:
+        process.terminate()
     try:
-        process.wait(5)
+        process.wait(_PATIENCE_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()
+
+
+def _encode(line: Enrolment) -> bytes:
+    return json.dumps({name: getattr(line, name) for name in line.__struct_fields__}).encode()

@@ -11,6 +11,7 @@ from firedoor.console.model import ChannelView
 from firedoor.core.board import ChannelBoard
 from firedoor.core.door import Door, State
 from firedoor.services.records import ChannelState, Seen
+from firedoor.services.stalls import Stall, explained
 
 SKIPPED_SHOWN: Final = 50
 
@@ -46,13 +47,16 @@ class Known:
     offered_shut: bool = False
 
 
-def described(config: ChannelConfig, known: Known | None, machines: int) -> ChannelView:
+def described(
+    config: ChannelConfig, known: Known | None, machines: int, unknown: int = 0
+) -> ChannelView:
     """Tell of a channel.
 
     Args:
         config: What the operator wants of it.
         known: What the judge has stored, None before its first run.
         machines: Active machines, count >= 0.
+        unknown: Clients that are not enrolled and read the channel, count >= 0.
     """
     upstream = _without_secrets(config.upstream)
     if known is None:
@@ -62,14 +66,18 @@ def described(config: ChannelConfig, known: Known | None, machines: int) -> Chan
             upstream=upstream,
             state="the judge has not run yet: nothing is mirrored",
             machines=machines,
+            unknown=unknown,
         )
     serving = _serving(known.board)
+    clauses = list(_clauses(known, serving))
+    if unknown and not machines:
+        clauses.append(explained(Stall.UNKNOWN, unknown))
     states = [(seen.release, seen.state) for seen in known.snapshots]
     return ChannelView(
         name=config.name,
         kind=config.kind.value,
         upstream=upstream,
-        state="; ".join(_clauses(known, serving)),
+        state="; ".join(clauses),
         last_sync_ms=known.state.synced_ms or None,
         last_error=known.state.error,
         serving=serving,
@@ -79,6 +87,7 @@ def described(config: ChannelConfig, known: Known | None, machines: int) -> Chan
             :SKIPPED_SHOWN
         ],
         machines=machines,
+        unknown=unknown,
         pinned=dict(known.pins),
         blocked=known.state.blocked,
         refused=_refused(known),

@@ -4,6 +4,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import msgspec
@@ -15,7 +16,7 @@ from firedoor.core.door import Hold, Reason, State
 from firedoor.core.errors import Unavailable
 from firedoor.core.ledger.chain import Head
 from firedoor.core.ledger.entry import leaf_hash
-from firedoor.ports import Clock, Instant, SignalSource
+from firedoor.ports import Clock, Instant, Numbered, SignalSource
 from firedoor.services.judging import Judge, Pace
 from firedoor.services.ledger import LedgerWriter, Sign
 from firedoor.services.orders import Answer, Order, Orders
@@ -23,8 +24,9 @@ from firedoor.services.records import GateRecords, JudgeRecords
 from firedoor.services.train import Train
 from firedoor.wire.alerts import Alert, Courier
 from firedoor.wire.files import Files
-from firedoor.wire.head import keep_head, read_head, set_aside
+from firedoor.wire.head import keep_head, set_aside
 from firedoor.wire.mirroring import Mirror, Result
+from firedoor.wire.restored import Custody, Findings
 
 _LOOK_EVERY_S = 0.05
 _RETRY_S = 1.0
@@ -45,7 +47,7 @@ def new_nonce() -> str:
     return secrets.token_hex(16)
 
 
-class OrderSource(Protocol):
+class OrderSource(Numbered, Protocol):
     """Where orders come from. Raises Unavailable."""
 
     def version(self) -> int:
@@ -86,6 +88,7 @@ class Court:
         self._sign = sign
         self._root_key = root_key
         self._courier = Courier(alert, store.cursor("alerted"))
+        self._custody = Custody(files, store, gate, signals, orders)
         self._clock = clock
         self._waiting: list[Result] = []
         self._inbox_seen = -1
@@ -112,6 +115,8 @@ class Court:
             orders = self._new_orders()
             self._collect()
             tick = time.monotonic() >= due
+            if tick and self._custody.replaced():
+                return  # Everything is loaded again, and what was replaced is dealt with there.
             if tick:
                 due = max(due + bucket_s, time.monotonic())
             if tick or orders or self._waiting:
@@ -120,55 +125,71 @@ class Court:
             stop.wait(min(_LOOK_EVERY_S, max(0.0, due - time.monotonic())))
 
     def _load(self) -> None:
+        found = self._custody.look()
+        with self._store.step():
+            self._custody.begin_anew(found)
+            # Before any other board is drawn up: its number would be the one the gate obeys.
+            self._number_boards_above_the_gate()
+            now = self._build()
+            self._make_safe(found, now)
+        # Not before the hold is durable: if that fails, the head must be there to tell again.
+        if found.lost_at is not None:
+            set_aside(found.lost_at)
+        self._head = -1
+        self._keep_head()
+        if self._files.ledger_head != self._files.own_head:
+            self._files.own_head.unlink(missing_ok=True)
+
+    def _build(self) -> Instant:
+        """Judge, train and orders from what is stored; returns the moment they are of."""
         times = self._config.time
         ledger = LedgerWriter(self._store, self._sign)
         pace = Pace(times.bucket_ms, times.silence_min_ms, times.settle_ms)
         self._judge = Judge(self._store, self._gate, self._signals, ledger, pace)
         self._train = Train(self._judge, self._config, self._root_key, new_nonce)
-        self._orders = Orders(self._judge, self._train, self._config, self._mirror.sync)
+        self._orders = Orders(
+            self._judge, self._train, self._config, self._mirror.sync, self._claim
+        )
         now = self._clock.now()
         self._judge.load(self._train.unfinished(), now)
         # The step that failed may have held orders: look for them again.
         self._inbox_seen = -1
-        kept = read_head(self._files.ledger_head)
-        if kept is not None and not self._holds(kept):
-            self._hold_what_was_restored(kept)
-        self._keep_head()
+        return now
 
-    def _holds(self, kept: Head) -> bool:
-        """Whether the ledger still has the entry that the kept head names."""
-        entry = self._store.entries(after=kept.size - 2, limit=1)
-        return not kept.size or bool(entry and leaf_hash(entry[0].entry) == kept.last)
+    def _make_safe(self, found: Findings, now: Instant) -> None:
+        """Records were lost: hold what may rest on them, and tell.
 
-    def _hold_what_was_restored(self, kept: Head) -> None:
-        """The database is older than the head kept beside it: a backup was restored.
-
-        Whom the lost entries exposed, and what they shut, is not known any more: nothing in flight
+        Whom the lost ones exposed, and what they shut, is not known any more: nothing in flight
         goes on by itself, and nothing boards before a person resumes the channel.
         """
-        now = self._clock.now()
-        with self._store.step():
-            last = self._store.entries(after=self._store.last_index() - 1)
-            since = last[0].entry.time_ms if last else 0
-            note = (
-                f"a restored ledger ends at {self._store.last_index() + 1} of {kept.size} entries; "
-                f"the list of exposed machines is incomplete since {since}"
-            )
+        last = self._store.entries(after=self._store.last_index() - 1)
+        since = last[0].entry.time_ms if last else 0
+        notes = found.notes(self._store.last_index() + 1, since)
+        if found.must_hold:
             for flight in list(self._judge.flights.values()):
                 for ring, door in flight.doors.items():
                     if door.state in (State.WAITING, State.OPENING):
-                        self._judge.apply(flight, ring, Hold(Reason.RESTORED, note=note), now)
+                        hold = Hold(Reason.RESTORED, note=notes[0])
+                        self._judge.apply(flight, ring, hold, now)
             for channel in self._config.channels:
                 self._train.block(channel.name)
+        for note in notes:
+            _log.error("records_lost", note=note)
             self._judge.ledger.note("", note, now, alert=True)
+        if found.orders_are_old:
             self._answer_old_orders(now)
+        if notes:
             self._publish_board()
-        # Not before the hold is durable: if that fails, the head must be there to tell again.
-        set_aside(self._files.ledger_head)
+
+    def _number_boards_above_the_gate(self) -> None:
+        """A gate that obeys a board of the lost records must not take a new one for that one."""
+        obeyed, board = self._gate.obeyed(), self._store.board()
+        if obeyed > board.version:
+            self._store.put_board(replace(board, version=obeyed + 1))
 
     def _answer_old_orders(self, now: Instant) -> None:
-        """Orders the lost entries may have answered: what protects is done again, no other."""
-        body = {"error": "the ledger was restored from a backup", "hint": "look, then ask again"}
+        """Orders that may have been answered already: what protects is done again, no other."""
+        body = {"error": "records were deleted or restored", "hint": "look, then ask again"}
         stale = Answer("Unavailable", msgspec.json.encode(body).decode())
         for number, order in self._new_orders():
             protects = order.verb in _PROTECTING
@@ -207,6 +228,9 @@ class Court:
             _log.exception("order_failed", request=number, verb=order.verb)
             raise _Stumbled(number) from error
 
+    def _claim(self, release: str) -> bool:
+        return self._mirror.claim(self._store.manifest(release).values())
+
     def _give_up_on(self, number: int) -> None:
         body = {"error": "a mistake in Firedoor: the log of the judge says more", "hint": ""}
         with self._store.step():
@@ -243,7 +267,7 @@ class Court:
 
     def _keep_head(self) -> None:
         last = self._store.last_index()
-        if last < 0 or last == getattr(self, "_head", -1):
+        if last < 0 or last == self._head:
             return
         (signed,) = self._store.entries(after=last - 1)
         keep_head(self._files.ledger_head, Head(last + 1, leaf_hash(signed.entry)))

@@ -3,12 +3,25 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from firedoor.config import Config
+
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Paths below the data directory. ``keys`` and the token are readable by the owner only."""
+    """Paths below the data directory. ``keys`` and the token are readable by the owner only.
+
+    Attributes:
+        data: The data directory.
+        head: The file the ledger's head is kept in; None for the usual one.
+    """
 
     data: Path
+    head: Path | None = None
+
+    @classmethod
+    def of(cls, config: Config) -> "Files":
+        """Everything where the configuration says it lies."""
+        return cls(config.data, config.ledger.head)
 
     @property
     def blobs(self) -> Path:
@@ -48,6 +61,11 @@ class Files:
     @property
     def ledger_head(self) -> Path:
         """The last ledger head, kept apart from the ledger: it shows a restored backup."""
+        return self.head or self.own_head
+
+    @property
+    def own_head(self) -> Path:
+        """Where the head usually lies."""
         return self.data / "ledger.head"
 
     def lock(self, role: str) -> Path:

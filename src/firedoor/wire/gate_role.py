@@ -8,14 +8,13 @@ from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.server import HttpServer
 from firedoor.adapters.store.gate import GateReader, GateWriter
-from firedoor.adapters.store.judge import JudgeReader
 from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.signals import SignalReader
 from firedoor.config import Config
 from firedoor.core import silence
 from firedoor.core.board import ChannelBoard
 from firedoor.core.channel import traits
-from firedoor.core.ring import ring_of
+from firedoor.core.ring import EVERYONE, Ring, ring_of
 from firedoor.core.units import MachineNo
 from firedoor.gate.app import Gate
 from firedoor.gate.identity import Doorbell
@@ -25,6 +24,7 @@ from firedoor.services.admission import Admission
 from firedoor.services.places import Place
 from firedoor.services.roster import Roster
 from firedoor.wire.files import Files
+from firedoor.wire.lease import LeasedBoard
 from firedoor.wire.process import PRUNE_EVERY_S, RETENTION_MS, every, serve
 
 # What was down longer ago lies before the last session of nearly every machine.
@@ -43,26 +43,31 @@ async def run(config: Config, files: Files, listener: socket.socket, parent: int
     outages = [(ended, began) for (_, ended), (began, _) in pairwise(runs)]
     roster.restore(history.habits(), mono_ms=now.mono_ms, wall_ms=now.wall_ms, outages=outages)
 
-    def ring(machine: int) -> str:
-        return ring_of(register.attributes(MachineNo(machine)), config.rings)
+    rings = Rings(register, config.rings)
 
     def places(channel: str, number: int) -> list[Place]:
         return [stored.place for stored in history.places_of(channel, number)]
 
+    rings.read_all()
+    counts = {c.channel: c for c in history.census() if c.ring == EVERYONE}
     channels = {}
     for channel in config.channels:
         name = channel.name
         admission = Admission(
-            name, roster, ring, idle_ms=channel.session_idle_ms, max_ms=channel.session_max_ms
+            name, roster, rings.ring, idle_ms=channel.session_idle_ms, max_ms=channel.session_max_ms
         )
         cuts = [stored.cut for stored in history.cuts_after(0) if stored.cut.channel == name]
         admission.restore(history.exposures(name), cuts, history.standings(name))
+        if name in counts:
+            quiet_ms = max(0, now.wall_ms - counts[name].unknown_ms)
+            admission.strangers.restore(counts[name].unknown, now.mono_ms - quiet_ms)
         channels[name] = Channel(channel, admission, ChannelBoard(name))
+    rings.forget()
     keeper = Keeper(
         channels,
         roster,
         store=writer,
-        source=JudgeReader(files.data),
+        source=LeasedBoard(files.data, history.identity()),
         pulses=SignalReader(files.signals).pulses_after,
         places=places,
         clock=clock,
@@ -78,6 +83,39 @@ async def run(config: Config, files: Files, listener: socket.socket, parent: int
     pruning.cancel()
     await gate.stop()
     writer.close()
+
+
+class Rings:
+    """Which ring a machine is in, by what the register says of it."""
+
+    def __init__(self, register: MachineRegister, rings: tuple[Ring, ...]) -> None:
+        """Read nothing yet."""
+        self._register = register
+        self._rings = rings
+        self._known: bytearray | None = None
+
+    def read_all(self) -> None:
+        """Read the whole register at once, for a gate that starts: a byte a machine."""
+        codes = {ring.name: code for code, ring in enumerate(self._rings)}
+        found = bytearray()
+        if len(self._rings) > 1:
+            for number, attributes in self._register.all_attributes():
+                if number >= len(found):
+                    found.extend(bytes([codes[EVERYONE]]) * (number + 1 - len(found)))
+                found[number] = codes[ring_of(attributes, self._rings)]
+        self._known = found
+
+    def forget(self) -> None:
+        """From now on the register is asked: it may have changed."""
+        self._known = None
+
+    def ring(self, machine: int) -> str:
+        """Name of the ring of a register number."""
+        if len(self._rings) == 1:
+            return self._rings[0].name
+        if self._known is None:
+            return ring_of(self._register.attributes(MachineNo(machine)), self._rings)
+        return self._rings[self._known[machine]].name if machine < len(self._known) else EVERYONE
 
 
 def _roster(config: Config) -> Roster:

@@ -14,11 +14,14 @@ def read_head(path: Path) -> Head | None:
 
     Raises:
         BadConfig: The file is not a head.
+        Unavailable: It cannot be read now.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Head)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise Unavailable(f"cannot read {path.name}: {error.strerror}") from error
     except (msgspec.DecodeError, ValueError) as error:
         raise BadConfig(
             f"{path.name} is not a ledger head: {error}",
@@ -50,5 +53,13 @@ def keep_head(path: Path, head: Head) -> None:
 
 
 def set_aside(path: Path) -> None:
-    """Keep a head that the ledger no longer reaches beside the new one: it is a proof."""
-    path.replace(path.with_suffix(".lost"))
+    """Keep a head that the ledger no longer reaches, beside those set aside before it.
+
+    Each is a proof that entries existed which nobody has any more; none is ever overwritten.
+    """
+    lost = path.with_suffix(".lost")
+    number = 2
+    while lost.exists():
+        lost = path.with_suffix(f".lost.{number}")
+        number += 1
+    path.replace(lost)

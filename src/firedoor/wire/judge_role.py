@@ -1,8 +1,6 @@
-"""The judge's process: the court, the mirror's thread and the scrubber's."""
+"""The judge's process: the court, the mirror's threads and the housekeeping's."""
 
 import threading
-
-import structlog
 
 from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.adapters.clock import SystemClock
@@ -12,18 +10,12 @@ from firedoor.adapters.store.inbox import InboxReader
 from firedoor.adapters.store.judge import JudgeStore
 from firedoor.adapters.store.signals import SignalReader
 from firedoor.config import Config
-from firedoor.core.errors import Unavailable
-from firedoor.ports import BlobStore
 from firedoor.wire.alerts import hook
 from firedoor.wire.court import Court
 from firedoor.wire.files import Files
+from firedoor.wire.housekeeping import Sweeper, keep_swept, scrub
 from firedoor.wire.mirroring import Mirror
 from firedoor.wire.process import stop_by_signal
-
-_FIRST_SCRUB_S = 600.0
-_SCRUB_EVERY_S = 24 * 3600.0
-_SCRUB_PAUSE_S = 0.05
-_log = structlog.get_logger()
 
 
 def run(config: Config, files: Files, parent: int) -> None:
@@ -47,23 +39,11 @@ def run(config: Config, files: Files, parent: int) -> None:
         clock=clock,
     )
     mirror.start()
-    threading.Thread(target=_scrub, args=(blobs, mirror, stop), daemon=True).start()
+    threading.Thread(target=scrub, args=(blobs, mirror, stop), daemon=True).start()
+    sweeper = Sweeper(config, files, blobs, clock)
+    threading.Thread(target=keep_swept, args=(sweeper, stop), daemon=True).start()
     try:
         court.run(stop)
     finally:
         mirror.stop()
         store.close()
-
-
-def _scrub(blobs: BlobStore, mirror: Mirror, stop: threading.Event) -> None:
-    """Once a day read every blob again. One that rotted is moved aside and fetched anew."""
-    wait = _FIRST_SCRUB_S
-    while not stop.wait(wait):
-        wait = _SCRUB_EVERY_S
-        try:
-            for digest in blobs.scrub():
-                _log.error("blob_rotted", digest=digest)
-                mirror.sync_all()
-                stop.wait(_SCRUB_PAUSE_S)
-        except Unavailable as error:
-            _log.warning("scrub_stopped", error=str(error))

@@ -1,27 +1,34 @@
 """The mirror's threads: one for each channel looks at its upstream when it is due.
 
-No vendor can keep another's updates waiting, neither by being slow nor by being broken.
+No vendor can keep another's updates waiting, neither by being slow nor by being broken. A look
+that nothing can end, as into a mount that hangs, is reported while it hangs.
 """
 
+import math
 import queue
 import random
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from firedoor.adapters.upstream.directory import DirectoryUpstream
+from firedoor.adapters.upstream.get import Quiet
 from firedoor.adapters.upstream.http import HttpUpstream
 from firedoor.config import ChannelConfig
 from firedoor.core.errors import BadInput, FiredoorError
+from firedoor.core.release import FileEntry
 from firedoor.ports import BlobStore, Clock, Upstream
 from firedoor.services.mirror import Snapshot, next_poll, take_snapshot
 
 _LOOK_S: Final = 6 * 3600.0
+_PATIENCE_S: Final = 900.0
 _log = structlog.get_logger()
 
 
@@ -45,6 +52,7 @@ class Mirror:
         previous: Callable[[str], str],
         *,
         look_s: float = _LOOK_S,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         """Prepare; nothing is asked before ``start``.
 
@@ -54,7 +62,10 @@ class Mirror:
             clock: For the validators' age and the time a look takes.
             previous: Gives a channel's last good snapshot as JSON, "" for none.
             look_s: How long one look at an upstream may take with all its files, seconds, > 0.
+            patience_s: A look is reported when it takes longer than this, and than its channel's
+                poll, seconds, > 0.
         """
+        self._blobs = blobs
         self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._followers = {
             channel.name: _Follower(
@@ -64,6 +75,7 @@ class Mirror:
                 previous=_snapshot(previous(channel.name)),
                 results=self.results,
                 look_s=look_s,
+                patience_s=max(patience_s, channel.poll_ms / 1000),
             )
             for channel in channels
         }
@@ -79,13 +91,21 @@ class Mirror:
             follower.stop()
 
     def sync(self, channel: str) -> None:
-        """Look at a channel now."""
-        self._followers[channel].sync()
+        """Look at a channel now, because a person asks: also if upstream wants to be left alone."""
+        self._followers[channel].sync(anyway=True)
 
     def sync_all(self) -> None:
-        """Look at every channel now."""
+        """Look at every channel now, or as soon as its upstream is to be asked again."""
         for follower in self._followers.values():
-            follower.sync()
+            follower.sync(anyway=False)
+
+    def claim(self, files: Iterable[FileEntry]) -> bool:
+        """Say whether the bytes of all of ``files`` are held; those that are, stay for a day.
+
+        An empty manifest is that of a release nobody knows: False.
+        """
+        claimed = [self._blobs.claim(file.sha256) for file in files]
+        return bool(claimed) and all(claimed)
 
 
 class _Follower:
@@ -100,6 +120,7 @@ class _Follower:
         previous: Snapshot | None,
         results: queue.SimpleQueue[Result],
         look_s: float,
+        patience_s: float,
     ) -> None:
         self._channel = channel
         self._blobs = blobs
@@ -107,6 +128,10 @@ class _Follower:
         self._previous = previous
         self._results = results
         self._look_s = look_s
+        self._patience_s = patience_s
+        self._quiet = Quiet()
+        self._anyway = False
+        self._reporting = threading.Lock()
         self._failures = 0
         self._rng = random.Random(secrets.randbits(64))  # noqa: S311 - spreads polls, no secret
         self._wake = threading.Event()
@@ -123,7 +148,9 @@ class _Follower:
         self._stopping = True
         self._wake.set()
 
-    def sync(self) -> None:
+    def sync(self, *, anyway: bool) -> None:
+        if anyway:
+            self._anyway = True
         self._wake.set()
 
     def _run(self) -> None:
@@ -132,15 +159,54 @@ class _Follower:
             self._wake.clear()
             if self._stopping:
                 return
-            self._results.put(self._look())
-            wait_ms = next_poll(self._channel.poll_ms, self._failures, self._rng)
+            if self._anyway:
+                self._anyway = False
+                self._quiet.until_ms = -math.inf
+            wait_ms = self._left_alone_ms()
+            if wait_ms <= 0:
+                with self._reported() as put:
+                    put(self._look())
+                wait_ms = next_poll(self._channel.poll_ms, self._failures, self._rng)
             self._wake.wait(wait_ms / 1000)
+
+    def _left_alone_ms(self) -> float:
+        return self._quiet.until_ms - self._clock.monotonic_ms()
+
+    @contextmanager
+    def _reported(self) -> Iterator[Callable[[Result], None]]:
+        """Report a look that does not come to its end, as long as it has not."""
+        name, since_ms = self._channel.name, self._clock.now().wall_ms
+        looking = True
+
+        def put(result: Result) -> None:
+            nonlocal looking
+            # A report that overtook the result would contradict it for ever.
+            with self._reporting:
+                looking = False
+                self._results.put(result)
+
+        def report() -> None:
+            since = datetime.fromtimestamp(since_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+            where = "directory" if self._channel.directory is not None else "server"
+            error = f"still looking since {since}: the {where} is slow or hangs"
+            with self._reporting:
+                if looking:
+                    _log.warning("mirror_hangs", channel=name, error=error)
+                    self._results.put(Result(name, None, error))
+
+        timer = threading.Timer(self._patience_s, report)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield put
+        finally:
+            timer.cancel()
 
     def _look(self) -> Result:
         name = self._channel.name
         until_ms = self._clock.now().mono_ms + self._look_s * 1000
         try:
-            upstream = upstream_of(self._channel, self._rng, self._clock, until_ms)
+            upstream = upstream_of(self._channel, self._rng, self._clock, until_ms, self._quiet)
             snapshot = take_snapshot(upstream, self._blobs, self._previous)
         except FiredoorError as error:
             self._failures += 1
@@ -156,7 +222,7 @@ class _Follower:
 
 
 def upstream_of(
-    channel: ChannelConfig, rng: random.Random, clock: Clock, until_ms: float
+    channel: ChannelConfig, rng: random.Random, clock: Clock, until_ms: float, quiet: Quiet
 ) -> Upstream:
     """The adapter for one look at a channel's upstream.
 
@@ -165,6 +231,7 @@ def upstream_of(
         rng: Spreads the pauses between attempts.
         clock: For the adapter.
         until_ms: Monotonic time at which the look ends.
+        quiet: How long upstream asked to be left alone; outlives the look.
 
     Raises:
         BadConfig: The channel's upstream is none.
@@ -172,7 +239,7 @@ def upstream_of(
     """
     if channel.directory is not None:
         return DirectoryUpstream(Path(channel.directory), clock, until_ms=until_ms)
-    return HttpUpstream(channel.upstream, rng, clock, until_ms=until_ms)
+    return HttpUpstream(channel.upstream, rng, clock, until_ms=until_ms, quiet=quiet)
 
 
 def _snapshot(stored: str) -> Snapshot | None:

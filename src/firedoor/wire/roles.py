@@ -3,20 +3,14 @@
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any
 
 import structlog
 import uvloop
 
-from firedoor.adapters.clock import SystemClock
-from firedoor.adapters.store import gate as gate_store
-from firedoor.adapters.store import inbox as inbox_store
-from firedoor.adapters.store import judge as judge_store
-from firedoor.adapters.store import signals as signal_store
-from firedoor.adapters.store.register import MachineRegister
-from firedoor.adapters.store.sqlite import Schema, open_writer
 from firedoor.config import Config
+from firedoor.wire.databases import Watch, prepare
 from firedoor.wire.files import Files
 from firedoor.wire.process import only_one
 
@@ -24,20 +18,6 @@ ROLES = ("gate", "intake", "judge", "console")
 """In the order in which they start. The judge may come late or die: the gate serves on."""
 
 _log = structlog.get_logger()
-
-
-def prepare(files: Files) -> None:
-    """Make the databases that do not exist yet, so that every role may read every other's."""
-    files.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    schemas: Sequence[tuple[str, Schema]] = (
-        (gate_store.NAME, gate_store.SCHEMA),
-        (judge_store.NAME, judge_store.SCHEMA),
-        (inbox_store.NAME, inbox_store.SCHEMA),
-        (files.signals.name, signal_store.SCHEMA),
-    )
-    for name, schema in schemas:
-        open_writer(files.data / name, schema).close()
-    MachineRegister(files.register, SystemClock()).close()
 
 
 def run(role: str, config: Config, listener: socket.socket | None, parent: int) -> None:
@@ -50,13 +30,15 @@ def run(role: str, config: Config, listener: socket.socket | None, parent: int) 
         parent: Process id of the supervisor, 0 when there is none.
 
     Raises:
-        Unavailable: Another process has this role in this data directory.
+        Unavailable: Another process has this role in this data directory, or a database was
+            replaced while it was open.
     """
-    files = Files(config.data)
+    files = Files.of(config)
     prepare(files)
     with only_one(files.lock(role)):
         _log.info("role_started", role=role, pid=os.getpid())
-        _run(role, config, files, listener, parent)
+        with Watch(files):
+            _run(role, config, files, listener, parent)
         _log.info("role_ended", role=role)
 
 

@@ -15,6 +15,7 @@ from firedoor.adapters.store.gate import GateReader
 from firedoor.adapters.store.judge import JudgeReader
 from firedoor.adapters.store.signals import SignalReader
 from firedoor.core.signal import SignalKind, stream_of
+from firedoor.ports import Numbered
 
 STRETCH: Final = 5_000
 """Buckets and batches that are read back at the start."""
@@ -45,7 +46,7 @@ class Signs:
     ) -> None:
         """Take over what gate and intake have recorded since; a bounded part of it at once."""
         if gate is not None:
-            heard = gate.heard_after(self._from(judge, "heard"), _ROWS_A_LOOK)
+            heard = gate.heard_after(self._from(judge, gate, "heard"), _ROWS_A_LOOK)
             for bucket in heard:
                 # Heard at some moment of the bucket: at its beginning, as far as anyone knows.
                 self._hear(bucket.machines, bucket.at.wall_ms - self._bucket_ms)
@@ -75,7 +76,7 @@ class Signs:
         return next(said, stream)
 
     def _listen_to_intake(self, judge: JudgeReader | None, signals: SignalReader) -> None:
-        events = signals.events_after(self._from(judge, "event"), _ROWS_A_LOOK)
+        events = signals.events_after(self._from(judge, signals, "event"), _ROWS_A_LOOK)
         for stored in events:
             event = stored.event
             at_ms = event.time_ms if stored.received is None else stored.received.wall_ms
@@ -84,7 +85,7 @@ class Signs:
                 self._note_harm(event.machine, event.kind, at_ms)
         if events:
             self._cursors["event"] = events[-1].seq
-        batches = signals.batches_after(self._from(judge, "batch"), _ROWS_A_LOOK)
+        batches = signals.batches_after(self._from(judge, signals, "batch"), _ROWS_A_LOOK)
         for batch in batches:
             self._hear(batch.heartbeats, batch.received.wall_ms)
         if batches:
@@ -100,9 +101,10 @@ class Signs:
         if len(self._harms) > _MACHINES_KEPT:
             del self._harms[next(iter(self._harms))]
 
-    def _from(self, judge: JudgeReader | None, name: str) -> int:
+    def _from(self, judge: JudgeReader | None, source: Numbered, name: str) -> int:
         if name not in self._cursors:
-            read = 0 if judge is None else judge.cursor(name)
+            # A database that was replaced may end before where the judge has read to.
+            read = 0 if judge is None else min(judge.cursor(name), source.reached()[name])
             self._cursors[name] = max(0, read - _BACK[name])
         return self._cursors[name]
 

@@ -22,9 +22,10 @@ from firedoor.adapters.server import BACKLOG
 from firedoor.config import Config
 from firedoor.config.values import Listen
 from firedoor.core.errors import Unavailable
+from firedoor.wire.databases import prepare
 from firedoor.wire.files import Files
 from firedoor.wire.process import only_one
-from firedoor.wire.roles import ROLES, prepare
+from firedoor.wire.roles import ROLES
 
 _GRACE_S = 8.0
 _FIRST_BACKOFF_S = 0.1
@@ -119,7 +120,7 @@ def up(
     Raises:
         Unavailable: Another supervisor runs on this data directory.
     """
-    files = Files(config.data)
+    files = Files.of(config)
     prepare(files)
 
     def start(role: str) -> "subprocess.Popen[bytes]":

@@ -1,7 +1,7 @@
 """Doors and verdicts as the console shows them, from what the judge has stored."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
@@ -14,13 +14,14 @@ from firedoor.console.model import (
     VerdictView,
 )
 from firedoor.core.cell import Cell, Test
-from firedoor.core.door import Door, State
+from firedoor.core.door import Door, Reason, State
 from firedoor.core.signal import ANY
 from firedoor.core.verdict import Rules, Verdict
 from firedoor.services.boarding import Boarding
 from firedoor.services.flight import Numbers
 
 _LIVE: Final = frozenset({State.OPENING, State.HELD})
+_DECREED: Final = frozenset({Reason.ADOPTED, Reason.EMPTY, Reason.EXPEDITED, Reason.PINNED})
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -46,6 +47,7 @@ def door_view(
     exposed: tuple[int, int],
     *,
     machines: int,
+    unknown: int = 0,
     harm_upper: float,
 ) -> DoorView:
     """Tell of a door.
@@ -55,6 +57,7 @@ def door_view(
         numbers: The judge's account of its ring, None before the first.
         exposed: Machines that the gate has on record: by a card, and without one afterwards.
         machines: Active machines of the ring, count >= 0.
+        unknown: Clients that are not enrolled and are served like the ring, count >= 0.
         harm_upper: U of the release, in (0, 1].
     """
     dealt, afterwards = exposed
@@ -70,6 +73,7 @@ def door_view(
         by=door.by,
         note=door.note,
         machines=machines,
+        unknown=unknown,
         admitted=dealt + afterwards,
         control=0 if numbers is None else numbers.control,
         in_flight=in_flight,
@@ -90,8 +94,21 @@ def thresholds(rules: Rules) -> Thresholds:
     )
 
 
+def claims_nothing(doors: Collection[DoorView]) -> bool:
+    """Say whether all doors opened by decree before anybody drew a card.
+
+    Such doors compared nothing with nothing: no verdict on their release is under way.
+    """
+    decreed = all(door.state is State.OPEN and door.reason in _DECREED for door in doors)
+    return bool(doors) and decreed and not any(_drew(door) for door in doors)
+
+
 def described(
-    boarding: Boarding, stored: Stored, summary: VerdictSummary, cells: Iterable[Cell]
+    boarding: Boarding,
+    stored: Stored,
+    summary: VerdictSummary,
+    doors: Collection[DoorView],
+    cells: Iterable[Cell],
 ) -> VerdictView:
     """Tell of a verdict with every stream and every cell it was computed from."""
     found, rules = stored.verdict, stored.rules
@@ -118,15 +135,21 @@ def described(
         installed=found.matured.installed,
         log_e=found.log_e_clear,
     )
+    controlled = all(terms.control > 0.0 for terms in boarding.terms.values())
     return VerdictView(
         release=boarding.release,
         thresholds=thresholds(rules),
         alpha_harm=rules.alpha_harm,
         alpha_warn=rules.alpha_warn,
         alpha_clear=rules.alpha_clear,
-        randomised=all(terms.control > 0.0 for terms in boarding.terms.values()),
+        randomised=None if claims_nothing(doors) else controlled,
         sentence=stored.sentence,
         streams=(*harm, clearance),
         cells=tuple(cells),
         **msgspec.structs.asdict(summary),
     )
+
+
+def _drew(door: DoorView) -> bool:
+    """Whether a card of the deck was drawn: the three add up to the treated ones."""
+    return bool(door.control or door.in_flight or door.matured or door.harmed)

@@ -27,9 +27,11 @@ from firedoor.console.model import (
 )
 from firedoor.core.door import Door, State
 from firedoor.core.release import Change, diff
+from firedoor.core.ring import EVERYONE
 from firedoor.core.verdict import VerdictState
 from firedoor.ports import Clock
 from firedoor.services.boarding import Boarding
+from firedoor.services.places import Census
 from firedoor.wire import channels, decisions, verdicts
 from firedoor.wire.files import Files
 from firedoor.wire.followed import Followed
@@ -114,6 +116,7 @@ class Views:
                 boarding,
                 stored,
                 self._summary(judge, boarding, stored, doors),
+                self._doors(boarding, doors, stored).values(),
                 judge.cells(boarding.channel, boarding.number),
             )
 
@@ -193,8 +196,10 @@ class Views:
                 in_flight=in_flight,
                 offered_shut=bool(snapshots) and _is_shut(judge, snapshots[-1].release),
             )
-            active = sum(self._active(self._sources.gate, config.name).values())
-            return channels.described(config, known, active)
+            gate = self._sources.gate
+            active = sum(self._active(gate, config.name).values())
+            unknown = self._unknown(gate, config.name).get(EVERYONE, 0)
+            return channels.described(config, known, active, unknown)
 
     def _releases(self, channel: str) -> list[ReleaseView]:
         with self._sources.snapshot() as judge:
@@ -235,6 +240,7 @@ class Views:
     ) -> dict[str, DoorView]:
         gate = self._sources.gate
         active = self._active(gate, boarding.channel)
+        unknown = self._unknown(gate, boarding.channel)
         exposed = {} if gate is None else self._follow(boarding).exposed(gate)
         rings = {} if stored is None else stored.rings
         upper = 1.0 if stored is None else stored.verdict.harm_upper
@@ -244,6 +250,7 @@ class Views:
                 rings.get(door.ring),
                 exposed.get(door.ring, (0, 0)),
                 machines=active.get(door.ring, 0),
+                unknown=unknown.get(door.ring, 0),
                 harm_upper=upper,
             )
             for door in doors
@@ -280,12 +287,19 @@ class Views:
         return verdicts.parse(body) if body else None
 
     def _active(self, gate: GateReader | None, channel: str) -> dict[str, int]:
+        return {c.ring: c.active for c in self._census(gate, channel)}
+
+    def _unknown(self, gate: GateReader | None, channel: str) -> dict[str, int]:
+        return {c.ring: c.unknown for c in self._census(gate, channel)}
+
+    def _census(self, gate: GateReader | None, channel: str) -> list[Census]:
         if gate is None:
-            return {}
+            return []
         census = self._once("census", gate.census)
-        # The gate keeps the last count of a ring that was removed; its machines are elsewhere now.
+        # Until the gate has a new board it keeps the last count of a ring that was removed; its
+        # machines are elsewhere now.
         rings = {ring.name for ring in self._config.rings}
-        return {c.ring: c.active for c in census if c.channel == channel and c.ring in rings}
+        return [c for c in census if c.channel == channel and c.ring in rings]
 
     def _in_order(self, doors: Iterable[Door]) -> list[Door]:
         order = {ring.name: place for place, ring in enumerate(self._config.rings)}

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from tests.unit.cli.desk import Desk, run
 from tests.unit.console.asking import get
-from tests.unit.console.scenes import World
+from tests.unit.console.world import World
 from tests.unit.wire.site import CHANNEL
 
 from firedoor.adapters.clock import SystemClock
@@ -51,16 +51,18 @@ def without_forecast(document: object) -> object:
         ("release show {bad}", "/api/releases/{bad}"),
         ("verdict show {bad}", "/api/releases/{bad}/verdict"),
         ("verdict show {good}", "/api/releases/{good}/verdict"),
+        ("verdict show {adopted}", "/api/releases/{adopted}/verdict"),
         ("machine show till-07", "/api/machines/till-07"),
         ("ledger show --after -1 --limit 100", "/api/decisions?after=-1&limit=100"),
     ],
 )
 def test_json_of_a_command_is_the_answer_of_the_api(day, console, command, target):
     """A script may ask whichever is at hand, and move from one to the other."""
-    words = command.format(bad=day.bad, good=day.good).split()
+    names = {"bad": day.bad, "good": day.good, "adopted": day.adopted}
+    words = command.format(**names).split()
 
     said = day.desk.run(*words, "--json")
-    answer = get(console, target.format(bad=day.bad, good=day.good))
+    answer = get(console, target.format(**names))
 
     assert said.code == 0, said.err
     assert answer.status == 200
@@ -199,8 +201,8 @@ def test_rings_that_were_removed_have_no_machines(tmp_path):
     desk.site.settle_in(1)
     with contextlib.closing(sqlite3.connect(tmp_path / "data" / "gate.db")) as store:
         store.execute(
-            "INSERT INTO census SELECT channel, 'gone', active, free, polls, untreated, gap_ms"
-            " FROM census"
+            "INSERT INTO census SELECT channel, 'gone', active, free, polls, untreated, gap_ms,"
+            " unknown, unknown_ms FROM census"
         )
         store.commit()
 

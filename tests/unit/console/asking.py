@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import Message
-from tests.unit.console.scenes import Still, World
+from tests.unit.console.world import Still, World
 
 from firedoor.console.app import Console, make_app
 

@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from tests.unit.console.scenes import NOW
+from tests.unit.console.world import NOW
 
 from firedoor.console.language import LANGUAGES, Language, choose, load, rfc3339
 

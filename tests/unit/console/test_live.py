@@ -7,6 +7,7 @@ import pytest
 from starlette.types import Message
 from tests.unit.console import scenes
 from tests.unit.console.asking import TOKEN, scope
+from tests.unit.console.world import Still, World
 
 from firedoor.console.app import make_app
 from firedoor.console.live import Live
@@ -97,7 +98,7 @@ def test_viewers_are_bounded_and_a_place_is_freed_by_leaving():
 def test_a_store_that_does_not_answer_ends_the_stream_quietly():
     """The viewer comes back by itself; the console stays up."""
 
-    class Broken(scenes.World):
+    class Broken(World):
         def decisions(self, after: int, limit: int):
             raise Unavailable(f"no answer for {after}, {limit}")
 
@@ -116,7 +117,7 @@ def test_the_stream_goes_over_http_and_ends_when_the_viewer_leaves():
     async def story() -> tuple[Message, str, int]:
         world = scenes.shut()
         live = Live(world, poll_s=0.001, heartbeat_s=60)
-        app = make_app(world, world, token=TOKEN, hosts=(), clock=scenes.Still(), live=live)
+        app = make_app(world, world, token=TOKEN, hosts=(), clock=Still(), live=live)
         gone = asyncio.Event()
         sent: list[Message] = []
 

@@ -108,8 +108,33 @@ def test_the_reserve_is_left_over_until_it_may_go():
 def test_the_reserve_is_dealt_at_once_and_without_control_when_all_is_quiet():
     """Nobody is left to be its control; it goes when everybody else has shown no harm."""
     assert deal(5, untreated=5, active=50, quiet=True) == Deal(5, 5)
-    assert deal(5, untreated=5, active=50, quiet=True, room=4) is None
     assert deal(2, untreated=5, active=50, quiet=True) == Deal(2, 2)
+
+
+def test_a_reserve_larger_than_the_room_is_walked_within_it():
+    """A door must not stand for a reason that no machine gave; nor may more be at risk than B."""
+    assert deal(5, untreated=5, active=50, quiet=True, room=4) == Deal(4, 4)
+    assert deal(10, untreated=10, active=20, control=0.5, quiet=True, room=2) == Deal(2, 2)
+    assert deal(10, untreated=10, active=20, control=0.5, quiet=False, room=2) is None
+
+
+@pytest.mark.parametrize("fleet", range(1, 41))
+@pytest.mark.parametrize("control", [0.01, 0.1, 0.5, 0.77, 0.99])
+@pytest.mark.parametrize("budget", [1, 2, 20])
+def test_a_harmless_release_reaches_every_fleet_a_budget_at_a_time(fleet, control, budget):
+    """No combination of size, share and budget may leave a door that stands without a reason."""
+    untreated = fleet
+    decks: list[Deal] = []
+    while untreated and len(decks) <= fleet:
+        deck = deal(untreated, active=fleet, control=control, room=budget, quiet=True)
+        decks.append(deck)
+        untreated -= deck.treated
+
+    assert untreated == 0
+    assert max(deck.treated for deck in decks) <= budget
+    # Without a control only the reserve goes.
+    alone = sum(deck.treated for deck in decks if deck.cards == deck.treated)
+    assert alone <= max(1, math.floor(control * fleet))
 
 
 def test_machines_that_cannot_draw_yet_count_as_reserve():

@@ -1,4 +1,4 @@
-"""The loop in a test's hand, with files that are closed and deleted afterwards."""
+"""The loop in a test's hand, with files that are closed afterwards; and a gate without files."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.loop import Loop, memory
+from tests.unit.services.turnstile import Gate
 
 
 @pytest.fixture
@@ -27,3 +28,9 @@ def loop(start: Callable[..., Loop]) -> Loop:
     begun = start(20)
     begun.settle_in()
     return begun
+
+
+@pytest.fixture
+def gate() -> Gate:
+    """Twenty machines that have been known for long, and nothing on the board."""
+    return Gate()

@@ -161,9 +161,9 @@ def test_installs_are_counted_among_the_treated_alone():
 def test_whoever_was_heard_stays_in_flight_until_its_class_closes():
     """I1: counting "heard" as resolved would let the window look at labels."""
     opened = pool("TTccc", classes=[0, 1, 0, 1, 1])
-    assert opened.sealed_treated() == 2
+    assert opened.sealed_counts() == (2, 5)
     close(opened, ".....")
-    assert opened.sealed_treated() == 1
+    assert opened.sealed_counts()[0] == 1
 
 
 def test_a_pool_that_is_built_again_knows_who_was_counted():

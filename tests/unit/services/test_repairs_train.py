@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from tests.loop import AV, MINUTE, Loop
+from tests.unit.services.rehearsal import at, until
 
 from firedoor.config import from_text
 from firedoor.core import valve
@@ -20,21 +21,6 @@ name = "lab"
 machines = { site = ["lab"] }
 """
 TWO = "expedite_needs_two = true"
-
-
-def at(loop: Loop, number: int, ring: str = "everyone") -> tuple[State, Reason]:
-    """Where a door stands, and why."""
-    door = loop.door(number, ring)
-    return door.state, door.reason
-
-
-def until(loop: Loop, number: int, *states: State, ring: str = "everyone", most: int = 80) -> None:
-    """Let time pass until a door is in one of these states."""
-    for _ in range(most):
-        loop.bucket()
-        if loop.door(number, ring).state in states:
-            return
-    raise AssertionError(f"{loop.door(number, ring)} after {most} buckets")
 
 
 def said(answer: Answer) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 from tests.loop import AV, MINUTE
+from tests.unit.services.rehearsal import at, until
 
 from firedoor.core.door import Reason, State
 from firedoor.core.ledger.entry import MAX_LEAF_BYTES, leaf_bytes
@@ -20,19 +21,6 @@ budget = 2
 
 def snapshots(loop):
     return [seen.state for seen in loop.store.snapshots(AV)]
-
-
-def at(loop, number, ring="everyone"):
-    door = loop.door(number, ring)
-    return door.state, door.reason
-
-
-def until(loop, number, state, ring="everyone", *, most=80):
-    for _ in range(most):
-        loop.bucket()
-        if loop.door(number, ring).state is state:
-            return
-    raise AssertionError(f"{loop.door(number, ring)} after {most} buckets")
 
 
 # Boarding
@@ -356,14 +344,14 @@ def test_a_ring_waits_for_the_one_before_it_and_everyone_for_all(ringed):
     assert at(ringed, 2, "shops") == at(ringed, 2) == (State.WAITING, Reason.EARLIER_RING)
     assert ringed.lane("shops").candidate == 0
 
-    until(ringed, 2, State.OPEN, "lab")
+    until(ringed, 2, State.OPEN, ring="lab")
     ringed.bucket()
     assert at(ringed, 2, "shops") == (State.OPENING, Reason.EVIDENCE)
     assert at(ringed, 2) == (State.WAITING, Reason.EARLIER_RING)
     assert ringed.lane("lab").base == 2
     assert ringed.lane("shops").base == ringed.lane().base == 1
 
-    until(ringed, 2, State.OPEN, "shops", most=150)
+    until(ringed, 2, State.OPEN, ring="shops", most=150)
     ringed.bucket()
     assert at(ringed, 2)[0] in (State.OPENING, State.OPEN)
 
@@ -381,7 +369,7 @@ def test_a_ring_that_emptied_opens_when_its_turn_comes(start):
     loop.ring = dict.fromkeys(loop.machines, "lab")
     loop.settle_in()
     loop.publish("2")
-    until(loop, 2, State.OPEN, "lab")
+    until(loop, 2, State.OPEN, ring="lab")
     loop.bucket(3)
 
     assert at(loop, 2, "shops") == at(loop, 2) == (State.OPEN, Reason.EMPTY)
@@ -391,7 +379,7 @@ def test_harm_in_one_ring_shuts_the_release_in_all(ringed):
     """E is one number per release."""
     ringed.deadly.add(ringed.publish("2"))
     ringed.order("expedite", release=ringed.release_of(2), reason="x", budget=5, ring="lab")
-    until(ringed, 2, State.SHUT, "lab")
+    until(ringed, 2, State.SHUT, ring="lab")
 
     assert {at(ringed, 2, ring) for ring in ("lab", "shops", "everyone")} == {
         (State.SHUT, Reason.HARMFUL)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from firedoor.simulator.journal import Event, Happening, Journal, Tally
+from firedoor.simulator.journal import Event, Happening, Journal, Tally, happenings, struck
 
 
 def test_a_machine_is_counted_once_under_the_version_it_installed_last() -> None:
@@ -38,3 +38,18 @@ def test_the_journal_keeps_what_is_known_and_appends_to_what_is_there(tmp_path: 
 
     fact = {"machine": "a", "event": "crashed", "version": "3", "cause": "content"}
     assert lines == [{"time": 1, **fact}, {"time": 2, **fact}]
+
+
+def test_a_journal_is_read_while_it_is_written(tmp_path):
+    """The demonstration counts victims while the fleet lives: half a line is not an event yet."""
+    path = tmp_path / "journal.jsonl"
+    assert happenings(path) == []
+    with Journal(path) as journal:
+        journal.write(Happening("a", Event.BRICKED), 1)
+        journal.write(Happening("b", Event.CRASHED, cause="chance"), 2)
+        journal.write(Happening("c", Event.CRASHED, cause="content"), 3)
+    with path.open("a") as half:
+        half.write('{"time": 4, "machine": "d", "eve')
+
+    assert [line["machine"] for line in happenings(path)] == ["a", "b", "c"]
+    assert struck(path) == {"a", "c"}

@@ -7,7 +7,9 @@
     <root>/quarantine/     blobs that no longer matched their name, kept for a person to look at
 
 A blob becomes visible by a rename after its bytes are on disk, so every crash leaves either the
-whole blob or a stray file in ``incoming``, which the next start removes.
+whole blob or a stray file in ``incoming``, which the next start or sweep removes.
+
+The modification time of a blob says when it was last needed: when it was stored, or claimed.
 """
 
 import errno
@@ -15,8 +17,10 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -38,8 +42,26 @@ _HINTS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """One blob.
+
+    Attributes:
+        digest: Its name.
+        size: Bytes.
+        needed_ms: When it was last needed: stored or claimed, Unix milliseconds.
+    """
+
+    digest: Digest
+    size: int
+    needed_ms: int
+
+
 class DiskBlobs:
     """A blob store on a local disk. Any number of processes may share one directory.
+
+    Only the process that fetches may discard: what is claimed or stored through this object is
+    safe from a ``discard`` through this object, not from one in another process.
 
     Args:
         root: The directory; made if it does not exist, its parent must.
@@ -52,6 +74,7 @@ class DiskBlobs:
         self._root = root
         self._incoming = root / "incoming"
         self._quarantine = root / "quarantine"
+        self._fate = threading.Lock()
         with _as_unavailable(root):
             for directory in (root, self._incoming, self._quarantine):
                 directory.mkdir(exist_ok=True)
@@ -109,6 +132,78 @@ class DiskBlobs:
         """Say whether the blob is stored."""
         return self._place(digest).is_file()
 
+    def claim(self, digest: Digest) -> bool:
+        """Say whether the blob is stored; if so, it counts as needed now.
+
+        Raises:
+            Unavailable: It is stored and cannot be marked.
+            ValueError: It is not a digest.
+        """
+        place = self._place(digest)
+        with self._fate:
+            try:
+                os.utime(place)
+            except FileNotFoundError:
+                return False
+            except OSError as error:
+                raise Unavailable(f"cannot claim {place}: {error.strerror}") from error
+        return True
+
+    def stored(self) -> Iterator[StoredBlob]:
+        """All blobs. Those that come or go meanwhile may or may not be among them.
+
+        Raises:
+            Unavailable: The directories cannot be read.
+        """
+        for digest, place in self._blobs():
+            with _as_unavailable(self._root), suppress(FileNotFoundError):
+                found = place.stat()
+                yield StoredBlob(digest, found.st_size, found.st_mtime_ns // 1_000_000)
+
+    def discard(self, digest: Digest, before_ms: int) -> bool:
+        """Delete a blob that was last needed before a wall time; say whether it was deleted.
+
+        A crash may bring it back, which costs space and nothing else.
+
+        Args:
+            digest: Of the blob.
+            before_ms: Unix milliseconds.
+
+        Raises:
+            Unavailable: It cannot be deleted.
+        """
+        place = self._place(digest)
+        # Whoever claims it has it, or learns that it is gone: there is no moment in between.
+        with self._fate, _as_unavailable(self._root), suppress(FileNotFoundError):
+            if place.stat().st_mtime_ns // 1_000_000 < before_ms:
+                place.unlink()
+                return True
+        return False
+
+    def discard_rotten(self, before_ms: int) -> tuple[int, int]:
+        """Delete what was put into quarantine before a wall time, and what dead writers left.
+
+        Args:
+            before_ms: Unix milliseconds.
+
+        Returns:
+            Files deleted, and their bytes.
+
+        Raises:
+            Unavailable: They cannot be deleted.
+        """
+        files = size = 0
+        with _as_unavailable(self._quarantine):
+            for place in self._quarantine.iterdir():
+                found = place.stat()
+                # A rename changes the change time: that is when it came here.
+                if found.st_ctime_ns // 1_000_000 < before_ms:
+                    place.unlink(missing_ok=True)
+                    files, size = files + 1, size + found.st_size
+        with _as_unavailable(self._incoming):
+            more, bytes_more = self._remove_leftovers()
+        return files + more, size + bytes_more
+
     def scrub(self) -> Iterator[Digest]:
         """Hash stored blobs one after the other; yield those that no longer match.
 
@@ -119,6 +214,19 @@ class DiskBlobs:
         Raises:
             Unavailable: The directories cannot be read or a blob cannot be moved.
         """
+        for digest, place in self._blobs():
+            if self._is_right(place, digest):
+                continue
+            with _as_unavailable(place.parent):
+                try:
+                    place.replace(self._quarantine / digest)
+                except FileNotFoundError:
+                    continue  # Discarded while it was read: nobody needs it.
+                _sync_directory(self._quarantine)
+                _sync_directory(place.parent)
+            yield digest
+
+    def _blobs(self) -> Iterator[tuple[Digest, Path]]:
         with _as_unavailable(self._root):
             shards = sorted(p for p in self._root.iterdir() if len(p.name) == _SHARD_DIGITS)
         for shard in shards:
@@ -126,12 +234,8 @@ class DiskBlobs:
                 places = sorted(shard.iterdir())
             for place in places:
                 digest = Digest(shard.name + place.name)
-                if is_digest(digest) and not self._is_right(place, digest):
-                    with _as_unavailable(shard):
-                        place.replace(self._quarantine / digest)
-                        _sync_directory(self._quarantine)
-                        _sync_directory(shard)
-                    yield digest
+                if is_digest(digest):
+                    yield digest, place
 
     def _place(self, digest: Digest) -> Path:
         return Path(self.path(digest))
@@ -143,7 +247,10 @@ class DiskBlobs:
             place.parent.mkdir()
         # Even if another process made the shard just now: it may not have come to its own sync.
         _sync_directory(self._root)
-        temporary.replace(place)
+        # A stream may take hours, and the blob be older than a sweep's patience when it is whole.
+        os.utime(temporary)
+        with self._fate:
+            temporary.replace(place)
         _sync_directory(place.parent)
 
     def _open_incoming(self) -> tuple[int, Path]:
@@ -157,15 +264,19 @@ class DiskBlobs:
                 # Another process started between the two calls and removed it: once more.
                 os.close(file)
 
-    def _remove_leftovers(self) -> None:
+    def _remove_leftovers(self) -> tuple[int, int]:
         """Remove what a dead process left behind. A lock dies with its process, so it tells."""
+        files = size = 0
         for stray in self._incoming.iterdir():
             with suppress(FileNotFoundError), stray.open("rb") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     continue
+                size += os.fstat(file.fileno()).st_size
                 stray.unlink()
+                files += 1
+        return files, size
 
     @staticmethod
     def _is_right(place: Path, digest: Digest) -> bool:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from firedoor.adapters.store.reader import Reader
 from firedoor.adapters.store.sqlite import (
     Schema,
-    open_reader,
     open_writer,
     storage_errors,
     transaction,
@@ -22,7 +23,7 @@ from firedoor.services.roster import Habit
 NAME = "gate.db"
 
 SCHEMA = Schema(
-    version=1,
+    version=2,
     statements=(
         """CREATE TABLE place (
             id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
@@ -53,7 +54,8 @@ SCHEMA = Schema(
         """CREATE TABLE census (
             channel TEXT NOT NULL, ring TEXT NOT NULL, active INTEGER NOT NULL,
             free INTEGER NOT NULL, polls REAL NOT NULL, untreated INTEGER NOT NULL,
-            gap_ms INTEGER NOT NULL, PRIMARY KEY (channel, ring)) WITHOUT ROWID""",
+            gap_ms INTEGER NOT NULL, unknown INTEGER NOT NULL, unknown_ms INTEGER NOT NULL,
+            PRIMARY KEY (channel, ring)) WITHOUT ROWID""",
         "CREATE TABLE obeyed (one INTEGER PRIMARY KEY CHECK (one = 1), board INTEGER NOT NULL)",
     ),
 )
@@ -159,30 +161,43 @@ class GateWriter:
                 [(i.channel, i.number, i.machine) for i in bucket.installed],
             )
             self._db.executemany(
-                "INSERT OR REPLACE INTO census VALUES (?,?,?,?,?,?,?)",
+                "INSERT OR REPLACE INTO census VALUES (?,?,?,?,?,?,?,?,?)",
                 [
-                    (c.channel, c.ring, c.active, c.free, c.polls, c.untreated, c.gap_ms)
+                    (
+                        c.channel,
+                        c.ring,
+                        c.active,
+                        c.free,
+                        c.polls,
+                        c.untreated,
+                        c.gap_ms,
+                        c.unknown,
+                        c.unknown_ms,
+                    )
                     for c in bucket.census
                 ],
             )
+            if bucket.rings:
+                counted = self._db.execute("SELECT channel, ring FROM census").fetchall()
+                gone = set(counted) - set(bucket.rings)
+                self._db.executemany("DELETE FROM census WHERE channel = ? AND ring = ?", gone)
             self._db.execute("INSERT OR REPLACE INTO obeyed VALUES (1, ?)", (bucket.board,))
 
     def prune(self, before_wall_ms: int) -> None:
-        """Drop signs of life older than this."""
+        """Drop signs of life older than this; the newest stays, so that numbering goes on."""
+        sql = "DELETE FROM heard WHERE wall_ms < ? AND seq < (SELECT max(seq) FROM heard)"
         with transaction(self._db, NAME):
-            self._db.execute("DELETE FROM heard WHERE wall_ms < ?", (before_wall_ms,))
+            self._db.execute(sql, (before_wall_ms,))
 
 
-class GateReader:
+class GateReader(Reader):
     """Everybody else's side, read-only."""
+
+    SEQUENCES = MappingProxyType({"heard": ("heard", "seq")})
 
     def __init__(self, data: Path) -> None:
         """Open ``gate.db``. Raises Unavailable while the gate has never run."""
-        self._db = open_reader(data / NAME, SCHEMA)
-
-    def close(self) -> None:
-        """Close the database."""
-        self._db.close()
+        super().__init__(data / NAME, SCHEMA)
 
     def highest_number(self, channel: str) -> int:
         """The highest boarding number that any place or cut names, 0 for none."""
@@ -222,11 +237,11 @@ class GateReader:
         newest = self._rows("SELECT max(number) FROM place WHERE channel = ?", channel)[0][0]
         sql = (
             "SELECT machine, max(number), sum(DISTINCT CASE WHEN ?2 - number < ?3 "
-            "THEN 1 << (?2 - number) ELSE 0 END) "
+            "THEN 1 << (?2 - number) ELSE 0 END) >> (?2 - max(number)) | 1 "
             "FROM place WHERE treated = 1 AND channel = ?1 GROUP BY machine"
         )
-        for machine, number, seen in self._db.execute(sql, (channel, newest, TRAIL)):
-            yield Exposure(machine, number, seen >> (newest - number) | 1)
+        with storage_errors(NAME):
+            return map(Exposure._make, self._db.execute(sql, (channel, newest, TRAIL)))
 
     def count(self, channel: str, number: int) -> tuple[int, int]:
         """Machines (treated, control) ever enrolled in one boarding, each machine once an arm."""
@@ -289,8 +304,9 @@ class GateReader:
 
     def standings(self, channel: str) -> Iterator[Standing]:
         """What every machine was last served on a channel."""
-        for row in self._db.execute("SELECT * FROM standing WHERE channel = ?", (channel,)):
-            yield Standing(*row)
+        sql = "SELECT * FROM standing WHERE channel = ?"
+        with storage_errors(NAME):
+            return map(Standing._make, self._db.execute(sql, (channel,)))
 
     def standing_of(self, machine: int) -> list[Standing]:
         """What one machine was last served, per channel."""
@@ -308,8 +324,8 @@ class GateReader:
 
     def habits(self) -> Iterator[Habit]:
         """Habits of every machine."""
-        for row in self._db.execute("SELECT * FROM habit"):
-            yield Habit(*row)
+        with storage_errors(NAME):
+            return map(Habit._make, self._db.execute("SELECT * FROM habit"))
 
     def census(self) -> list[Census]:
         """The newest count of every ring."""
@@ -324,15 +340,6 @@ class GateReader:
         """Version of the board the gate acts on, 0 for none."""
         rows = self._rows("SELECT board FROM obeyed")
         return int(rows[0][0]) if rows else 0
-
-    def version(self) -> int:
-        """A number that changes whenever the gate has written something."""
-        with storage_errors(NAME):
-            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
-
-    def _rows(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
-        with storage_errors(NAME):
-            return self._db.execute(sql, arguments).fetchall()
 
 
 def _place(row: tuple[Any, ...]) -> StoredPlace:

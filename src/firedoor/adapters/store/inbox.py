@@ -1,16 +1,12 @@
 """console.db: what people asked for. Written by the console alone; the judge reads it."""
 
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
-from firedoor.adapters.store.sqlite import (
-    Schema,
-    open_reader,
-    open_writer,
-    storage_errors,
-    transaction,
-)
+from firedoor.adapters.store.reader import Reader
+from firedoor.adapters.store.sqlite import Schema, open_writer, transaction
 from firedoor.services.orders import Order
 
 NAME = "console.db"
@@ -43,22 +39,25 @@ class InboxWriter:
             row = self._db.execute("INSERT INTO request VALUES (NULL,?,?)", (at_ms, body))
             return int(row.lastrowid or 0)
 
+    def number_above(self, number: int) -> None:
+        """Let orders be numbered above those that another ``console.db`` has used.
 
-class InboxReader:
+        A number is an order's name: under one that was answered already, the console would take
+        the old answer for its own. Raises Unavailable.
+        """
+        with transaction(self._db, NAME):
+            # SQLite counts on from the highest row. Nobody reads this one: the judge is past it.
+            self._db.execute("INSERT OR IGNORE INTO request VALUES (?, 0, '')", (number,))
+
+
+class InboxReader(Reader):
     """The judge's side, read-only."""
+
+    SEQUENCES = MappingProxyType({"request": ("request", "id")})
 
     def __init__(self, data: Path) -> None:
         """Open ``console.db``. Raises Unavailable while the console has never run."""
-        self._db = open_reader(data / NAME, SCHEMA)
-
-    def close(self) -> None:
-        """Close the database."""
-        self._db.close()
-
-    def version(self) -> int:
-        """A number that changes whenever an order has come."""
-        with storage_errors(NAME):
-            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+        super().__init__(data / NAME, SCHEMA)
 
     def after(self, number: int) -> list[tuple[int, Order]]:
         """Orders above a number, in the order they came.
@@ -66,9 +65,7 @@ class InboxReader:
         One that cannot be read, of another version's console, has a verb that nobody obeys.
         """
         sql = "SELECT id, body FROM request WHERE id > ? ORDER BY id"
-        with storage_errors(NAME):
-            rows = self._db.execute(sql, (number,)).fetchall()
-        return [(row[0], _read(row[1])) for row in rows]
+        return [(row[0], _read(row[1])) for row in self._rows(sql, number)]
 
 
 def _read(body: str) -> Order:

@@ -8,14 +8,15 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from firedoor.adapters.store.reader import Reader
 from firedoor.adapters.store.sqlite import (
     Schema,
-    open_reader,
+    identity_of,
     open_writer,
+    remember,
     storage_errors,
     transaction,
 )
@@ -94,21 +95,12 @@ _BOARD = msgspec.json.Decoder(Board)
 _MANIFEST = msgspec.json.Decoder(dict[str, FileEntry])
 
 
-class JudgeReader:
+class JudgeReader(Reader):
     """Reading judge.db, from any process."""
 
     def __init__(self, data: Path) -> None:
         """Open ``judge.db``. Raises Unavailable while the judge has never run."""
-        self._db = open_reader(data / NAME, SCHEMA)
-
-    def close(self) -> None:
-        """Close the database."""
-        self._db.close()
-
-    def version(self) -> int:
-        """A number that changes whenever the judge has written something."""
-        with storage_errors(NAME):
-            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+        super().__init__(data / NAME, SCHEMA)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -138,6 +130,10 @@ class JudgeReader:
         rows = self._rows("SELECT value FROM cursor WHERE name = ?", name)
         return int(rows[0][0]) if rows else 0
 
+    def source(self, name: str) -> str:
+        """Identity of the database of this name that the judge has read, "" before the first."""
+        return identity_of(self._db, NAME, name)
+
     def channel(self, name: str) -> ChannelState:
         """State of a channel's upstream; an empty one before the first synchronisation."""
         rows = self._rows("SELECT * FROM channel WHERE name = ?", name)
@@ -145,6 +141,11 @@ class JudgeReader:
             return ChannelState(name)
         channel, snapshot, synced_ms, error, failures, blocked = rows[0]
         return ChannelState(channel, snapshot, synced_ms, error, failures, bool(blocked))
+
+    def channels(self) -> list[str]:
+        """Names of all channels that have a release, also of those no longer configured."""
+        rows = self._rows("SELECT DISTINCT channel FROM release ORDER BY channel")
+        return [row[0] for row in rows]
 
     def release(self, release: str) -> StoredRelease | None:
         """A release by its id, or None."""
@@ -231,6 +232,10 @@ class JudgeReader:
         rows = self._rows(sql, channel, number)
         return [Harmed(r[0], r[1], bool(r[2]), *r[3:]) for r in rows]
 
+    def harmed_boardings(self) -> list[tuple[str, int]]:
+        """Channel and number of the boardings that harmed anybody, also of channels long gone."""
+        return self._rows("SELECT DISTINCT channel, number FROM harmed")
+
     def track(self, channel: str, number: int, *, after: int = 0) -> list[TrackPoint]:
         """The curve of one boarding, or its points with ``seq`` above ``after``."""
         sql = (
@@ -258,16 +263,13 @@ class JudgeReader:
         rows = self._rows("SELECT status, body FROM answer WHERE request = ?", request)
         return tuple(rows[0]) if rows else None
 
-    def _rows(self, sql: str, *arguments: object) -> list[tuple[Any, ...]]:
-        with storage_errors(NAME):
-            return self._db.execute(sql, arguments).fetchall()
-
 
 class JudgeStore(JudgeReader):
     """The judge's own side. Everything but ``steps`` must be called within a step."""
 
     def __init__(self, data: Path) -> None:  # the reader's would refuse a missing file
         """Open or create ``judge.db`` in the data directory."""
+        self._name = NAME
         self._db = open_writer(data / NAME, SCHEMA)
 
     def close(self) -> None:
@@ -285,6 +287,15 @@ class JudgeStore(JudgeReader):
     def put_cursor(self, name: str, value: int) -> None:
         """Remember how far another database has been read."""
         self._do("INSERT OR REPLACE INTO cursor VALUES (?,?)", name, value)
+
+    def put_source(self, name: str, identity: str) -> None:
+        """Remember which database the cursors of this name belong to."""
+        remember(self._db, name, identity)
+
+    def read_anew(self, cursor: str) -> None:
+        """Let reading begin at the first row again, for the decks that are open too."""
+        self.put_cursor(cursor, 0)
+        self._do(_DECKS_ANEW[cursor])
 
     def put_channel(self, state: ChannelState) -> None:
         """Store a channel's state."""
@@ -408,6 +419,11 @@ class JudgeStore(JudgeReader):
         """Note that a machine counted as silent has spoken again."""
         self._do("UPDATE harmed SET recovered_ms = ? WHERE place = ?", at_ms, place)
 
+    def lose_place(self, place: int) -> None:
+        """Note that this harmed member's place is on record no more: its row may be another's."""
+        lowest = "min(0, (SELECT min(place) FROM harmed))"
+        self._do(f"UPDATE harmed SET place = {lowest} - 1 WHERE place = ?", place)  # noqa: S608
+
     def add_track(self, channel: str, number: int, time_ms: int, body: str) -> None:
         """Append a point to a boarding's curve."""
         self._do("INSERT INTO track VALUES (NULL,?,?,?,?)", channel, number, time_ms, body)
@@ -437,9 +453,19 @@ class JudgeStore(JudgeReader):
         """Answer a request."""
         self._do("INSERT OR REPLACE INTO answer VALUES (?,?,?)", request, status, body)
 
+    def forget_answers(self, after: int) -> None:
+        """Drop answers to requests above a number, which will be given again."""
+        self._do("DELETE FROM answer WHERE request > ?", after)
+
     def _do(self, sql: str, *arguments: object) -> None:
         self._db.execute(sql, arguments)
 
+
+_DECKS_ANEW = {
+    "heard": "UPDATE deck SET heard = 0",
+    "batch": "UPDATE deck SET batch = 0",
+    "event": "UPDATE deck SET event = 0",
+}
 
 _RELEASE = "SELECT id, channel, created_ms, listing, size, files FROM release "
 

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -33,6 +34,7 @@ from firedoor.core.machine import (
 from firedoor.core.units import MachineNo, UnixMs
 from firedoor.ports import Clock, Identity
 
+_TEXTS_PARSED: Final = 4_096
 _INDEX_BY_MACHINE: Final = "CREATE INDEX token_machine ON token (machine)"
 
 SCHEMA: Final = Schema(
@@ -182,6 +184,13 @@ class MachineRegister:
                 "SELECT attributes FROM machine WHERE no = ?", (machine,)
             ).fetchone()
         return {} if row is None else json.loads(row[0])
+
+    def all_attributes(self) -> Iterator[tuple[int, Mapping[str, str]]]:
+        """Every machine's number and attributes; what many have in common is one mapping."""
+        parsed = lru_cache(_TEXTS_PARSED)(json.loads)
+        with storage_errors(self._file):
+            for number, text in self._connection.execute("SELECT no, attributes FROM machine"):
+                yield number, parsed(text)
 
     def version(self) -> int:
         """A number that changes whenever another connection changed the register; 5 us."""

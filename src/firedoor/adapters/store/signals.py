@@ -12,11 +12,12 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, cast
+from types import MappingProxyType
+from typing import Final, cast
 
+from firedoor.adapters.store.reader import Reader
 from firedoor.adapters.store.sqlite import (
     Schema,
-    open_reader,
     open_writer,
     storage_errors,
     transaction,
@@ -31,6 +32,8 @@ from firedoor.ports import (
     StoredBeat,
     StoredEvent,
 )
+
+NAME: Final = "intake.db"
 
 SCHEMA: Final = Schema(
     version=1,
@@ -239,8 +242,10 @@ class SignalDatabase:
                 return total
 
 
-class SignalReader:
+class SignalReader(Reader):
     """The reader's side, for judge and gate. One thread at a time."""
+
+    SEQUENCES = MappingProxyType({"batch": ("batch", "seq"), "event": ("event", "seq")})
 
     def __init__(self, path: Path) -> None:
         """Open the database of a running or stopped intake.
@@ -249,19 +254,15 @@ class SignalReader:
             BadConfig: The file has another schema version.
             Unavailable: The file is missing or cannot be opened.
         """
-        self._file = path.name
-        self._connection = open_reader(path, SCHEMA)
-
-    def close(self) -> None:
-        """Close the database file; the object is of no use afterwards."""
-        self._connection.close()
+        super().__init__(path, SCHEMA)
 
     def batches_after(self, seq: int, limit: int) -> Sequence[StoredBatch]:
         """The next batches by position, at most ``limit``."""
         rows = self._rows(
             "SELECT seq, boot, mono_ms, wall_ms, heartbeats FROM batch"
             " WHERE seq > ? ORDER BY seq LIMIT ?",
-            (seq, limit),
+            seq,
+            limit,
         )
         return [
             StoredBatch(no, Instant(boot, mono, wall), _unpacked(heartbeats))
@@ -274,7 +275,8 @@ class SignalReader:
             "SELECT event.seq, batch, machine, kind, time, key, detail, boot, mono_ms, wall_ms"
             " FROM event LEFT JOIN batch ON batch.seq = batch"
             " WHERE event.seq > ? ORDER BY event.seq LIMIT ?",
-            (seq, limit),
+            seq,
+            limit,
         )
         return [
             StoredEvent(
@@ -289,7 +291,7 @@ class SignalReader:
     def beats_after(self, seq: int) -> Sequence[StoredBeat]:
         """All later beats by position."""
         rows = self._rows(
-            "SELECT seq, boot, mono_ms, wall_ms FROM beat WHERE seq > ? ORDER BY seq", (seq,)
+            "SELECT seq, boot, mono_ms, wall_ms FROM beat WHERE seq > ? ORDER BY seq", seq
         )
         return [StoredBeat(no, Instant(boot, mono, wall)) for no, boot, mono, wall in rows]
 
@@ -297,13 +299,9 @@ class SignalReader:
         """The present pulse of every machine whose pulse changed later, by change."""
         rows = self._rows(
             "SELECT changed, machine, beating FROM pulse WHERE changed > ? ORDER BY changed",
-            (changed,),
+            changed,
         )
         return [Pulse(change, machine, bool(beating)) for change, machine, beating in rows]
-
-    def _rows(self, statement: str, values: tuple[int, ...]) -> list[tuple[Any, ...]]:
-        with storage_errors(self._file):
-            return self._connection.execute(statement, values).fetchall()
 
 
 def _packed(machines: Iterable[MachineNo]) -> bytes:

@@ -4,6 +4,9 @@ One process writes a database, any other may read it: WAL lets readers go on whi
 commits. A durable writer syncs the log at each commit (``synchronous=FULL``), so what was
 acknowledged survives ``kill -9`` and a power cut. ``user_version`` holds the schema's version:
 a file of another version is refused rather than misread.
+
+Others remember how far they have read a database by its row numbers. So every database has an
+identity, 128 random bits made with it: where it is another, those numbers mean nothing any more.
 """
 
 import os
@@ -22,6 +25,14 @@ _CACHE_KIB = 65_536
 # Pages that many commits touch are copied into the database once per checkpoint, so a larger
 # log saves writes. 4,000 pages are 16 MiB of log to read back after a crash.
 _WAL_PAGES = 4_000
+
+# Beside the schema and without a version of its own: an earlier Firedoor passes it over.
+_IDENTITY = (
+    """CREATE TABLE IF NOT EXISTS identity (
+        name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID""",
+    "INSERT OR IGNORE INTO identity VALUES ('self', lower(hex(randomblob(16))))",
+)
+_OWN = "self"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,7 @@ def open_writer(path: Path, schema: Schema, *, durable: bool = True) -> sqlite3.
             if _version(connection) == 0:
                 _create(connection, schema)
             _require(connection, schema, path)
+        _identify(connection, path.name)
     except BaseException:
         connection.close()
         raise
@@ -94,6 +106,48 @@ def open_reader(path: Path, schema: Schema) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def identity_of(connection: sqlite3.Connection, name: str, known_as: str = _OWN) -> str:
+    """Identity of a database, or of another one as this one remembers it; "" for none.
+
+    Args:
+        connection: A reader's or a writer's.
+        name: What the database is called in an error.
+        known_as: Name of the other one, as given to ``remember``.
+
+    Raises:
+        Unavailable: It cannot be read, or no writer of this version has opened it yet.
+    """
+    with storage_errors(name):
+        rows = connection.execute("SELECT value FROM identity WHERE name = ?", (known_as,))
+        found = rows.fetchone()
+    return str(found[0]) if found else ""
+
+
+def remember(connection: sqlite3.Connection, other: str, identity: str) -> None:
+    """Note, within the caller's transaction, which database ``other`` has been read."""
+    connection.execute("INSERT OR REPLACE INTO identity VALUES (?, ?)", (other, identity))
+
+
+def renew_identity(path: Path, schema: Schema, known: str) -> None:
+    """Give a database an identity that no reader knows: it is another one from now on.
+
+    Args:
+        path: The file.
+        schema: What it holds.
+        known: Its present identity; if it has another already, nothing changes.
+
+    Raises:
+        Unavailable: It cannot be written.
+    """
+    connection = open_writer(path, schema)
+    renewed = "UPDATE identity SET value = lower(hex(randomblob(16))) WHERE name = ? AND value = ?"
+    try:
+        with transaction(connection, path.name):
+            connection.execute(renewed, (_OWN, known))
+    finally:
+        connection.close()
 
 
 @contextmanager
@@ -162,6 +216,15 @@ def _create(connection: sqlite3.Connection, schema: Schema) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _identify(connection: sqlite3.Connection, name: str) -> None:
+    with storage_errors(name):
+        known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'identity'").fetchone()
+    if known is None:
+        with transaction(connection, name):
+            for statement in _IDENTITY:
+                connection.execute(statement)
 
 
 def _require(connection: sqlite3.Connection, schema: Schema, path: Path) -> None:

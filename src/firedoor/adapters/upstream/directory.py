@@ -109,7 +109,7 @@ class DirectoryUpstream:
             and listed.sha256 is None
             and known.validator == stamp
             and stamp
-            and into.has(known.entry.sha256)
+            and into.claim(known.entry.sha256)
         ):
             return known
         try:

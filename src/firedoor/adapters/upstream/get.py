@@ -34,8 +34,8 @@ _TOO_MANY_REQUESTS: Final = 429
 _SERVER_FAULTS: Final = 500
 # "Not implemented" will be as true a second later: servers say it to methods they do not know.
 _NOT_IMPLEMENTED: Final = 501
-# A buggy header must not silence a channel for good.
-_QUIET_MAX_S: Final = 6 * 3600.0
+# A buggy header must not silence a channel for good; the longest that vendors mean is a day.
+_QUIET_MAX_S: Final = 24 * 3600.0
 _DIGITS_MAX: Final = 18
 
 
@@ -64,6 +64,17 @@ class Manners:
     reply_s: float = 3600.0
     redirects: int = 5
     redirect_hosts: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Quiet:
+    """How long one upstream asked to be left alone.
+
+    Attributes:
+        until_ms: Monotonic time before which nothing is asked.
+    """
+
+    until_ms: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,7 @@ class Getter:
         proxy: URL of an HTTP proxy; empty: none.
         sleep: Waits for some seconds.
         until_ms: Monotonic time at which everything ends, in the middle of a reply too.
+        quiet: How long upstream asked to be left alone; written too.
     """
 
     def __init__(
@@ -126,13 +138,14 @@ class Getter:
         proxy: str = "",
         sleep: Callable[[float], None] = time.sleep,
         until_ms: float = math.inf,
+        quiet: Quiet | None = None,
     ) -> None:
         self._rng = rng
         self._manners = manners
         self._sleep = sleep
         self._clock = clock
         self._until_ms = until_ms
-        self._quiet_until = float("-inf")
+        self._quiet = Quiet() if quiet is None else quiet
         timeout = urllib3.Timeout(connect=manners.connect_s, read=manners.silence_s)
         self._headers = {
             "User-Agent": f"firedoor/{version('firedoor')}",
@@ -166,7 +179,7 @@ class Getter:
             Unavailable: Nobody answered, or not now; after all attempts. Or time is up.
             Untrusted: The certificate is not valid, or a redirect leads where it may not.
         """
-        wait = self._quiet_until - self._monotonic_s()
+        wait = self._quiet.until_ms / 1000 - self._monotonic_s()
         if wait > 0:
             raise Unavailable(f"{url} asked to be left alone for {wait:.0f} more seconds")
         for attempt in range(1, self._manners.attempts):
@@ -177,6 +190,7 @@ class Getter:
         try:
             return self._once(method, url, headers, take)
         except _AskAgainError as fault:
+            self._leave_alone(fault.after_s or 0.0)
             raise Unavailable(
                 f"{url} failed {self._manners.attempts} times, last: {fault}",
                 hint="it is asked again at the next poll",
@@ -192,13 +206,18 @@ class Getter:
         )
         asked = fault.after_s or 0.0
         if asked > longest:
-            self._quiet_until = self._monotonic_s() + min(asked, _QUIET_MAX_S)
+            self._leave_alone(asked)
             raise Unavailable(
                 f"{url}: {fault}, and asks to come back in {asked:.0f} seconds",
                 hint="upstream is busy, or allows fewer requests: make poll longer",
             )
         index.check_time(url, self._clock, self._until_ms)
         self._sleep(max(pause, asked))
+
+    def _leave_alone(self, asked_s: float) -> None:
+        if asked_s > 0:
+            until_s = self._monotonic_s() + min(asked_s, _QUIET_MAX_S)
+            self._quiet.until_ms = until_s * 1000
 
     def _once(
         self, method: str, url: str, headers: Mapping[str, str], take: Callable[[Reply], _T]

@@ -18,7 +18,7 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
 from firedoor.adapters.upstream import index
-from firedoor.adapters.upstream.get import Getter, Manners, Reply, date_of
+from firedoor.adapters.upstream.get import Getter, Manners, Quiet, Reply, date_of
 from firedoor.adapters.upstream.index import SUMS, Limits
 from firedoor.core.errors import BadConfig, Unavailable, Untrusted, UpstreamMoved
 from firedoor.formats.listing import Page, Promise, parse_json, parse_page, parse_sums
@@ -86,6 +86,7 @@ class HttpUpstream:
         proxy: URL of an HTTP proxy; empty: none.
         sleep: Waits for some seconds.
         until_ms: Monotonic time at which everything ends, in the middle of a reply too.
+        quiet: How long upstream asked to be left alone, where that outlives this object.
 
     Raises:
         BadConfig: The address is none of these.
@@ -103,6 +104,7 @@ class HttpUpstream:
         proxy: str = "",
         sleep: Callable[[float], None] = time.sleep,
         until_ms: float = math.inf,
+        quiet: Quiet | None = None,
     ) -> None:
         self._address = _address(url)
         self._limits = limits or Limits()
@@ -114,6 +116,7 @@ class HttpUpstream:
             proxy=proxy,
             sleep=sleep,
             until_ms=until_ms,
+            quiet=quiet,
         )
 
     def index(self) -> tuple[Listed, ...]:
@@ -151,7 +154,7 @@ class HttpUpstream:
             return held
         where = self._address.of(listed.path)
         conditions = {}
-        if known is not None and listed.sha256 is None and into.has(known.entry.sha256):
+        if known is not None and listed.sha256 is None and into.claim(known.entry.sha256):
             if known.validator.startswith('"'):
                 conditions["If-None-Match"] = known.validator
             elif known.validator and self._is_as_before(where, known):

@@ -131,7 +131,7 @@ def held(listed: Listed, known: Fetched | None, blobs: BlobStore) -> Fetched | N
         Unavailable: The bytes are here and cannot be looked at.
         Untrusted: The list promises a size that bytes of this digest do not have.
     """
-    if listed.sha256 is None or not blobs.has(listed.sha256):
+    if listed.sha256 is None or not blobs.claim(listed.sha256):
         return None
     if known is not None and known.entry.sha256 == listed.sha256:
         return known

@@ -46,6 +46,7 @@ LOG_WEIGHTS: Final = frozen(np.log([1 / 12] * 6 + [1 / 2]))
 
 _LARGEST_BET: Final = 0.98  # at 1 a single harmed machine would end the bet
 _HALVINGS: Final = 50  # of [0, 1]: to 1e-15
+_MARGIN: Final = 1e-6  # far above the rounding of a log E
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,6 +185,10 @@ def upper(clearance: Clearance, alpha: float) -> Floats:
     """
     enough = -math.log(alpha)
     low, high = np.zeros(len(clearance.control)), np.ones(len(clearance.control))
+    if (log_e(clearance, 1.0) < enough - _MARGIN).all():
+        # E grows with delta: where not even 1 is excluded, as long as little has matured, no
+        # halving would find anything. Most boardings in flight are there at most ticks.
+        return high
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
         excluded = log_e(clearance, middle) >= enough
