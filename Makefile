@@ -51,7 +51,7 @@ soak: setup system  ## Hold the guarantees against thousands of simulated releas
 	$(BIN)/python -m tests.bench.soak $(ARGS)
 
 lock: setup .tools/uv-$(UV_VERSION)  ## Pin the newest versions that pyproject.toml allows
-	@$(call pin,requirements/dev.txt,pyproject.toml --group dev)
+	@$(call pin,requirements/dev.txt,pyproject.toml --extra parquet --group dev)
 	@$(call pin,requirements/bootstrap.txt,--group bootstrap)
 
 hooks: setup  ## Let git run `make lint` before each commit

@@ -151,8 +151,8 @@ def test_console_db_deleted_under_the_running_tree_answers_no_order_with_an_old_
     assert tree.door().state is State.HELD
 
 
-def test_a_restored_judge_db_counts_its_boards_above_what_the_gate_obeys(tree):
-    """A lower one would pass for obeyed before the gate has seen it."""
+def test_a_gate_obeys_the_boards_of_a_restored_judge_db(tree):
+    """Their numbers begin again below those it obeyed; it must not wait for higher ones."""
     with (
         contextlib.closing(sqlite3.connect(tree.files.data / "judge.db")) as now,
         contextlib.closing(sqlite3.connect(tree.root / "copy.db")) as copy,
@@ -161,20 +161,17 @@ def test_a_restored_judge_db_counts_its_boards_above_what_the_gate_obeys(tree):
     release = tree.door().release
     for verb in ("hold", "resume", "hold"):
         tree.obey(verb, release)
-    with tree.gate() as gate:
-        obeyed = gate.obeyed()
     tree.kill_everything()
     remove(tree, "judge.db")
     shutil.copy(tree.root / "copy.db", tree.files.data / "judge.db")
     tree.start()
 
     until(lambda: any("restored ledger" in alert for alert in alerts(tree)), "people are told")
-    with tree.judge() as judge:
-        version = judge.board().version
-
-    assert version > obeyed
     tree.obey("shut", release)
+
     assert tree.door().state is State.SHUT
+    with tree.judge() as judge, tree.gate() as gate:
+        assert gate.obeyed() == judge.board().version
 
 
 def _heard(tree: Tree) -> int:

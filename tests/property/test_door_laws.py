@@ -1,5 +1,6 @@
 """Laws that hold along every history of a door, legal or not."""
 
+from random import Random
 from typing import NamedTuple
 
 import pytest
@@ -98,9 +99,14 @@ def history(boarded, sent):
 def test_what_the_laws_below_speak_of_does_happen(premise):
     """A law about something that never happens would hold of any code."""
     stories = st.builds(history, boardings, st.lists(events, max_size=30))
-    often_enough = settings(max_examples=2_000, phases=[Phase.generate])
+    often_enough = settings(max_examples=20_000, phases=[Phase.generate], database=None)
 
-    told = find(stories, lambda told: any(map(premise, told)), settings=often_enough)
+    told = find(
+        stories,
+        lambda told: any(map(premise, told)),
+        settings=often_enough,
+        random=Random(2024),
+    )
 
     assert told
 

@@ -193,6 +193,11 @@ def test_every_dependency_is_pinned_as_the_project_wants_it():
         "dev.txt": [
             *project["build-system"]["requires"],
             *project["project"]["dependencies"],
+            *(
+                each
+                for extra in project["project"]["optional-dependencies"].values()
+                for each in extra
+            ),
             *groups["dev"],
         ],
         "bootstrap.txt": groups["bootstrap"],

@@ -1,65 +1,26 @@
 """``firedoor judge``: the judge alone, on anybody's counts."""
 
-import io
+import shutil
 import sys
-from collections.abc import Sequence
+import tempfile
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-import msgspec
 import typer
 
+from firedoor.adapters import parquet
 from firedoor.cli import output
-from firedoor.cli.counts import Row, by_release, cells, fleet, read_rows
 from firedoor.cli.explanation import e_value
 from firedoor.cli.options import JsonOption
-from firedoor.console.model import Judgement, StreamView
-from firedoor.core.cell import Test
+from firedoor.console.judged import Judged, judged
+from firedoor.console.model import Judgement
 from firedoor.core.errors import BadInput
-from firedoor.core.signal import ANY
-from firedoor.core.terms import Policy, resolve
-from firedoor.core.verdict import Merging, Rules, Verdict, fold, verdict
+from firedoor.core.terms import Policy
+from firedoor.formats.counts import Row, by_release, fleet, read_records, read_rows
+from firedoor.services.alone import DECLARED, question
+from firedoor.services.alone import judge as find
 
-_ALPHA_WARN: Final = 0.05
-_PARQUET: Final = b"PAR1"
-_CAVEAT: Final = (
-    "the judge cannot know whether chance chose who was treated and who control; "
-    "if it did not, no verdict here is guaranteed"
-)
-
-
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict on one release, as ``judge --json`` prints it.
-
-    Attributes:
-        release: As named in the file.
-        state: What the evidence says.
-        randomised: Always None: a file of counts cannot tell.
-        log_e_harm: ln E against "no worse than control", now.
-        max_log_e_harm: The largest it has been; harmful goes by this one.
-        log_e_clear: ln E against "worse by at least delta".
-        harm_upper: Upper bound of the excess harm per installed machine and interval.
-        alpha_harm: Chance that a harmless release is ever called harmful.
-        alpha_warn: The same for the warning that keeps a release from being cleared.
-        alpha_clear: Chance that ``harm_upper`` is ever below the truth.
-        delta: At or below it ``harm_upper`` clears.
-        machines: Machines of the largest interval.
-        streams: Every signal with its counts, then the clearance's.
-    """
-
-    release: str
-    state: Judgement
-    randomised: None = None
-    log_e_harm: float
-    max_log_e_harm: float
-    log_e_clear: float
-    harm_upper: float
-    alpha_harm: float
-    alpha_warn: float
-    alpha_clear: float
-    delta: float
-    machines: int
-    streams: tuple[StreamView, ...]
+_ENCODING: Final = "utf-8-sig"  # spreadsheets write a mark before the headings
 
 
 def register(root: typer.Typer) -> None:
@@ -69,7 +30,9 @@ def register(root: typer.Typer) -> None:
 
 def judge(
     *,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV with counts; - reads stdin.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV or Parquet with counts; - reads stdin.")
+    ],
     alpha_harm: Annotated[
         float | None,
         typer.Option(
@@ -94,25 +57,46 @@ def judge(
             "the size of the fleet, 0.001 to 0.5.",
         ),
     ] = None,
+    randomised: Annotated[
+        str | None,
+        typer.Option(
+            "--randomised",
+            metavar="WORD",
+            show_default=False,
+            help="'declared' if chance chose who was treated; no count tells.",
+        ),
+    ] = None,
+    together: Annotated[
+        bool,
+        typer.Option(
+            "--together",
+            help="Machines may fail together: a row is one observation, and nothing is cleared.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Judge releases by counts of your own: no gate, no configuration, nothing stored.
 
-    A row of the CSV is one interval of one signal: machines at risk in both arms, and first
-    harms among them. Its columns: time, release, signal, stratum, treated, control,
-    treated_harmed, control_harmed and, if known, installed. Times are RFC 3339 or Unix
-    milliseconds; the stratum may be empty.
+    A row is one interval of one signal: machines at risk in both arms, and first harms among
+    them. Its columns: time, release, signal, stratum, treated, control, treated_harmed,
+    control_harmed and, if known, installed. Times are RFC 3339 or Unix milliseconds; the stratum
+    may be empty. Parquet takes the extra: pip install 'firedoor[parquet]'.
 
     Ends with 1 if a release is harmful, with 0 if none is. The guarantees hold if chance chose
-    who was treated, which a file cannot tell.
+    who was treated, which a file cannot tell; where whole sites were chosen, count sites.
 
     Example: firedoor judge counts.csv --alpha-harm 0.001
     """
     for name, share in (("alpha-harm", alpha_harm), ("alpha-clear", alpha_clear), ("delta", delta)):
         if share is not None and not 0.0 < share < 1.0:
             raise BadInput(f"--{name} is a share between 0 and 1, not {share:g}")
+    if randomised not in (None, DECLARED):
+        raise BadInput(f"--randomised is {DECLARED!r} or left out, not {randomised!r}")
     policy = Policy(alpha_harm=alpha_harm, alpha_clear=alpha_clear, delta=delta)
-    found = [judged(release, rows, policy) for release, rows in by_release(_read(file)).items()]
+    found = []
+    for release, rows in by_release(_read(file)).items():
+        asked = question(policy, fleet(rows), randomised=randomised is not None, together=together)
+        found.append(judged(release, find(rows, asked)))
     if as_json:
         output.document(found)
     else:
@@ -120,72 +104,9 @@ def judge(
             if number:
                 output.line()
             _tell(each)
-    output.say(_CAVEAT)
+    output.say(found[0].assumes)
     if any(each.state is Judgement.HARMFUL for each in found):
         raise typer.Exit(1)
-
-
-def judged(release: str, rows: Sequence[Row], policy: Policy) -> Judged:
-    """Judge one release; every signal gets the same share of the wealth.
-
-    Args:
-        release: Its name.
-        rows: Its rows in the order of time, at least one.
-        policy: ``alpha_harm`` and ``delta`` may be left to the size of the fleet.
-    """
-    terms = resolve(policy, fleet(rows))
-    signals = dict.fromkeys(row.signal for row in rows)
-    rules = Rules(
-        alpha_harm=terms.alpha_harm,
-        alpha_warn=max(_ALPHA_WARN, terms.alpha_harm),
-        alpha_clear=terms.alpha_clear,
-        delta=terms.delta,
-        shares=tuple((signal, 1.0 / len(signals)) for signal in signals),
-        # Nobody knows whether one machine is counted in two signals.
-        merging=Merging.MEAN,
-    )
-    now = verdict(fold(rules, cells(rows)))
-    return Judged(
-        release=release,
-        state=Judgement(now.state.value),
-        log_e_harm=now.log_e_harm,
-        max_log_e_harm=now.max_log_e_harm,
-        log_e_clear=now.log_e_clear,
-        harm_upper=now.harm_upper,
-        alpha_harm=rules.alpha_harm,
-        alpha_warn=rules.alpha_warn,
-        alpha_clear=rules.alpha_clear,
-        delta=rules.delta,
-        machines=terms.active_machines,
-        streams=_streams(now),
-    )
-
-
-def _streams(now: Verdict) -> tuple[StreamView, ...]:
-    harm = tuple(
-        StreamView(
-            test=Test.HARM.value,
-            signal=stream.signal,
-            treated=stream.treated,
-            control=stream.control,
-            treated_harmed=stream.treated_harmed,
-            control_harmed=stream.control_harmed,
-            log_e=stream.log_e,
-        )
-        for stream in now.streams
-    )
-    matured = now.matured
-    clear = StreamView(
-        test=Test.CLEARANCE.value,
-        signal=ANY,
-        treated=matured.treated,
-        control=matured.control,
-        treated_harmed=matured.treated_harmed,
-        control_harmed=matured.control_harmed,
-        installed=matured.installed,
-        log_e=now.log_e_clear,
-    )
-    return (*harm, clear)
 
 
 def _tell(found: Judged) -> None:
@@ -225,16 +146,26 @@ def _tell(found: Judged) -> None:
 
 def _read(path: Path) -> list[Row]:
     try:
-        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        if str(path) == "-":
+            return _read_stream(sys.stdin.buffer)
+        with path.open("rb") as file:
+            table = file.read(len(parquet.MAGIC)) == parquet.MAGIC
+        return parquet.read(path, read_records) if table else _read_text(path)
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
-    if data.startswith(_PARQUET):
-        raise BadInput(
-            f"{path} is a Parquet file (it begins with PAR1), and Parquet is not read yet",
-            hint="write the counts as CSV",
-        )
+
+
+def _read_stream(stream: Any) -> list[Row]:
+    # A table's footer stands at its end, so it has to be all there; and a text may be long.
+    with tempfile.NamedTemporaryFile(prefix="firedoor-", suffix=".counts") as copy:
+        shutil.copyfileobj(stream, copy)
+        copy.flush()
+        return _read(Path(copy.name))
+
+
+def _read_text(path: Path) -> list[Row]:
     try:
-        text = data.decode("utf-8-sig")
+        with path.open(encoding=_ENCODING, newline="") as file:
+            return read_rows(file)
     except UnicodeDecodeError as error:
         raise BadInput(f"{path} is not UTF-8", hint="save the file as UTF-8") from error
-    return read_rows(io.StringIO(text, newline=""))

@@ -82,11 +82,13 @@ class Api:
         read: Where the answers come from.
         requests: Where the wishes go.
         live: The event streams.
+        others: Operations that others define, behind ours.
     """
 
     read: ReadModel
     requests: Requests
     live: Live
+    others: tuple[Operation, ...] = ()
 
     def operations(self) -> tuple[Operation, ...]:
         """Every operation of the console's port, in the order of the documentation."""
@@ -176,6 +178,7 @@ class Api:
             get("/metrics", self.metrics, "OpenMetrics", metrics.MEDIA_TYPE),
             get("/healthz", self.healthz, "whether the console can read", "text/plain"),
             get("/openapi.json", self.openapi, "this document", "application/json"),
+            *self.others,
         )
 
     def routes(self) -> list[Route]:

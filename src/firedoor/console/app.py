@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from firedoor.console.alone import Alone
 from firedoor.console.api import Api
 from firedoor.console.assets import Assets
 from firedoor.console.guard import Guard
@@ -17,6 +18,7 @@ from firedoor.console.pages import Pages
 from firedoor.console.problem import on_error
 from firedoor.core.errors import FiredoorError
 from firedoor.ports import Clock
+from firedoor.services.runs import Runs
 
 
 class Console:
@@ -48,6 +50,8 @@ def make_app(
     hosts: tuple[str, ...],
     clock: Clock,
     live: Live | None = None,
+    runs: Runs | None = None,
+    judge_token: str = "",
 ) -> Console:
     """Make the console.
 
@@ -58,9 +62,12 @@ def make_app(
         hosts: Names beside loopback under which the console is served, without port.
         clock: For the time written on the page.
         live: The event streams; by default with the limits for production.
+        runs: Where counts of others are kept; without it nobody can ask the judge about them.
+        judge_token: A token for asking the judge alone, and for nothing else.
     """
     streams = Live(read) if live is None else live
     pages = Pages(read, clock)
+    others = () if runs is None else Alone(runs, clock).operations()
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -71,7 +78,7 @@ def make_app(
         routes=[
             Route("/", pages.index),
             Route("/static/{name}", Assets().serve),
-            *Api(read, requests, streams).routes(),
+            *Api(read, requests, streams, others).routes(),
         ],
         exception_handlers={
             FiredoorError: on_error,
@@ -80,4 +87,4 @@ def make_app(
         },
         lifespan=lifespan,
     )
-    return Console(Guard(app, token=token, hosts=hosts), streams)
+    return Console(Guard(app, token=token, hosts=hosts, judge_token=judge_token), streams)

@@ -6,12 +6,19 @@ A console on loopback is reached by every page the operator's browser has open. 
 * a POST needs the console token, a same-origin ``Origin`` if there is one, and a JSON body:
   each of the three alone stops a foreign page, and a script on this host without the token;
 * reading is open to loopback; from anywhere else it needs the token as well;
+* a question to the judge alone is a POST that changes nothing, so for the token it counts as
+  reading: Kayenta cannot send one. What is asked there may be long, and runs may come as CSV,
+  which no foreign page can post either without asking first;
+* whoever asks the judge alone has a token that is good for nothing else, if there is one, and
+  may send it as a password: a webhook's URL has room for that and for no header;
 * pages run only scripts and styles of our own, and nobody may frame them.
 
 Source: decisions.md 10.
 """
 
+import binascii
 import hmac
+from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import Final
@@ -26,6 +33,17 @@ from firedoor.core.errors import TooLarge
 
 BODY_LIMIT_BYTES: Final = 64 * 1024
 """Largest body of a POST. A request to act is a few hundred bytes."""
+
+JUDGE_BODY_LIMIT_BYTES: Final = 4 * 1024 * 1024
+"""Largest body of a POST below ``JUDGE``: some ten thousand rows, or a day of series."""
+
+JUDGE: Final = "/judge/"
+"""Where the judge is asked about counts that are not the gate's."""
+
+QUESTIONS: Final = frozenset({"/judge/kayenta", "/judge/kayenta/judge", "/judge/flagger"})
+"""POSTs that change nothing."""
+
+_FEED: Final = "/judge/runs/"
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -52,11 +70,15 @@ class Guard:
         app: The app to protect.
         token: The console token; an empty one lets nobody act.
         hosts: Names beside loopback under which the console may be asked, without port.
+        judge_token: A token that is good below ``JUDGE`` and nowhere else; "" if there is none.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str, hosts: tuple[str, ...]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, token: str, hosts: tuple[str, ...], judge_token: str = ""
+    ) -> None:
         self._app = app
         self._token = token.encode()
+        self._judge_token = judge_token.encode()
         self._hosts = LOOPBACK_NAMES | {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +94,7 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, guarded)
             return
-        await self._app(scope, _limited(receive), guarded)
+        await self._app(scope, _limited(receive, _limit(scope["path"])), guarded)
 
     def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "")
@@ -82,22 +104,34 @@ class Guard:
                 f"this console is not served under the name {hostname(host)!r}",
                 hint="use localhost, or add the name to console.hosts",
             )
-        trusted = self._has_token(headers)
+        trusted = self._has_token(headers, scope["path"])
+        here = is_loopback(scope.get("client"))
         if scope["method"] in ("GET", "HEAD"):
             # A foreign page could not read the answer, but it could take up event streams.
             # Following a link to the console is fine.
             if _crosses(headers) and headers.get("sec-fetch-mode") != "navigate":
                 return problem(403, "a page from another origin may not read")
-            if trusted or scope["path"] in _OPEN or is_loopback(scope.get("client")):
+            if trusted or scope["path"] in _OPEN or here:
                 return None
             return _unknown("reading from another host needs the console token")
-        return _foreign(headers, host) or (None if trusted else _unknown("acting needs the token"))
+        foreign = _foreign(headers, host, scope["path"])
+        if foreign is not None or trusted or (here and scope["path"] in QUESTIONS):
+            return foreign
+        return _unknown("acting needs the token")
 
-    def _has_token(self, headers: Headers) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
+    def _has_token(self, headers: Headers, path: str) -> bool:
+        scheme, _, sent = headers.get("authorization", "").partition(" ")
+        given, known = sent.strip().encode(), scheme.lower() == "bearer"
+        if path.startswith(JUDGE):
+            if scheme.lower() == "basic":
+                given, known = _password(given), True
+            # Both are compared, whichever it is, so that time tells nothing.
+            judge = hmac.compare_digest(given, self._judge_token) and bool(self._judge_token)
+        else:
+            judge = False
         # Compared whatever the scheme says, so that a wrong scheme is not told apart by time.
-        same = hmac.compare_digest(given.strip().encode(), self._token)
-        return same and scheme.lower() == "bearer" and bool(self._token)
+        same = hmac.compare_digest(given, self._token) and bool(self._token)
+        return (same or judge) and known
 
 
 def hostname(host: str) -> str:
@@ -120,19 +154,31 @@ def is_loopback(client: tuple[str, int] | None) -> bool:
     return address.is_loopback or (mapped is not None and mapped.is_loopback)
 
 
-def _foreign(headers: Headers, host: str) -> Response | None:
+def _foreign(headers: Headers, host: str, path: str) -> Response | None:
     origin = headers.get("origin")
     # Scheme aside: a TLS proxy before us changes it. A page of another scheme but the same host
     # and port cannot exist beside us.
     strange = origin is not None and (origin == "null" or _authority(origin) != host)
     if strange or _crosses(headers):
         return problem(403, "a page from another origin may not act")
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind == "text/csv" and path.startswith(_FEED)):
         return problem(415, "acting needs Content-Type: application/json")
-    length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > BODY_LIMIT_BYTES:
-        return problem(413, f"a body may have {BODY_LIMIT_BYTES} bytes")
+    length, most = headers.get("content-length", "0"), _limit(path)
+    if not length.isdecimal() or int(length) > most:
+        return problem(413, f"a body may have {most} bytes")
     return None
+
+
+def _limit(path: str) -> int:
+    return JUDGE_BODY_LIMIT_BYTES if path.startswith(JUDGE) else BODY_LIMIT_BYTES
+
+
+def _password(credentials: bytes) -> bytes:
+    try:
+        return b64decode(credentials, validate=True).partition(b":")[2]
+    except binascii.Error:
+        return b""
 
 
 def _authority(origin: str) -> str:
@@ -155,7 +201,7 @@ def _unknown(detail: str) -> Response:
     )
 
 
-def _limited(receive: Receive) -> Callable[[], Awaitable[Message]]:
+def _limited(receive: Receive, most: int) -> Callable[[], Awaitable[Message]]:
     seen = 0
 
     async def limited() -> Message:
@@ -164,8 +210,8 @@ def _limited(receive: Receive) -> Callable[[], Awaitable[Message]]:
         if message["type"] == "http.request":
             # A chunked body announces no length, so it is counted as it comes.
             seen += len(message.get("body", b""))
-            if seen > BODY_LIMIT_BYTES:
-                raise TooLarge(f"a body may have {BODY_LIMIT_BYTES} bytes")
+            if seen > most:
+                raise TooLarge(f"a body may have {most} bytes")
         return message
 
     return limited

@@ -40,6 +40,7 @@ TITLES: Mapping[int, str] = {
     404: "not found",
     405: "not with this method",
     409: "the door does not accept this now",
+    412: "the judge does not say so",
     413: "the body is too large",
     415: "the body has to be JSON",
     421: "not served under this name",

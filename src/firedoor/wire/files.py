@@ -54,6 +54,11 @@ class Files:
         return self.data / "console.token"
 
     @property
+    def judge_token(self) -> Path:
+        """What a pipeline shows to ask the judge alone; there is one if somebody made it."""
+        return self.data / "judge.token"
+
+    @property
     def ledger_head(self) -> Path:
         """The last ledger head, kept apart from the ledger: it shows a restored backup."""
         return self.head or self.own_head

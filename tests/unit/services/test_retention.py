@@ -11,9 +11,11 @@ from firedoor.services.boarding import Boarding
 from firedoor.services.records import Seen
 from firedoor.services.retention import History, kept
 
+RULES = Rules(0.01, 0.05, 0.05, 0.1, (("silence", 1.0),))
+
 
 def boarding(number, release):
-    return Boarding("av", number, release, 0, UnixMs(0), "", {}, Rules(0.01, 0.05, 0.05, 0.1, ()))
+    return Boarding("av", number, release, 0, UnixMs(0), "", {}, RULES)
 
 
 def door(number, state, ring=EVERYONE):

@@ -1,0 +1,306 @@
+"""The judge for others: runs that pipelines feed, and the questions of Argo, Flagger and Kayenta.
+
+Nothing here moves a door or enters the ledger: these are other people's rollouts, and the judge
+answers about the counts it was given. Judging takes time, so it happens beside the event loop,
+one question at a time.
+"""
+
+import asyncio
+import io
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from firedoor.console import kayenta as remote
+from firedoor.console.judged import Judged, judged
+from firedoor.console.model import Judgement
+from firedoor.console.openapi import Operation, Parameter
+from firedoor.console.problem import problem
+from firedoor.core.errors import BadInput, NotFound
+from firedoor.core.terms import Policy
+from firedoor.formats import kayenta
+from firedoor.formats.counts import Row, fleet, read_objects, read_rows
+from firedoor.ports import Clock
+from firedoor.services import runs as feeding
+from firedoor.services.alone import DECLARED, Question, judge, question
+from firedoor.services.runs import Run, Runs
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_FORWARD: Final[dict[Judgement, str]] = {
+    Judgement.HARMFUL: "harmful: it does harm, take it back",
+    Judgement.CLEARED: "cleared: no more harm than was asked about",
+    Judgement.UNDECIDED: "undecided: the counts so far do not decide it",
+}
+
+
+class RunView(msgspec.Struct, frozen=True, kw_only=True):
+    """A run and what its counts say.
+
+    Attributes:
+        run: Its name.
+        verdict: ``cleared``, ``harmful`` or ``undecided``: the one word a tool looks at.
+        says: The same for a person.
+        rows: Rows the verdict rests on.
+        began_ms: When the first rows came.
+        fed_ms: When the last ones did.
+        found: The verdict with its numbers.
+    """
+
+    run: str
+    verdict: Judgement
+    says: str
+    rows: int
+    began_ms: int
+    fed_ms: int
+    found: Judged
+
+
+class CountRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One interval of one signal in one stratum, as JSON; see ``formats.counts.Row``."""
+
+    time: int | str
+    release: str
+    signal: str
+    stratum: str = ""
+    treated: int
+    control: int
+    treated_harmed: int
+    control_harmed: int
+    installed: int | None = None
+
+
+class Ask(StrEnum):
+    """What a Flagger hook wants to know; its answer is 200 for yes."""
+
+    ADVANCE = "advance"
+    """May more traffic go to the canary? Unless it is harmful."""
+    PROMOTE = "promote"
+    """May it go to everybody? If it is cleared."""
+    ROLLBACK = "rollback"
+    """Is it to be taken back? If it is harmful."""
+
+
+class Hook(msgspec.Struct, frozen=True):
+    """What Flagger posts to a webhook.
+
+    Attributes:
+        name: The canary's name.
+        namespace: Its namespace.
+        phase: Where its analysis is.
+        checksum: Of what is deployed, "" from versions of Flagger that do not send it.
+        metadata: What the webhook's configuration adds: ``ask`` and ``run`` are ours.
+    """
+
+    name: str
+    namespace: str
+    phase: str = ""
+    checksum: str = ""
+    metadata: dict[str, str] | None = None
+
+
+class Alone:
+    """The operations.
+
+    Args:
+        runs: Where runs are kept.
+        clock: For when rows came.
+    """
+
+    def __init__(self, runs: Runs, clock: Clock) -> None:
+        self._runs = runs
+        self._clock = clock
+        self._one = asyncio.Lock()
+
+    def operations(self) -> tuple[Operation, ...]:
+        """Every operation of the judge alone."""
+        run = Parameter("run", "path", "string", "name of the run: letters, digits, . _ -")
+        question_of_run = (
+            Parameter("randomised", "query", "string", "'declared' if chance chose the treated"),
+            Parameter("together", "query", "string", "'true' if machines may fail together"),
+            Parameter("alpha_harm", "query", "number", "else by the first interval's machines"),
+            Parameter("alpha_clear", "query", "number", "0.05"),
+            Parameter("delta", "query", "number", "else by the first interval's machines"),
+        )
+        remote_judge = "Kayenta's remote judge; its base URL is that of /judge/kayenta"
+        return (
+            Operation.post(
+                "/judge/runs/{run}",
+                self.feed,
+                "add counts to a run, as JSON or CSV, and judge it; a repeated row counts once",
+                list[CountRow],
+                RunView,
+                run,
+                *question_of_run,
+            ),
+            Operation.get("/judge/runs/{run}", self.show, "a run and its verdict", RunView, run),
+            Operation.get(
+                "/judge/argo/{run}", self.show, "the same, for an Argo web metric", RunView, run
+            ),
+            Operation.post(
+                "/judge/flagger",
+                self.flagger,
+                "a Flagger webhook: 200 for yes, 412 for no; metadata.ask says what is asked",
+                Hook,
+                RunView,
+            ),
+            *(
+                Operation.post(
+                    path, self.kayenta, remote_judge, kayenta.JudgeRequest, kayenta.JudgeResult
+                )
+                for path in ("/judge/kayenta", "/judge/kayenta/judge")
+            ),
+        )
+
+    async def feed(self, request: Request) -> Response:
+        """Add counts to a run."""
+        name = _name(request.path_params["run"])
+        query = dict(request.query_params)
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        body = await request.body()
+        async with self._one:
+            return _json(await asyncio.to_thread(self._feed, name, query, kind, body))
+
+    async def show(self, request: Request) -> Response:
+        """A run and its verdict."""
+        name = _name(request.path_params["run"])
+        async with self._one:
+            return _json(await asyncio.to_thread(self._judge, name))
+
+    async def flagger(self, request: Request) -> Response:
+        """Answer a webhook by its status."""
+        hook = _decoded(await request.body())
+        metadata = hook.metadata or {}
+        ask = metadata.get("ask", Ask.ADVANCE)
+        if ask not in set(Ask):
+            raise BadInput(f"metadata.ask is {ask!r}", hint=f"one of {', '.join(Ask)}")
+        # A canary is called the same at every rollout; its checksum tells them apart.
+        parts = (hook.namespace, hook.name, *([hook.checksum] if hook.checksum else []))
+        name = _name(metadata.get("run") or ".".join(parts))
+        async with self._one:
+            view = await asyncio.to_thread(self._judge, name)
+        yes = {
+            Ask.ADVANCE: view.verdict is not Judgement.HARMFUL,
+            Ask.PROMOTE: view.verdict is Judgement.CLEARED,
+            Ask.ROLLBACK: view.verdict is Judgement.HARMFUL,
+        }[Ask(ask)]
+        if yes:
+            return _json(view)
+        return problem(412, f"{name} is {view.says}", kind="firedoor:No", hint=view.found.assumes)
+
+    async def kayenta(self, request: Request) -> Response:
+        """Judge a canary of Kayenta's."""
+        body = await request.body()
+        async with self._one:
+            return _json(await asyncio.to_thread(_remote, body))
+
+    def _feed(self, name: str, query: dict[str, str], kind: str, body: bytes) -> RunView:
+        rows = _rows(kind, body)
+        before, now_ms = self._runs.load(name), self._clock.now().wall_ms
+        if before is None:
+            # The question is fixed by the first interval: later counts must not move it.
+            first = min(row.time_ms for row in rows)
+            machines = fleet([row for row in rows if row.time_ms == first])
+            run = feeding.begin(name, rows, _question(query, machines), now_ms)
+        else:
+            if query and _question(query, before.question.machines) != before.question:
+                raise BadInput(
+                    f"run {name} asks something else: what is asked is fixed by its first rows",
+                    hint="leave the parameters out, or begin another run",
+                )
+            run = feeding.feed(before, rows, now_ms)
+        self._runs.save(run, known=0 if before is None else len(before.rows))
+        return _view(run)
+
+    def _judge(self, name: str) -> RunView:
+        run = self._runs.load(name)
+        if run is None:
+            raise NotFound(f"no run {name!r}", hint=f"POST counts to /judge/runs/{name}")
+        return _view(run)
+
+
+def _remote(body: bytes) -> kayenta.JudgeResult:
+    return remote.answer(kayenta.decode(body))
+
+
+def _view(run: Run) -> RunView:
+    found = judged(run.release, judge(run.rows, run.question))
+    return RunView(
+        run=run.name,
+        verdict=found.state,
+        says=_FORWARD[found.state],
+        rows=len(run.rows),
+        began_ms=run.began_ms,
+        fed_ms=run.fed_ms,
+        found=found,
+    )
+
+
+def _rows(kind: str, body: bytes) -> Sequence[Row]:
+    if kind == "text/csv":
+        try:
+            return read_rows(io.StringIO(body.decode("utf-8-sig"), newline=""))
+        except UnicodeDecodeError as error:
+            raise BadInput("the body is not UTF-8") from error
+    try:
+        objects = msgspec.json.decode(body, type=list[dict[str, Any]])
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise BadInput(str(error)) from error
+    return read_objects(objects)
+
+
+def _decoded(body: bytes) -> Hook:
+    try:
+        return msgspec.json.decode(body, type=Hook)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise BadInput(str(error)) from error
+
+
+def _question(query: dict[str, str], machines: int) -> Question:
+    unknown = sorted(set(query) - {"randomised", "together", "alpha_harm", "alpha_clear", "delta"})
+    if unknown:
+        raise BadInput(f"unknown parameter {unknown[0]!r}")
+    if query.get("randomised") not in (None, DECLARED):
+        raise BadInput(f"randomised is {DECLARED!r} or left out")
+    if query.get("together", "false") not in ("true", "false"):
+        raise BadInput("together is 'true' or 'false'")
+    clear = _share(query, "alpha_clear")
+    policy = Policy(
+        alpha_harm=_share(query, "alpha_harm"),
+        alpha_clear=Policy().alpha_clear if clear is None else clear,
+        delta=_share(query, "delta"),
+    )
+    return question(
+        policy,
+        machines,
+        randomised="randomised" in query,
+        together=query.get("together") == "true",
+    )
+
+
+def _share(query: dict[str, str], name: str) -> float | None:
+    if name not in query:
+        return None
+    try:
+        share = float(query[name])
+    except ValueError:
+        share = 0.0
+    if not 0.0 < share < 1.0:
+        raise BadInput(f"{name} is a share between 0 and 1, not {query[name][:20]!r}")
+    return share
+
+
+def _name(name: str) -> str:
+    if _NAME.fullmatch(name) is None:
+        raise BadInput(
+            f"{name[:40]!r} is no name of a run", hint="letters, digits, dot, dash and underscore"
+        )
+    return name
+
+
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")

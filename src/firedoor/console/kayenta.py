@@ -1,0 +1,169 @@
+"""The judge alone as Kayenta's remote judge.
+
+The verdict becomes a score that Kayenta's thresholds turn into the right step: harmful fails,
+cleared passes, and undecided is marginal, which lets a canary go on to its next interval but not
+past its last one.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from firedoor.console.judged import judged
+from firedoor.core.errors import BadInput
+from firedoor.core.terms import Policy
+from firedoor.core.verdict import VerdictState
+from firedoor.formats import kayenta
+from firedoor.formats.counts import fleet
+from firedoor.formats.kayenta import AnalysisResult, GroupScore, JudgeRequest, JudgeResult, Score
+from firedoor.services.alone import DECLARED, Finding, judge, question
+
+JUDGE_NAME: Final = "Firedoor"
+
+_PASS, _MARGINAL, _FAIL = "Pass", "Marginal", "Fail"
+_HIGH, _NODATA = "High", "Nodata"
+_SETTINGS: Final = frozenset({"alphaHarm", "alphaClear", "delta", "randomised", "together"})
+
+
+def answer(request: JudgeRequest) -> JudgeResult:
+    """Judge a request.
+
+    Raises:
+        BadInput: The judge's configuration makes no sense.
+    """
+    reading = kayenta.read(request)
+    policy, randomised, together = _asked(kayenta.configured(request))
+    found: Finding | None = None
+    if reading.rows:
+        # The first step fixes the levels: a fleet that grows must not move them.
+        first = [row for row in reading.rows if row.time_ms == reading.rows[0].time_ms]
+        asked = question(policy, fleet(first), randomised=randomised, together=together)
+        found = judge(reading.rows, asked)
+    results = [_result(request, at, reading, found) for at in range(len(_pairs(request)))]
+    return JudgeResult(
+        judge_name=JUDGE_NAME,
+        results=results,
+        group_scores=_groups(results),
+        score=_score(request, reading, found),
+    )
+
+
+def _pairs(request: JudgeRequest) -> list[kayenta.Pair]:
+    return request.metric_set_pair_list
+
+
+def _asked(configured: Mapping[str, Any]) -> tuple[Policy, bool, bool]:
+    unknown = sorted(set(configured) - _SETTINGS)
+    if unknown:
+        raise BadInput(
+            f"judgeConfigurations.{unknown[0]} is unknown",
+            hint=f"it may have {', '.join(sorted(_SETTINGS))}",
+        )
+    if configured.get("randomised") not in (None, DECLARED):
+        raise BadInput(f"judgeConfigurations.randomised is {DECLARED!r} or left out")
+    if not isinstance(configured.get("together", False), bool):
+        raise BadInput("judgeConfigurations.together is true or false")
+    clear = _share(configured, "alphaClear")
+    policy = Policy(
+        alpha_harm=_share(configured, "alphaHarm"),
+        alpha_clear=Policy().alpha_clear if clear is None else clear,
+        delta=_share(configured, "delta"),
+    )
+    return policy, "randomised" in configured, configured.get("together", False)
+
+
+def _share(configured: Mapping[str, Any], name: str) -> float | None:
+    match configured.get(name):
+        case None:
+            return None
+        case float() as share if 0.0 < share < 1.0:
+            return share
+    raise BadInput(f"judgeConfigurations.{name} is a share between 0 and 1")
+
+
+def _result(
+    request: JudgeRequest, at: int, reading: kayenta.Reading, found: Finding | None
+) -> AnalysisResult:
+    pair = _pairs(request)[at]
+    config = next((m for m in request.canary_config.metrics if m.name == pair.name), None)
+    classification, reason = _NODATA, reading.reasons.get(at, "")
+    metadata: dict[str, Any] = {}
+    if at in reading.judged and found is not None:
+        stream = found.series.streams[pair.name]
+        classification = _HIGH if pair.name in _to_blame(found) else _PASS
+        line = -math.log(found.question.alpha_harm)
+        left_out = reading.judged[at]
+        reason = (
+            f"ln E of harm {stream.log_e:.2f}, at most {stream.max_log_e:.2f}; all metrics "
+            f"together are harmful at {line:.2f}"
+        ) + (f"; {left_out} steps without data were left out" if left_out else "")
+        metadata = {
+            "ratio": _ratio(stream.treated_harmed, stream.treated)
+            / _ratio(stream.control_harmed, stream.control)
+            if stream.control_harmed and stream.treated
+            else None,
+            "logE": stream.log_e,
+            "maxLogE": stream.max_log_e,
+            "randomised": DECLARED if found.question.randomised else None,
+        }
+    return AnalysisResult(
+        name=pair.name,
+        id=pair.id,
+        tags=pair.tags or {},
+        classification=classification,
+        classification_reason=reason,
+        groups=(config.groups if config else None) or [],
+        experiment_metadata=kayenta.summary(pair.values.get(kayenta.EXPERIMENT, [])),
+        control_metadata=kayenta.summary(pair.values.get(kayenta.CONTROL, [])),
+        result_metadata=metadata,
+        critical=kayenta.setting(config, "critical") is True,
+        muted=kayenta.setting(config, "muted") is True,
+    )
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole
+
+
+def _to_blame(found: Finding) -> set[str]:
+    """Metrics whose own share of the wealth reaches the line, or the nearest to it."""
+    if found.state is not VerdictState.HARMFUL:
+        return set()
+    streams = found.series.streams
+    level = {name: math.log(s.weight) + s.max_log_e for name, s in streams.items()}
+    line = min(-math.log(found.question.alpha_harm), max(level.values()))
+    return {name for name, reached in level.items() if reached >= line}
+
+
+def _groups(results: list[AnalysisResult]) -> list[GroupScore]:
+    members: dict[str, list[bool]] = {}
+    for result in results:
+        for group in result.groups:
+            own = members.setdefault(group, [])
+            if result.classification != _NODATA:
+                own.append(result.classification == _PASS)
+    return [
+        GroupScore(name, 100.0 * sum(own) / len(own) if own else 0.0)
+        for name, own in members.items()
+    ]
+
+
+def _score(request: JudgeRequest, reading: kayenta.Reading, found: Finding | None) -> Score:
+    passing, marginal = request.score_thresholds.passing, request.score_thresholds.marginal
+    if found is None:
+        return Score(0.0, _NODATA, "no metric could be judged: see the reason of each")
+    said = judged(kayenta.RELEASE, found)
+    numbers = (
+        f"ln E of harm {said.log_e_harm:.2f}, at most {said.max_log_e_harm:.2f}; excess harm at "
+        f"most {said.harm_upper:.2g} per machine and step; {said.assumes}"
+    )
+    if found.state is VerdictState.HARMFUL:
+        return Score(0.0, _FAIL, f"harmful: {numbers}")
+    if found.state is VerdictState.CLEARED and not reading.broken:
+        return Score(100.0, _PASS, f"cleared: {numbers}")
+    why = "undecided" if found.state is VerdictState.UNDECIDED else "not all metrics can be judged"
+    if marginal >= passing:
+        return Score(
+            0.0, _FAIL, f"{why}, and thresholds without a marginal range leave no room: {numbers}"
+        )
+    return Score(float(marginal), _MARGINAL, f"{why}: {numbers}")

@@ -1,0 +1,135 @@
+"""The judge alone: counts of anybody's machines judged, without a gate.
+
+The gate deals cards, so it knows that chance chose who was treated. Whoever brings counts may
+have chosen otherwise, and no count tells. So every finding says on what its error rates rest:
+on the caller's word, on an assumption nobody checked, or on the weaker one of ``together``.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from firedoor.core.evidence import clearance, series
+from firedoor.core.terms import Policy, resolve
+from firedoor.core.verdict import VerdictState
+from firedoor.formats.counts import Row, cells
+
+DECLARED: Final = "declared"
+"""What a caller says whose cohorts were drawn by lot."""
+
+ALPHA_WARN: Final = 0.05
+
+_BY_WORD: Final = (
+    "that chance chose who was treated is the caller's word; the error rates hold if it is true, "
+    "that of cleared also needs machines that fail independently of each other"
+)
+_UNKNOWN: Final = (
+    "the judge cannot know whether chance chose who was treated and who control; if it did not, "
+    "no verdict here is guaranteed unless both are alike and machines fail independently of each "
+    "other within an interval"
+)
+_TOGETHER: Final = (
+    "the judge cannot know whether chance chose who was treated and who control; machines may "
+    "fail together, so an interval counts as one observation and nothing is cleared; the error "
+    "rate of harmful holds if the treated would get no more than their share of the first harms"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of counts, fixed before the first of them is looked at.
+
+    Attributes:
+        alpha_harm: Chance that a harmless release is ever called harmful, in (0, 1).
+        alpha_warn: The same for the warning that keeps a release from being cleared, in (0, 1).
+        alpha_clear: Chance that the upper bound is ever too low, in (0, 1).
+        delta: Excess harm per machine and interval that clearance excludes, in (0, 1).
+        machines: The fleet the numbers above were made for, count >= 0.
+        randomised: Whether the caller declares that chance chose who was treated.
+        together: Whether machines may fail together, so that a row is one observation.
+    """
+
+    alpha_harm: float
+    alpha_warn: float
+    alpha_clear: float
+    delta: float
+    machines: int
+    randomised: bool = False
+    together: bool = False
+
+    @property
+    def assumes(self) -> str:
+        """What the error rates rest on, a sentence."""
+        if self.together:
+            return _TOGETHER
+        return _BY_WORD if self.randomised else _UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the counts of one release say.
+
+    Attributes:
+        question: What was asked.
+        state: Undecided, cleared or harmful.
+        log_e_harm: ln E against "no worse than control", now.
+        max_log_e_harm: The largest it has been; ``harmful`` goes by this one.
+        log_e_clear: ln E against "worse by at least delta".
+        harm_upper: Upper bound on the excess harmed per machine and interval, in (0, 1].
+        series: Streams and totals.
+    """
+
+    question: Question
+    state: VerdictState
+    log_e_harm: float
+    max_log_e_harm: float
+    log_e_clear: float
+    harm_upper: float
+    series: series.Series
+
+
+def question(
+    policy: Policy, machines: int, *, randomised: bool = False, together: bool = False
+) -> Question:
+    """Turn a policy into numbers for a fleet of this size, count >= 0."""
+    terms = resolve(policy, machines)
+    return Question(
+        alpha_harm=terms.alpha_harm,
+        alpha_warn=max(ALPHA_WARN, terms.alpha_harm),
+        alpha_clear=terms.alpha_clear,
+        delta=terms.delta,
+        machines=machines,
+        randomised=randomised,
+        together=together,
+    )
+
+
+def judge(rows: Sequence[Row], asked: Question) -> Finding:
+    """Judge one release; every signal gets the same share of the wealth.
+
+    Args:
+        rows: Its rows in the order in which they became known, at least one, each once.
+        asked: What is asked.
+    """
+    signals = dict.fromkeys(row.signal for row in rows)
+    weights = dict.fromkeys(signals, 1.0 / len(signals))
+    found = series.fold(weights, asked.delta, cells(rows), together=asked.together)
+    upper = float(clearance.upper(found.clearance, asked.alpha_clear)[0])
+    warn = found.log_e >= -math.log(asked.alpha_warn)
+    if found.max_log_e >= -math.log(asked.alpha_harm):
+        state = VerdictState.HARMFUL
+    elif upper <= asked.delta and not warn and not asked.together:
+        state = VerdictState.CLEARED
+    else:
+        state = VerdictState.UNDECIDED
+    return Finding(
+        question=asked,
+        state=state,
+        log_e_harm=found.log_e,
+        max_log_e_harm=found.max_log_e,
+        log_e_clear=float(clearance.log_e(found.clearance, asked.delta)[0]),
+        # Where machines fail together the bound would be too low.
+        harm_upper=1.0 if asked.together else upper,
+        series=found,
+    )
