@@ -158,6 +158,8 @@ def _absorb_groups(
     A group that had no event yet had the factor 1 in every cell, and its epochs are placed when
     it absorbs its first: it is what it would be, had it been there from the start.
     """
+    if not attributes:
+        return ()  # A stratum by which nothing is told apart may be any text.
     values = values_of(cell.stratum)
     groups = {(group.attribute, group.value): group for group in stream.groups}
     for attribute in attributes:
