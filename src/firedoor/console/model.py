@@ -110,6 +110,7 @@ class VerdictSummary(msgspec.Struct, frozen=True, kw_only=True):
         log_e_harm: Evidence against "no worse than before".
         log_e_clear: Evidence against "worse by delta or more".
         harm_upper: U_t over all rings.
+        harm_lower: Excess harm per installed machine that is known at least, in [0, harm_upper].
         forecast_s: Seconds until a decision is to be expected, or None if nobody can say.
     """
 
@@ -117,6 +118,7 @@ class VerdictSummary(msgspec.Struct, frozen=True, kw_only=True):
     log_e_harm: float
     log_e_clear: float
     harm_upper: float
+    harm_lower: float = 0.0
     forecast_s: int | None = None
 
 
@@ -233,7 +235,8 @@ class VerdictView(VerdictSummary, frozen=True, kw_only=True):
         thresholds: The lines it is held against.
         alpha_harm: Chance that evidence ever shuts a good release.
         alpha_warn: The same for the warning level.
-        alpha_clear: Chance that ``harm_upper`` is ever below the truth.
+        alpha_clear: Chance that ``harm_upper`` is ever below the truth; the same for
+            ``harm_lower`` above it.
         randomised: Whether chance chose who was treated; without it the guarantee is void. None
             where the doors opened by decree before anybody drew a card: nothing was compared.
         sentence: The verdict in an English sentence with its numbers.

@@ -43,9 +43,10 @@ from typing import assert_never
 import numpy as np
 
 from firedoor.core.cell import Cell, Test
-from firedoor.core.evidence import clearance, harm, merge, mixture
+from firedoor.core.evidence import clearance, excess, harm, merge, mixture
 from firedoor.core.evidence.clearance import Clearance
 from firedoor.core.evidence.counts import Counts
+from firedoor.core.evidence.excess import Excess
 from firedoor.core.stream import Stream, StreamVerdict, absorb_stream, describe
 from firedoor.core.units import LogE
 
@@ -146,7 +147,8 @@ class Evidence:
         log_e: ln of the release's harm E now.
         max_log_e: The largest it has ever been, over all cells; >= 0.
         clearance: The clearance e-process, one row.
-        matured: Totals behind it.
+        excess: The excess e-process, one row: the same cells, the other question.
+        matured: Totals behind both.
     """
 
     rules: Rules
@@ -155,6 +157,7 @@ class Evidence:
     log_e: LogE
     max_log_e: LogE
     clearance: Clearance
+    excess: Excess
     matured: Matured
 
 
@@ -169,6 +172,8 @@ class Verdict:
         max_log_e_harm: The largest it has been; ``harmful`` goes by this one.
         log_e_clear: ln E against "worse by at least delta", now.
         harm_upper: U, upper bound on the excess harmed per installed machine, in (0, 1].
+        harm_lower: L, lower bound on the same, in [0, U], at the same confidence; 0 until the
+            release is known to be worse.
         debt: Treated machines harmed in excess of chance, >= 0; each keeps its slot.
         streams: Every signal with its counts.
         matured: Counts behind clearance; ``matured.installed`` is M1.
@@ -181,6 +186,7 @@ class Verdict:
     max_log_e_harm: LogE
     log_e_clear: LogE
     harm_upper: float
+    harm_lower: float
     debt: float
     streams: tuple[StreamVerdict, ...]
     matured: Matured
@@ -198,6 +204,7 @@ def start(rules: Rules) -> Evidence:
         log_e=_NO_EVIDENCE,
         max_log_e=_NO_EVIDENCE,
         clearance=clearance.start(1, rules.delta),
+        excess=excess.start(1),
         matured=Matured(),
     )
 
@@ -230,6 +237,7 @@ def verdict(evidence: Evidence) -> Verdict:
     """Say what the evidence amounts to now."""
     rules = evidence.rules
     harm_upper = float(clearance.upper(evidence.clearance, rules.alpha_clear)[0])
+    harm_lower = float(excess.lower(evidence.excess, rules.alpha_clear)[0])
     warn = evidence.log_e >= -math.log(rules.alpha_warn)
     if evidence.max_log_e >= -math.log(rules.alpha_harm):
         state = VerdictState.HARMFUL
@@ -244,6 +252,8 @@ def verdict(evidence: Evidence) -> Verdict:
         max_log_e_harm=evidence.max_log_e,
         log_e_clear=LogE(float(clearance.log_e(evidence.clearance, rules.delta)[0])),
         harm_upper=harm_upper,
+        # Bets that change with the arms may let the bounds cross on odd data.
+        harm_lower=min(harm_lower, harm_upper),
         debt=_debt(evidence.streams),
         streams=tuple(describe(stream) for stream in evidence.streams),
         matured=evidence.matured,
@@ -307,10 +317,11 @@ def _merge(rules: Rules, streams: tuple[Stream, ...]) -> float:
 
 
 def _absorb_clearance(evidence: Evidence, cell: Cell) -> Evidence:
-    before = evidence.matured
+    before, counts = evidence.matured, Counts.of_cell(cell)
     return replace(
         evidence,
-        clearance=clearance.absorb(evidence.clearance, Counts.of_cell(cell)),
+        clearance=clearance.absorb(evidence.clearance, counts),
+        excess=excess.absorb(evidence.excess, counts),
         matured=Matured(
             treated=before.treated + cell.treated,
             control=before.control + cell.control,

@@ -26,6 +26,7 @@ def snapshot(flight: Flight, found: Verdict) -> dict[str, Json]:
         "max_log_e_harm": float_to_text(found.max_log_e_harm),
         "log_e_clear": float_to_text(found.log_e_clear),
         "harm_upper": float_to_text(found.harm_upper),
+        "harm_lower": float_to_text(found.harm_lower),
         "debt": float_to_text(found.debt),
         "installed": found.matured.installed,
         "streams": [
@@ -82,7 +83,12 @@ def sentence(flight: Flight, found: Verdict) -> str:
     if found.state is VerdictState.HARMFUL:
         needed = -math.log(rules.alpha_harm)
         reached = f"the e-value reached {_power(found.max_log_e_harm)}, {_power(needed)} shuts"
-        return f"harm is proved: {harm}; {reached}"
+        least = (
+            f"; it harms at least {100 * found.harm_lower:.3g} % more than the control"
+            if found.harm_lower > 0.0
+            else ""
+        )
+        return f"harm is proved: {harm}; {reached}{least}"
     if not found.matured.treated:
         return f"no machine has matured yet; {harm}" if harm else "no machine has matured yet"
     seen = f"harm seen: {harm}" if harm else "no harm seen"

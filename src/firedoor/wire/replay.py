@@ -52,7 +52,7 @@ from firedoor.services.records import StoredDeck
 
 _PAGE: Final = 1_000
 _WHOLE_DECK_CLOSED: Final = -1
-_FLOATS: Final = ("log_e_harm", "max_log_e_harm", "log_e_clear", "harm_upper", "debt")
+_FLOATS: Final = ("log_e_harm", "max_log_e_harm", "log_e_clear", "harm_upper", "harm_lower", "debt")
 
 _Body = TypeVar("_Body")
 
@@ -170,6 +170,7 @@ class _Evidence(msgspec.Struct):
     max_log_e_harm: str
     log_e_clear: str
     harm_upper: str
+    harm_lower: str
     debt: str
     installed: int
     streams: list[_Stream]

@@ -279,6 +279,7 @@ class Views:
             log_e_harm=found.log_e_harm,
             log_e_clear=found.log_e_clear,
             harm_upper=found.harm_upper,
+            harm_lower=found.harm_lower,
             forecast_s=forecast,
         )
 

@@ -250,3 +250,13 @@ def test_rules_that_break_the_guarantee_are_refused(change: dict[str, object]) -
     """Shares above one or an alpha of nothing would make every promise on the console false."""
     with pytest.raises(ValueError, match=r"not in \(0, 1\)|share|twice|negative"):
         replace(RULES, **change)  # type: ignore[arg-type]  # wrong values are the point
+
+
+def test_a_release_that_is_known_to_be_worse_says_by_how_much_at_least() -> None:
+    """Beside a shut door stands what is certain, not only what was seen."""
+    nothing = verdict(start(RULES))
+    bad = fold(RULES, [clearance_cell(1, treated=40, control=360, harmed=(30, 3))])
+    good = fold(RULES, [clearance_cell(1, treated=40, control=360, harmed=(0, 3))])
+
+    assert nothing.harm_lower == verdict(good).harm_lower == 0.0
+    assert 0.3 < verdict(bad).harm_lower < 30 / 40 < verdict(bad).harm_upper
