@@ -74,11 +74,13 @@ class Firedoor:
         evidence: One state a release.
         halted: Which were found harmful; their cells no longer matter.
         cleared: Which were cleared.
+        warned: Which stood above the warning level when last asked.
     """
 
     evidence: list[Evidence]
     halted: Bools
     cleared: Bools
+    warned: Bools
 
     @classmethod
     def begin(cls, briefing: Briefing, policy: Policy) -> "Firedoor":
@@ -89,7 +91,7 @@ class Firedoor:
     @classmethod
     def under(cls, rules: Rules, runs: int) -> "Firedoor":
         """Board releases under given rules."""
-        return cls([start(rules)] * runs, nobody(runs), nobody(runs))
+        return cls([start(rules)] * runs, nobody(runs), nobody(runs), nobody(runs))
 
     def look(self, interval: Interval) -> Answer:
         """Fold what the pools revealed; ask for a verdict where something was."""
@@ -99,13 +101,18 @@ class Firedoor:
         return Answer(self.halted.copy(), self.cleared.copy())
 
     def _judge(self, run: int, closings: Sequence[Closing], minute: int) -> None:
-        evidence = self.evidence[run]
+        before = evidence = self.evidence[run]
         for closing in closings:
             evidence = absorb(evidence, cell_of(closing, evidence.seq + 1, minute))
         self.evidence[run] = evidence
-        found = verdict(evidence).state
-        self.halted[run] = found is VerdictState.HARMFUL
-        self.cleared[run] |= found is VerdictState.CLEARED
+        matured = any(closing.signal == ANY for closing in closings)
+        # Nothing else can change the answer, and the bound is worth a hundred cells to compute.
+        if not (matured or self.warned[run] or evidence.max_log_e > before.max_log_e):
+            return
+        found = verdict(evidence)
+        self.warned[run] = found.warn
+        self.halted[run] = found.state is VerdictState.HARMFUL
+        self.cleared[run] |= found.state is VerdictState.CLEARED
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ proportion, in windows of 1, 24 and 72 hours; two of the three windows must agre
 from dataclasses import dataclass, field
 
 import numpy as np
-from tests.bench.rules.rule import HOUR, Answer, Briefing, Floats, Interval, Ints, nobody
+from tests.bench.rules.rule import HOUR, Answer, Bools, Briefing, Floats, Interval, Ints, nobody
 
 LEVEL, SEASON = 0.1, 0.2
 """Smoothing of the level and of the hours of the day."""
@@ -55,7 +55,7 @@ class GandalfStyle:
 
     forecast: Forecast
     seen: Ints
-    hours: list[tuple[Ints, Floats, Floats]] = field(default_factory=list)
+    hours: list[tuple[Ints, Bools, Floats]] = field(default_factory=list)
 
     @classmethod
     def begin(cls, briefing: Briefing) -> "GandalfStyle":

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 from tests.bench.rules.rank_interval import rank_interval
-from tests.bench.rules.rule import HOUR, Answer, Briefing, Floats, Interval, Ints, nobody
+from tests.bench.rules.rule import HOUR, Answer, Bools, Briefing, Floats, Interval, Ints, nobody
 
 LEVEL = 0.98
 TOLERANCE = 0.25
@@ -33,7 +33,8 @@ def is_high(canary: Sequence[float], control: Sequence[float]) -> bool:
 
 @lru_cache(maxsize=1 << 17)
 def _is_high(canary: tuple[float, ...], control: tuple[float, ...]) -> bool:
-    if canary[0] == canary[-1] == control[0] == control[-1]:
+    # Two constants are an error of the judge ("all observations are tied"), not a High.
+    if canary[0] == canary[-1] and control[0] == control[-1]:
         return False
     # The mean ratio; 0/0 and x/0 never fail the effect's limit.
     if sum(control) > 0.0 and np.mean(canary) / np.mean(control) < EFFECT:
@@ -49,7 +50,7 @@ class Kayenta:
     every: int
     treated: int
     control: int
-    halted: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
+    halted: Bools
     lifetime: int = 48 * HOUR
     hour: list[Ints] = field(default_factory=list)
     points: list[tuple[Floats, Floats, Ints]] = field(default_factory=list)

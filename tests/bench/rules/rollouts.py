@@ -144,3 +144,23 @@ class Autopatch:
             interval.treated > 0
         )
         return Answer(halt, nobody(len(halt)))
+
+
+@dataclass(slots=True)
+class Threshold:
+    """Halt iff more than a percentage of those that answered failed; 20 answers at least.
+
+    The rule of ring schedules in general; hawkBit's and Autopatch's are of this kind when every
+    group fills before the next one begins.
+    """
+
+    tally: Tally
+    percent: float
+    least: int = 20
+
+    def look(self, interval: Interval) -> Answer:
+        """Count outcomes."""
+        self.tally.add(interval)
+        answered = self.tally.failed + self.tally.finished
+        halt = (answered >= self.least) & (100 * self.tally.failed > self.percent * answered)
+        return Answer(halt, nobody(len(halt)))

@@ -65,13 +65,15 @@ class Briefing:
     @property
     def daily(self) -> Ints:
         """Crash reports a day of the previous version, oldest first, shape (R, 15)."""
-        return self.hourly.reshape(self.runs, -1, 24).sum(axis=2)
+        daily: Ints = self.hourly.reshape(self.runs, -1, 24).sum(axis=2)
+        return daily
 
     @property
     def expected_per_hour(self) -> Floats:
         """Crash reports an hour that the treated would send if nothing changed, shape (R,)."""
         share = self.treated / (self.treated + self.control)
-        return self.hourly.mean(axis=1) * share
+        expected: Floats = self.hourly.mean(axis=1) * share
+        return expected
 
 
 @dataclass(frozen=True, slots=True)
