@@ -117,7 +117,8 @@ class Growing:
     def allowed(self, minute: int, passed: Bools, admitted: Ints) -> Floats:
         """So many more this minute."""
         del minute, passed
-        rate = np.minimum(self.most, self.base * np.exp2(np.minimum(admitted // 1000, 20)))
+        doublings = np.minimum(admitted // 1000, 20)
+        rate = np.minimum(self.most, self.base * np.exp2(doublings)).astype(np.float64)
         wanted: Floats = admitted + rate
         return wanted
 
