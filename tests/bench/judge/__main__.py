@@ -2,7 +2,7 @@
 
 ``make bench-judge`` or ``python -m tests.bench.judge [--scale F] [--only WORD ...] [--write]``
 
-Scale 1 takes about 20 minutes on two cores. Figures go to stdout as JSON; with ``--write`` they
+Scale 1 takes about 25 minutes on two cores. Figures go to stdout as JSON; with ``--write`` they
 go, with tables and pictures, into ``docs/explanation/``. ``--only`` keeps the scenarios whose
 name contains one of the words (and the contests ``fleet`` and ``floors``). Everything is seeded.
 """

@@ -125,6 +125,7 @@ class Loss:
         false: Theirs.
         worst: Their false halts per 1000 in the healthy world they like least.
         worst_world: Name of that world.
+        everywhere: In every healthy world they halt no more often than we do in our worst.
     """
 
     scenario: str
@@ -136,6 +137,7 @@ class Loss:
     false: float
     worst: float
     worst_world: str
+    everywhere: bool
 
 
 def losses(scenarios: Sequence[Scenario], scores: Scores, ours: Sequence[str]) -> list[Loss]:
@@ -162,11 +164,8 @@ def losses(scenarios: Sequence[Scenario], scores: Scores, ours: Sequence[str]) -
                     or theirs.harmed >= played[mine].harmed - apart
                 ):
                     continue
-                worst_rate, worst_world = max(
-                    (scores[world][key].halt_rate, world)
-                    for world in healthy
-                    if key in scores[world]
-                )
+                worst_rate, worst_world = _worst(scores, healthy, key)
+                our_worst, _ = _worst(scores, healthy, mine)
                 found.append(
                     Loss(
                         scenario.name,
@@ -178,6 +177,7 @@ def losses(scenarios: Sequence[Scenario], scores: Scores, ours: Sequence[str]) -
                         1000.0 * null[key].halt_rate,
                         1000.0 * worst_rate,
                         worst_world,
+                        worst_rate <= our_worst,
                     )
                 )
     return found
@@ -189,6 +189,11 @@ def as_json(scores: Scores) -> dict[str, dict[str, dict[str, float | int | None]
         scenario: {key: asdict(score) for key, score in row.items()}
         for scenario, row in scores.items()
     }
+
+
+def _worst(scores: Scores, healthy: Sequence[str], key: str) -> tuple[float, str]:
+    """Largest false-halt rate of a rule over healthy worlds, and where."""
+    return max((scores[world][key].halt_rate, world) for world in healthy if key in scores[world])
 
 
 def _median(hours: Floats) -> float | None:

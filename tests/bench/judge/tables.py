@@ -108,6 +108,7 @@ def lost(found: Sequence[Loss]) -> str:
             "harmed",
             "false halts per 1000 there",
             "in the healthy world it likes least",
+            "no worse than ours anywhere",
         ),
         (
             (
@@ -119,6 +120,7 @@ def lost(found: Sequence[Loss]) -> str:
                 f"{x.harmed:.3g}",
                 f"{x.false:.3g}",
                 f"{x.worst:.3g} ({x.worst_world})",
+                "**yes**" if x.everywhere else "no",
             )
             for x in found
         ),

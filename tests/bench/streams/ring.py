@@ -4,8 +4,9 @@ Everything that happens without the release is drawn before the cards and happen
 alike: crashes, sleep, partitions, outages of the collector. Harm is drawn for every machine too,
 and strikes those that drew a treated card.
 
-A deck is cut every hour of the installation; its members stay sealed until they are counted
-harmed. Silence is asked for one deadline after the cut, and again after 4 and 24.
+Decks live as long as ``core.valve`` lets them; their members stay sealed until they are counted
+harmed. Silence is asked for one deadline after the cut, and again after 4 and 24. As in the
+product, a deadline that meets an outage of the collector itself begins again after it.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from tests.bench.rules.rule import DAY, HOUR, Bools, Briefing, Closing, Floats, Ints
 from tests.bench.streams.stream import Closings, Counts, Stream, reveal, totals
+
+from firedoor.core import valve
 
 NEVER = 1e9
 CRASH, SILENCE = 0, 1
@@ -55,6 +58,7 @@ class Ring:
         flips: The vendor's content is bad in every other span of 5 minutes only: what is
             installed, or crashes, in a good span is as before.
         soak: Hours after the cut at which a machine's outcome is taken for clearance.
+        life: Minutes a deck lives; 0 for as long as the product lets it.
     """
 
     treated: int = 1000
@@ -81,11 +85,19 @@ class Ring:
     onset: float = 0.0
     flips: bool = False
     soak: float = 24.0
+    life: int = 0
 
     @property
     def machines(self) -> int:
         """N."""
         return self.treated + self.control
+
+    @property
+    def deck_minutes(self) -> int:
+        """Life of a deck, minutes: as the product would cut it, for hourly polls."""
+        if self.life:
+            return self.life
+        return valve.patience(self.machines / (self.spread * HOUR), HOUR)
 
     @property
     def intervals(self) -> int:
@@ -124,8 +136,8 @@ class _Run:
         self.ring, self.chance = ring, chance
         n = ring.machines
         self.index = np.sort(chance.uniform(0.0, ring.spread * HOUR, n))
-        self.deck = np.minimum(self.index // HOUR, np.ceil(ring.spread) - 1).astype(np.int64)
-        self.cut = np.minimum((self.deck + 1) * HOUR, ring.spread * HOUR)
+        self.deck = (self.index // ring.deck_minutes).astype(np.int64)
+        self.cut = np.minimum((self.deck + 1) * ring.deck_minutes, ring.spread * HOUR)
         self.site = chance.permutation(n) % ring.sites
         self.reports = chance.random(n) < ring.telemetry
         self.heavy = np.zeros(n, np.bool_)
@@ -253,21 +265,35 @@ class _Run:
         return lost
 
     def _spans(self) -> list[tuple[tuple[float, float], Bools]]:
-        ring, found = self.ring, []
-        if ring.outage:
-            found.append((ring.outage, np.ones(ring.machines, np.bool_)))
-        if ring.partition:
-            found.append((ring.partition, self.site < max(1, ring.sites // 5)))
+        found = self._partitions()
+        if self.ring.outage:
+            found.append((self.ring.outage, np.ones(self.ring.machines, np.bool_)))
         return found
+
+    def _partitions(self) -> list[tuple[tuple[float, float], Bools]]:
+        ring = self.ring
+        if not ring.partition:
+            return []
+        return [(ring.partition, self.site < max(1, ring.sites // 5))]
+
+    def _due(self, rung: int) -> Floats:
+        """When each machine is asked, minutes."""
+        ring = self.ring
+        due = self.cut + rung * ring.deadline
+        if ring.outage:
+            begin, end = ring.outage[0] * HOUR, sum(ring.outage) * HOUR
+            met = (due > begin) & (due - ring.deadline < end)
+            due = np.where(met, end + ring.deadline, due)
+        return due
 
     def _silences(self, died: Floats) -> Floats:
         """When each machine is found silent, shape (N,)."""
         ring, n = self.ring, self.ring.machines
         found = np.full(n, NEVER)
         for rung in reversed(RUNGS):
-            due = self.cut + rung * ring.deadline
+            due = self._due(rung)
             heard = np.ones(n)
-            for (begin, length), members in self._spans():
+            for (begin, length), members in self._partitions():
                 first = np.maximum(due - ring.deadline, begin * HOUR)
                 last = np.minimum(due, (begin + length) * HOUR)
                 heard -= members * np.maximum(0.0, last - first) / ring.deadline

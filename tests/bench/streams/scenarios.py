@@ -53,7 +53,7 @@ class Scenario:
         return self.world.draw(runs, np.random.default_rng([self.seed, part]))
 
 
-NULL_RUNS, HARM_RUNS = 2000, 400
+NULL_RUNS, HARM_RUNS = 1000, 300
 
 _WORLDS: Mapping[str, tuple[str, Ring]] = {
     "calm": ("2 crashes per 1000 machine-days, installs over 4 h", Ring()),
