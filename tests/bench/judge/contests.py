@@ -11,7 +11,7 @@ from tests.bench.streams.fleet import Fleet
 from tests.bench.streams.policies import HARMS, POLICIES
 
 FLEET_SEED, RACE_SEED = 42, 999
-RACE_RUNS = 400
+RACE_RUNS = 250
 
 
 @dataclass(frozen=True, slots=True)
