@@ -50,16 +50,21 @@ def operating_points(scores: Scores, scenario: str, healthy: str, title: str) ->
     for key in keys:
         at = round(x(1000.0 * good[key].halt_rate)), round(y(bad[key].harmed))
         groups.setdefault(at, []).append(key)
-    placed: list[tuple[float, float]] = []
+    boxes = [(px - 7.0, py - 7.0, px + 7.0, py + 7.0) for px, py in groups]
     for (px, py), names in sorted(groups.items()):
         ours = any(name.startswith("firedoor") for name in names)
         shape.append(f'<circle class="{"us" if ours else "them"}" cx="{px}" cy="{py}" r="5"/>')
-        line = float(py) + 4
-        while any(abs(px - qx) < 190 and abs(line - qy) < 11 for qx, qy in placed):
-            line += 11
-        placed.append((px, line))
         short = ", ".join(name.split(" ")[0] if len(names) > 3 else name for name in names)
-        right = px > _LEFT + 0.7 * _WIDE
+        wide = 5.6 * len(short)
+        right = px + 9 + wide > _LEFT + _WIDE + 20
+        left = px - 9 - wide if right else px + 9.0
+        line = float(py) + 4
+        while any(
+            left < x1 and left + wide > x0 and line - 9 < y1 and line + 2 > y0
+            for x0, y0, x1, y1 in boxes
+        ):
+            line += 3
+        boxes.append((left, line - 9, left + wide, line + 2))
         shape.append(_text(short, px - 9 if right else px + 9, line, "end" if right else "start"))
     shape.append(
         _text(

@@ -136,9 +136,7 @@ def fleet(found: Sequence[FleetScore]) -> str:
         if x is None:
             return ""
         held = "" if x.halts == x.runs else f", halted {100 * x.halts / x.runs:.3g} %"
-        return f"{x.harmed:,.0f} ({x.harmed_95:,.0f}){held}".replace(",", " ", 3).replace(
-            "  halted", ", halted"
-        )
+        return f"{_grouped(x.harmed)} ({_grouped(x.harmed_95)}){held}"
 
     rows = []
     for policy in POLICIES:
@@ -197,6 +195,10 @@ def _by_rule(scores: Scores, chosen: Sequence[Scenario], cell: Callable[[Score],
             found = [scores[s.name].get(rule.key) for s in chosen]
             rows.append([_name(rule.key), *("" if x is None else cell(x) for x in found)])
     return table(("rule", *(s.name for s in chosen)), rows)
+
+
+def _grouped(machines: float) -> str:
+    return f"{machines:,.0f}".replace(",", " ")
 
 
 def _name(key: str) -> str:
