@@ -9,11 +9,11 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup system run test check lint types imports docs format bench soak lock hooks clean
+.PHONY: help setup system run test check lint types imports docs format bench bench-judge soak lock hooks clean
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
-	  while IFS='	' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
+	  while IFS='	' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 setup: .venv/.ready  ## Make .venv with everything pinned in requirements/
 
@@ -46,6 +46,9 @@ format: setup  ## Write the code in the house style
 bench: setup system  ## Measure the figures that the documents quote
 	@set -e; for bench in tests/bench/bench_*.py; do \
 	  name=$$(basename $$bench .py); echo $$name >&2; $(BIN)/python -m tests.bench.$$name $(ARGS); done
+
+bench-judge: setup  ## Play every known halting rule against the judge; rewrite the page (ARGS)
+	$(BIN)/python -m tests.bench.judge --write $(ARGS)
 
 soak: setup system  ## Hold the guarantees against thousands of simulated releases, for a night (ARGS)
 	$(BIN)/python -m tests.bench.soak $(ARGS)
