@@ -10,9 +10,10 @@ from starlette.types import Receive, Scope, Send
 
 from firedoor.console.api import Api
 from firedoor.console.assets import Assets
+from firedoor.console.facts import Explains
 from firedoor.console.guard import Guard
 from firedoor.console.live import Live
-from firedoor.console.model import ReadModel, Requests
+from firedoor.console.model import Requests
 from firedoor.console.pages import Pages
 from firedoor.console.problem import on_error
 from firedoor.core.errors import FiredoorError
@@ -41,7 +42,7 @@ class Console:
 
 
 def make_app(
-    read: ReadModel,
+    read: Explains,
     requests: Requests,
     *,
     token: str,
@@ -70,6 +71,7 @@ def make_app(
     app = Starlette(
         routes=[
             Route("/", pages.index),
+            Route("/releases/{release}/explain", pages.explain),
             Route("/static/{name}", Assets().serve),
             *Api(read, requests, streams).routes(),
         ],
