@@ -13,6 +13,7 @@ from firedoor.console.language import Language
 COLUMNS = 80
 
 _INDENT = "   "
+_POINT = "- "
 _LARGEST_WRITTEN_OUT = 1e6
 
 
@@ -52,7 +53,10 @@ def e_value(log_e: float) -> str:
 
 def _part(language: Language, facts: Facts, part: Part) -> Iterator[str]:
     for sentence in part.sentences:
-        yield from wrapped(sentence, _INDENT)
+        begin = _INDENT + _POINT if part.is_list else _INDENT
+        first, *more = wrapped(sentence, " " * len(begin))
+        yield begin + first.lstrip()
+        yield from more
     if part.table is not None:
         yield ""
         yield from _table(part.table)

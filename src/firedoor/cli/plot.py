@@ -9,6 +9,12 @@ from firedoor.console.language import Language
 
 ROWS: Final = 11
 
+_HEADROOM: Final = 1.3
+"""Room above the highest line, so that what has passed it is seen above it."""
+
+_FARTHEST: Final = 2.5
+"""How far above the highest line is drawn: beyond, the lines would fall into one."""
+
 _CURVE, _ONE = "*", "."
 
 
@@ -28,7 +34,7 @@ def plot(
 
     Args:
         points: Time in ms and ln E, oldest first; at least one.
-        lines: What the evidence is held against.
+        lines: What the evidence is held against, at least one, each above 0.
         language: For the numbers and times beside it.
         width: Columns there are, >= 40.
 
@@ -36,12 +42,20 @@ def plot(
         Lines of at most ``width`` columns: the picture, the time axis, the legend.
     """
     values = [value for _, value in points]
-    top = max([*(line.value * 1.15 for line in lines), *values])
+    highest = max(line.value for line in lines)
+    top = min(max(_HEADROOM * highest, *values), _FARTHEST * highest)
     bottom = max(-math.log(20), min([0.0, *values]))
     step = (top - bottom) / (ROWS - 1) or 1.0
 
     def row(value: float) -> int:
         return ROWS - 1 - round((min(top, max(bottom, value)) - bottom) / step)
+
+    def beside(value: float) -> int:
+        """The row of a value, never that of a line: it is seen to be above or below."""
+        for line in lines:
+            if row(value) == row(line.value):
+                return max(0, row(line.value) + (1 if value < line.value else -1))
+        return row(value)
 
     scale = [(0.0, _ONE), *((line.value, line.mark) for line in lines)]
     labels = {row(value): language.factor(value) for value, _ in scale}
@@ -52,7 +66,7 @@ def plot(
         canvas[row(value)] = [mark] * columns
     before = None
     for column, value in enumerate(_sampled(points, columns)):
-        here = row(value)
+        here = beside(value)
         low, high = sorted((here, here if before is None else before))
         for each in range(low, high + 1):
             canvas[each][column] = _CURVE

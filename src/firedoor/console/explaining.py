@@ -55,6 +55,7 @@ class Part:
         sentences: What is said, a sentence each.
         table: Numbers behind it.
         steps: What can be done.
+        is_list: The sentences are items of a list, not a text.
     """
 
     key: str
@@ -62,6 +63,7 @@ class Part:
     sentences: tuple[str, ...] = ()
     table: Table | None = None
     steps: tuple[Step, ...] = ()
+    is_list: bool = False
 
 
 def _(message: str) -> str:
@@ -185,7 +187,12 @@ def parts(language: Language, facts: Facts) -> tuple[Part, ...]:
             tuple(prospecting.changes(language, facts)),
         ),
         Part("when", say(_("When it will be decided")), (prospecting.when(language, facts),)),
-        Part("limits", say(_("What this cannot tell")), tuple(_limits(language, facts))),
+        Part(
+            "limits",
+            say(_("What this cannot tell")),
+            tuple(_limits(language, facts)),
+            is_list=True,
+        ),
     )
     # Nothing was compared: between "why" and "what this cannot tell" there is nothing to say.
     told = ("verdict", "do", "limits") if facts.randomised is None else None
