@@ -15,8 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
 
 def explained(tree: Tree, *options: str) -> str:
     """What the command prints, run as a person runs it."""
-    (release,) = {door.release for door in [tree.door()]}
-    command = [sys.executable, "-m", "firedoor", "verdict", "explain", release]
+    command = [sys.executable, "-m", "firedoor", "verdict", "explain", tree.door().release]
     done = subprocess.run(
         [*command, "--config", str(tree.root / "firedoor.toml"), *options],
         capture_output=True,
@@ -55,6 +54,8 @@ def test_a_brick_is_explained_at_the_prompt_and_on_the_page(tmp_path):
         api = json.loads(page(tree, f"/api/releases/{release}/explanation"))
         shown = page(tree, f"/releases/{release}/explain?lang=en")
         struck = tree.struck()
+        # Without a hook an alert is a line in the log; with one it is the same, as JSON.
+        alerts = tree.log.read_text(encoding="utf-8")
 
     assert facts["signals"][0]["signal"] == "silence"
     assert facts["signals"][0]["treated_harmed"] == len(struck) > 0
@@ -65,3 +66,4 @@ def test_a_brick_is_explained_at_the_prompt_and_on_the_page(tmp_path):
         assert f"firedoor release machines {release[:12]} --state harmed" in text
         assert "no server reaches" in " ".join(text.split())
     assert "您现在可以做什么" in chinese
+    assert f":{tree.ports['console']}/releases/{release}/explain" in alerts

@@ -8,7 +8,9 @@ from tests.unit.console import scenes
 from tests.unit.console.asking import console, get
 from tests.unit.console.test_pages import Page, Reader
 
-from firedoor.console.language import LANGUAGES
+from firedoor.console import advising, explaining
+from firedoor.console.facts import Advice, Facts, Move
+from firedoor.console.language import LANGUAGES, Language
 
 # The release each scene is about.
 ABOUT = {
@@ -124,3 +126,64 @@ def _renamed(facts):
 
     worst = msgspec.structs.replace(facts.groups[0], value="<script>alert(1)</script>")
     return msgspec.structs.replace(facts, groups=(worst, *facts.groups[1:]))
+
+
+def facts_in(scene: str) -> Facts:
+    facts = scenes.SCENES[scene]().explain(ABOUT[scene])
+    assert facts is not None
+    return facts
+
+
+def told(facts: Facts, key: str, language: str = "en") -> str:
+    """The sentences of one part."""
+    (part,) = [each for each in explaining.parts(Language(language), facts) if each.key == key]
+    return " ".join(part.sentences)
+
+
+def test_a_warning_is_told_as_one():
+    """It is no verdict, but nothing clears a release under it."""
+    facts = facts_in("opening")
+    warned = msgspec.structs.replace(
+        facts,
+        warn=True,
+        release=msgspec.structs.replace(
+            facts.release, verdict=msgspec.structs.replace(facts.release.verdict, forecast_s=None)
+        ),
+    )
+
+    assert "a warning stands" in told(warned, "verdict")
+    assert "nothing can while the warning stands" in told(warned, "change")
+    assert told(warned, "when") == "Nobody can say: the warning has to fade first."
+
+
+def test_groups_that_are_listed_as_harmed_are_named():
+    """Where a list was made: the table alone names nobody."""
+    facts = facts_in("shut")
+    worst, *others = facts.groups
+    listed = (msgspec.structs.replace(worst, named=True), *others)
+
+    assert "Named as harmed" not in told(facts, "machines")
+    assert "Named as harmed, with few innocents among them: site=Praha-1." in told(
+        msgspec.structs.replace(facts, groups=listed), "machines"
+    )
+
+
+def test_a_client_that_does_not_go_back_is_not_said_to():
+    """Stock updaters ignore an older index: saying "reverted" would be the worst lie of all."""
+    moves = [each.move for each in advising.advice(facts_in("shut").release, reverts=False)]
+
+    assert Move.STAYS in moves
+    assert Move.REVERT not in moves
+
+
+@pytest.mark.parametrize("move", Move)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_move_says_what_it_does_and_what_it_does_not(move, language):
+    """A command without its limits is an invitation to trust it too far."""
+    each = Advice(move=move)
+    speaks = Language(language)
+
+    said = [f(speaks, each) for f in (advising.name, advising.does, advising.does_not)]
+
+    assert all(said)
+    assert not any("%(" in words for words in said)
