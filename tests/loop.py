@@ -80,6 +80,7 @@ class Loop:
         dead: Machines that do not poll any more.
         deadly: Releases that kill whatever installs them.
         ring: Ring of each machine; "everyone" where it is not named.
+        stratum: Stratum of each machine; "" where it is not named.
         period: A machine polls each so many buckets; 1 where it is not named.
         lease: The gate believes that the judge has ticked lately.
     """
@@ -103,6 +104,7 @@ class Loop:
         self.dead: set[int] = set()
         self.deadly: set[str] = set()
         self.ring: dict[int, str] = {}
+        self.stratum: dict[int, str] = {}
         self.period: dict[int, int] = {}
         self.lease = True
         self.synced: list[str] = []
@@ -159,6 +161,7 @@ class Loop:
             AV,
             self.roster,
             lambda machine: self.ring.get(machine, "everyone"),
+            lambda machine: self.stratum.get(machine, ""),
             idle_ms=channel.session_idle_ms,
             max_ms=channel.session_max_ms,
         )

@@ -14,14 +14,16 @@ cards, and it lives in ``worlds_door``.
 Times are milliseconds from the boarding; the worlds of ``cohorts.md`` 3 and 4 are their models.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firedoor.core import silence
+from firedoor.core.stratum import stratum_of
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -52,6 +54,8 @@ class World:
         beating: Whose crashes would be reported, shape (N,).
         crash_at: Times of crashes, shape (C,).
         crash_who: Machines of the crashes, shape (C,).
+        stratum: Position of each machine's stratum in ``strata``, shape (N,).
+        strata: Texts of the strata.
     """
 
     machines: int
@@ -64,6 +68,8 @@ class World:
     beating: Bools
     crash_at: Ints
     crash_who: Ints
+    stratum: Ints
+    strata: tuple[str, ...]
 
     @cached_property
     def polls(self) -> Ints:
@@ -143,7 +149,8 @@ def world_zero(chance: np.random.Generator, machines: int, days: float, *, beats
         joins=joins,
         beating=beating,
         crashes=crashes,
-        strata=kind,
+        kind=kind,
+        attributes={"model": kind, "site": site},
     )
 
 
@@ -184,7 +191,7 @@ def world_two(chance: np.random.Generator, machines: int, days: float) -> World:
     order = np.argsort(at, kind="stable")
     past = np.full((machines, _GAPS), 60.0 * MINUTE)
     polls = (at[order], who[order])
-    return _calm(machines, end, polls, past)
+    return _calm(machines, end, polls, past, {"site": site})
 
 
 def world_three(chance: np.random.Generator, machines: int, days: float) -> World:
@@ -200,8 +207,14 @@ def world_three(chance: np.random.Generator, machines: int, days: float) -> Worl
     return _calm(machines, end, _polls(chance, gap, end, up), past)
 
 
-def _calm(machines: int, end: int, polls: tuple[Ints, Ints], past: Floats) -> World:
-    """A world of one stratum in which nobody joins and nobody can report a crash."""
+def _calm(
+    machines: int,
+    end: int,
+    polls: tuple[Ints, Ints],
+    past: Floats,
+    attributes: Mapping[str, Ints] = MappingProxyType({}),
+) -> World:
+    """A world of one kind of machine in which nobody joins and nobody can report a crash."""
     return _world(
         machines,
         end,
@@ -210,7 +223,8 @@ def _calm(machines: int, end: int, polls: tuple[Ints, Ints], past: Floats) -> Wo
         joins=_no(machines),
         beating=np.zeros(machines, np.bool_),
         crashes=(_no(), _no()),
-        strata=_no(machines),
+        kind=_no(machines),
+        attributes=attributes,
     )
 
 
@@ -223,23 +237,33 @@ def _world(
     joins: Ints,
     beating: Bools,
     crashes: tuple[Ints, Ints],
-    strata: Ints,
+    kind: Ints,
+    attributes: Mapping[str, Ints],
 ) -> World:
     codes = [[silence.gap_code(int(g)) for g in row] for row in past]
     ratios = past / np.median(past, axis=1, keepdims=True)
     spread = {
-        k: silence.spread_of(ratios[strata == k].ravel().tolist())
-        for k in np.unique(strata).tolist()
+        k: silence.spread_of(ratios[kind == k].ravel().tolist()) for k in np.unique(kind).tolist()
     }
     deadlines = [
         silence.deadline(row, spread[k], cold_ms=DAY, silence_min_ms=SILENCE_MIN)
-        for row, k in zip(codes, strata.tolist(), strict=True)
+        for row, k in zip(codes, kind.tolist(), strict=True)
     ]
     # Who was there at the start is seasoned; who joins must have been known for a deadline.
     seasoned = np.where(joins > 0, joins * MINUTE + np.array(deadlines), -1).astype(np.int64)
     classes = _classes(deadlines)
     usual = float(np.median(past))
-    return World(machines, end, *polls, classes, seasoned, usual, beating, *crashes)
+    names = tuple(attributes)
+    rows = np.stack([np.asarray(attributes[name]) for name in names] or [_no(machines)], axis=1)
+    values, stratum = np.unique(rows, axis=0, return_inverse=True)
+    strata = tuple(
+        stratum_of({name: f"v{v}" for name, v in zip(names, row, strict=False)}, names)
+        for row in values.tolist()
+    )
+    return World(
+        machines, end, *polls, classes, seasoned, usual, beating, *crashes,
+        stratum.reshape(-1).astype(np.int64), strata,
+    )  # fmt: skip
 
 
 def _classes(deadlines: Sequence[float]) -> Ints:

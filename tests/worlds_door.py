@@ -411,6 +411,8 @@ class Tally:
         pool.machines, pool.drawn_ms, pool.treated = who.astype(np.uint32), when, treated
         pool.cls = self._fleet.world.cls[who].astype(np.uint8)
         pool.beating = self._fleet.world.beating[who]
+        pool.strata = list(self._fleet.world.strata)
+        pool.stratum = self._fleet.world.stratum[who].astype(np.int32)
         pool.harmed = np.zeros(len(who), np.bool_)
         pool.cut_ms = at
         self._open[deck] = set(pool.cls.tolist())

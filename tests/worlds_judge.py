@@ -8,6 +8,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from tests.worlds import Floats, Ints, World
@@ -31,10 +32,14 @@ from firedoor.core.evidence.counts import Counts
 from firedoor.core.evidence.harm import Harm
 from firedoor.core.evidence.mixture import Wealth
 from firedoor.core.signal import CRASH, SILENCE
+from firedoor.core.stratum import values_of
+from firedoor.core.stream import GROUPS
 from firedoor.core.terms import Policy, resolve
 from firedoor.core.verdict import Rules
 from firedoor.services.boarding import rules_for
 
+_Columns: TypeAlias = tuple[Floats, Ints, Floats, Ints]
+_Group: TypeAlias = tuple[str, str, str]
 _AT_ONCE = 100
 _CHANCE = 0.001  # of a failing test where the error rate is exactly alpha
 
@@ -63,6 +68,7 @@ def null_trial(
     budget: int = 20,
     harm: float = 0.0,
     crashes: bool = False,
+    attributes: tuple[str, ...] = (),
 ) -> Trial:
     """A release that nobody stops or opens, so that the judge looks as often as it can.
 
@@ -72,11 +78,12 @@ def null_trial(
         budget: B.
         harm: Chance that an install silences its machine.
         crashes: Whether reported crashes are a second stream, merged by the product.
+        attributes: By which localised harm is looked for.
     """
     never = 1e-6  # a delta that no fleet here can exclude
     terms = resolve(Policy(budget=budget, alpha_harm=0.001, delta=never, soak_ms=0), machines)
     shares = ((SILENCE, 0.8), (CRASH, 0.5)) if crashes else ((SILENCE, 1.0),)
-    rules = Rules(0.001, terms.alpha_warn, terms.alpha_clear, never, shares)
+    rules = Rules(0.001, terms.alpha_warn, terms.alpha_clear, never, shares, attributes=attributes)
     return Trial(world, Plan(terms, harm=harm, stops=False), rules)
 
 
@@ -171,7 +178,9 @@ class _Bench:
         self._rules = rules
         self._shares = {signal: share for signal, share in rules.shares if share > 0.0}
         self._signals = list(self._shares)
+        self._runs = runs
         self._harm = {signal: _columns(harm.start(runs)) for signal in self._signals}
+        self._groups: dict[_Group, tuple[_Columns, Floats]] = {}
         fresh = clearance.start(runs, rules.delta)
         self._clearance = [
             np.array(part)
@@ -212,23 +221,59 @@ class _Bench:
 
     def _absorb_harm(self, signal: str, rows: list[int], cells: list[Cell]) -> None:
         index = np.array(rows)
-        mine = self._harm[signal]
-        before = Harm(
-            Wealth(mine[0][index], mine[1][index]), Wealth(mine[2][index], mine[3][index])
-        )
-        epochs = np.array([cell.epoch for cell in cells])
-        after = harm.absorb(before, _counts(cells), epochs)
-        for column, part in zip(mine, _columns(after), strict=True):
-            column[index] = part
-        self._log_e[index, self._signals.index(signal)] = harm.log_e(after)
+        log_e = _absorb(self._harm[signal], index, cells)
+        if self._rules.attributes:
+            self._absorb_groups(signal, rows, cells)
+            groups = np.array([self._spread(signal, row) for row in rows])
+            log_e = np.logaddexp(np.log1p(-GROUPS) + log_e, np.log(GROUPS) + groups)
+        self._log_e[index, self._signals.index(signal)] = log_e
         self._now[index] = [
             merge.product(zip(row, self._shares.values(), strict=True))
             for row in self._log_e[index].tolist()
         ]
         self._max[index] = np.maximum(self._max[index], self._now[index])
 
+    def _absorb_groups(self, signal: str, rows: list[int], cells: list[Cell]) -> None:
+        members: dict[_Group, list[tuple[int, Cell]]] = {}
+        for row, cell in zip(rows, cells, strict=True):
+            for attribute, value in values_of(cell.stratum).items():
+                if attribute in self._rules.attributes:
+                    members.setdefault((signal, attribute, value), []).append((row, cell))
+        for group, some in members.items():
+            fresh = (_columns(harm.start(self._runs)), np.zeros(self._runs))
+            columns, log_e = self._groups.setdefault(group, fresh)
+            index = np.array([row for row, _ in some])
+            log_e[index] = _absorb(columns, index, [cell for _, cell in some])
 
-def _columns(state: Harm) -> tuple[Floats, Ints, Floats, Ints]:
+    def _spread(self, signal: str, row: int) -> float:
+        # A group of other rows alone has E = 1 here, and changes nothing.
+        return merge.mean(
+            [
+                merge.spread(
+                    [
+                        float(log_e[row])
+                        for (of, named, _), (_, log_e) in self._groups.items()
+                        if (of, named) == (signal, attribute)
+                    ]
+                )
+                for attribute in self._rules.attributes
+            ]
+        )
+
+
+def _absorb(columns: _Columns, index: Ints, cells: Sequence[Cell]) -> Floats:
+    """Take a cell into each of these rows; return their ln E."""
+    before = Harm(
+        Wealth(columns[0][index], columns[1][index]), Wealth(columns[2][index], columns[3][index])
+    )
+    epochs = np.array([cell.epoch for cell in cells])
+    after = harm.absorb(before, _counts(cells), epochs)
+    for column, part in zip(columns, _columns(after), strict=True):
+        column[index] = part
+    return harm.log_e(after)
+
+
+def _columns(state: Harm) -> _Columns:
     """Writable copies of a state's arrays."""
     plain, linear = state.plain, state.linear
     return (

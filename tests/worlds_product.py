@@ -48,6 +48,7 @@ class Books:
                 cls=int(world.cls[machine]),
                 beating=bool(world.beating[machine]),
                 mono_ms=when,
+                stratum=world.strata[int(world.stratum[machine])],
             )
             self._rows += 1
             places.append(StoredPlace(self._rows, place, "boot", when))

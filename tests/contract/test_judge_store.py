@@ -66,7 +66,7 @@ def boarding(number=2, **changes):
 
 
 def cell(seq, **changes):
-    plain = Cell(seq, "tills", 1, 0, Test.CLEARANCE, "any", "", 5, 45, 1, 2, installed=4)
+    plain = Cell(seq, "tills", 1, 0, Test.CLEARANCE, "any", "", 5, 45, 1, 2, installed=4, age=3)
     return dataclasses.replace(plain, **changes)
 
 

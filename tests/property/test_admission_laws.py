@@ -53,7 +53,9 @@ class Gate:
         for machine in range(1, self.machines + 1):
             roster.begin_session(machine, self.now - 10 * HOUR)
             roster.begin_session(machine, self.now - 5 * HOUR)
-        self.admission = Admission("av", roster, lambda _: "everyone", idle_ms=2_000, max_ms=60_000)
+        self.admission = Admission(
+            "av", roster, lambda _: "everyone", lambda _: "", idle_ms=2_000, max_ms=60_000
+        )
         self.admission.restore([], self.cuts, [])
         self.cuts += self.admission.apply(board(self.leave), self.now, self.places)
 

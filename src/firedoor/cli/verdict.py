@@ -18,6 +18,8 @@ from firedoor.core.door import ended
 from firedoor.core.errors import BadInput, NotFound
 from firedoor.wire.replay import Difference, replay
 
+_GROUPS_SHOWN: Final = 20
+
 app: Final = typer.Typer(
     no_args_is_help=True, help="What the evidence says of a release, why, and a replay of it."
 )
@@ -108,6 +110,21 @@ def show(
             for s in view.streams
         ],
     )  # fmt: skip
+    groups = [(s.signal, group) for s in view.streams for group in s.groups]
+    if groups:
+        output.heading("groups")
+        output.table(
+            ("signal", "group", "treated harmed", "by chance", "control harmed", "log e"),
+            [
+                (
+                    signal, f"{g.attribute}={g.value}", g.treated_harmed, f"{g.expected:.1f}",
+                    g.control_harmed, f"{g.log_e:.4f}",
+                )
+                for signal, g in groups[:_GROUPS_SHOWN]
+            ],
+        )  # fmt: skip
+        if len(groups) > _GROUPS_SHOWN:
+            output.line(f"and {len(groups) - _GROUPS_SHOWN} more: see --json")
 
 
 @app.command("explain")

@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 from firedoor.config import values
 from firedoor.core.channel import Kind, built_kinds, check_channel_name
 from firedoor.core.errors import BadConfig
-from firedoor.core.terms import Mode
+from firedoor.core.terms import DEFAULT_STRATA, MOST_STRATA, Mode
 
 T = TypeVar("T")
 
@@ -120,6 +120,13 @@ def _identities(value: object) -> tuple[str, ...]:
     return ways
 
 
+def _strata(value: object) -> tuple[str, ...]:
+    names = () if value == [] else values.words(value)
+    if len(names) > MOST_STRATA:
+        raise values.Unfit(f"a list of at most {MOST_STRATA} attributes", found=f"{len(names)}")
+    return names
+
+
 DATA: Final = _key("data", values.text, '"/var/lib/firedoor"')
 
 BUCKET: Final = _key("bucket", values.some_duration, '"60s"', values.show_duration)
@@ -146,6 +153,7 @@ PATIENCE: Final = _key("patience", values.some_duration, '"7d"', values.show_dur
 INSTALL_WAIT: Final = _auto_duration("install_wait")
 MODE: Final = _key("mode", _mode, '"enforce"')
 EXPEDITE_NEEDS_TWO: Final = _key("expedite_needs_two", values.yes_no, "false")
+STRATA: Final = _key("strata", _strata, values.show(DEFAULT_STRATA))
 
 HEAD: Final = _key("head", values.text, '"ledger.head"')
 
@@ -171,7 +179,7 @@ AnyKey = Key[Any]
 
 POLICY: Final[tuple[AnyKey, ...]] = (
     BUDGET, ALPHA_HARM, ALPHA_WARN, ALPHA_CLEAR, DELTA, CONTROL,
-    SOAK, PATIENCE, INSTALL_WAIT, MODE, EXPEDITE_NEEDS_TWO,
+    SOAK, PATIENCE, INSTALL_WAIT, MODE, EXPEDITE_NEEDS_TWO, STRATA,
 )  # fmt: skip
 
 RING_POLICY: Final[tuple[AnyKey, ...]] = (BUDGET, ALPHA_CLEAR, DELTA, CONTROL, SOAK, INSTALL_WAIT)

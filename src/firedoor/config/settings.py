@@ -88,6 +88,7 @@ class Settings:
             install_wait_ms=value(keys.INSTALL_WAIT),
             mode=value(keys.MODE),
             expedite_needs_two=value(keys.EXPEDITE_NEEDS_TWO),
+            strata=value(keys.STRATA),
         )
 
 

@@ -174,13 +174,33 @@ class ReleaseView(msgspec.Struct, frozen=True, kw_only=True):
     previous: str = ""
 
 
+class GroupView(msgspec.Struct, frozen=True, kw_only=True):
+    """The machines with one value of one attribute, in one stream.
+
+    Attributes:
+        attribute: Name of the attribute, such as ``model``.
+        value: Its value.
+        treated_harmed: Treated machines harmed.
+        control_harmed: Control machines harmed.
+        expected: Treated machines that chance would have harmed.
+        log_e: The group's e-process now.
+    """
+
+    attribute: str
+    value: str
+    treated_harmed: int
+    control_harmed: int
+    expected: float
+    log_e: float
+
+
 class StreamView(msgspec.Struct, frozen=True, kw_only=True):
     """One stream of evidence: the sums of its cells, and what they amount to.
 
     Attributes:
         test: ``harm`` or ``clearance``.
         signal: ``silence``, ``crash``, ``check``, or ``any``.
-        stratum: Stratum of the machines, ``""`` while strata are pooled.
+        stratum: ``""``: a stream is of all machines together.
         treated: Sum over its cells of treated machines at risk.
         control: Likewise of control machines.
         treated_harmed: Likewise of treated machines harmed.
@@ -188,6 +208,8 @@ class StreamView(msgspec.Struct, frozen=True, kw_only=True):
         installed: Likewise of installed machines; clearance only.
         log_e: Its e-process now.
         watched: Whether enough machines' sources reported for it to count.
+        groups: Values of the channel's strata among whose machines somebody was harmed, worst
+            first; harm only.
     """
 
     test: str
@@ -200,6 +222,7 @@ class StreamView(msgspec.Struct, frozen=True, kw_only=True):
     installed: int = 0
     log_e: float = 0.0
     watched: bool = True
+    groups: tuple[GroupView, ...] = ()
 
 
 class VerdictView(VerdictSummary, frozen=True, kw_only=True):

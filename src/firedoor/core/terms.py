@@ -18,6 +18,12 @@ LARGEST_AUTO_BUDGET: Final = 20
 LARGEST_AUTO_ALPHA_HARM: Final = 0.01
 """What "auto" gives the smallest fleets."""
 
+DEFAULT_STRATA: Final = ("model", "site", "os")
+"""Attributes by which localised harm is looked for where the operator named none."""
+
+MOST_STRATA: Final = 8
+"""Each attribute takes its part of the wealth that looks at groups."""
+
 _TINY: Final = 30
 _SMALL: Final = 300
 _LARGE: Final = 10_000
@@ -50,6 +56,7 @@ class Policy:
         install_wait_ms: Time after which a slot without a download is dormant, > 0.
         mode: Whether doors hold anything.
         expedite_needs_two: Whether widening a door against the evidence takes two people.
+        strata: Attributes of machines by which localised harm is looked for.
     """
 
     budget: int | None = None
@@ -63,6 +70,7 @@ class Policy:
     install_wait_ms: int | None = None
     mode: Mode = Mode.ENFORCE
     expedite_needs_two: bool = False
+    strata: tuple[str, ...] = DEFAULT_STRATA
 
 
 @dataclass(frozen=True, slots=True)

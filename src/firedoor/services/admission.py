@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from firedoor.core.board import ChannelBoard, Lane
 from firedoor.core.ring import EVERYONE
-from firedoor.services.decks import Decks
+from firedoor.services.decks import Card, Decks
 from firedoor.services.exposures import Exposure, Exposures
 from firedoor.services.places import AFTERWARDS, Census, Cut, Place, Standing
 from firedoor.services.roster import Roster, chunks
@@ -24,6 +24,7 @@ from firedoor.services.strangers import Strangers
 ACTIVE_MS = 7 * 24 * 3_600_000
 """A machine is active on a channel for seven days after its last request there."""
 
+_NO_CARD = Card(AFTERWARDS, 0, treated=True)
 _NEVER = -(1 << 62)
 # A time before the boot of this host is negative, so zero cannot stand for "never".
 
@@ -61,6 +62,7 @@ class Admission:
         channel: str,
         roster: Roster,
         ring_of: Callable[[int], str],
+        stratum_of: Callable[[int], str],
         *,
         idle_ms: int,
         max_ms: int,
@@ -73,12 +75,14 @@ class Admission:
             ring_of: Ring of a register number by its attributes. It is asked at the machine's
                 first session, and again at its next one that is not in flight after
                 ``forget_rings``.
+            stratum_of: Stratum of a register number. It is asked before a card is drawn.
             idle_ms: A session ends after this long without a request, ms.
             max_ms: A session is over after this long in any case, ms.
         """
         self.channel = channel
         self._roster = roster
         self._ring_of = ring_of
+        self._stratum_of = stratum_of
         self._idle_ms = idle_ms
         self._max_ms = max_ms
         self._lanes: dict[str, Lane] = {}
@@ -237,9 +241,7 @@ class Admission:
             and not (places and places[0].treated)
             and not self._exposures.has(machine, number)
         ):
-            places.append(
-                self._place(machine, number, lane.ring, now, deck=AFTERWARDS, card=0, treated=True)
-            )
+            places.append(self._place(machine, number, lane.ring, now, _NO_CARD))
         self._serve(machine, number, now, wall_s)
         return Choice(number, tuple(places)), cuts
 
@@ -409,35 +411,30 @@ class Admission:
         return sealed
 
     def _draw(self, machine: int, lane: Lane, now: int) -> tuple[list[Place], list[Cut]]:
+        # Asked while the card is still face down: it may not depend on it, and asking may fail.
+        stratum = self._stratum_of(machine) if lane.grant is not None else ""
         card, cuts = self._decks.draw(lane.ring, now)
         if card is None:
             return [], cuts
-        place = self._place(
-            machine,
-            lane.candidate,
-            lane.ring,
-            now,
-            deck=card.deck,
-            card=card.position,
-            treated=card.treated,
-        )
+        place = self._place(machine, lane.candidate, lane.ring, now, card, stratum)
         self._join(place)
         return [place], cuts
 
     def _place(
-        self, machine: int, number: int, ring: str, now: int, *, deck: int, card: int, treated: bool
+        self, machine: int, number: int, ring: str, now: int, card: Card, stratum: str = ""
     ) -> Place:
         return Place(
             channel=self.channel,
             number=number,
             ring=ring,
-            deck=deck,
-            card=card,
+            deck=card.deck,
+            card=card.position,
             machine=machine,
-            treated=treated,
+            treated=card.treated,
             cls=self._roster.deadline_class(machine),
             beating=bool(self._roster.beating[machine]),
             mono_ms=now,
+            stratum=stratum,
         )
 
     def _join(self, place: Place) -> None:

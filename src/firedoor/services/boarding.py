@@ -42,12 +42,13 @@ class Boarding:
     nonce: str = ""
 
 
-def rules_for(terms: Terms, *, reporting: int) -> Rules:
+def rules_for(terms: Terms, *, reporting: int, strata: tuple[str, ...] = ()) -> Rules:
     """Fix the rules of a boarding: which signals count, and for how much.
 
     Args:
         terms: The channel's terms.
         reporting: Machines whose sources reported to the intake lately, count >= 0.
+        strata: Attributes of machines by which localised harm is looked for.
 
     Returns:
         Silence alone where nobody reports (it needs no agent); otherwise the shares of ADR 0012:
@@ -61,4 +62,5 @@ def rules_for(terms: Terms, *, reporting: int) -> Rules:
         alpha_clear=terms.alpha_clear,
         delta=terms.delta,
         shares=tuple(watched.items()),
+        attributes=strata,
     )

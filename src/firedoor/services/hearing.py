@@ -185,7 +185,8 @@ class Hearing:
         flight = flights.get((cut.channel, cut.number))
         if flight is None:
             return
-        flight.last_cut[cut.ring] = Instant(stored.boot, cut.mono_ms, UnixMs(stored.wall_ms))
+        at = Instant(stored.boot, cut.mono_ms, UnixMs(stored.wall_ms))
+        flight.last_cut[cut.ring] = at
         flight.withdrawn.pop((cut.ring, cut.deck), None)
         grant: Grant | None = flight.grants.get(cut.ring)
         if grant is not None and grant.deck == cut.deck:
@@ -194,6 +195,7 @@ class Hearing:
         if pool is not None:
             # A cut of an earlier boot lies before everything that was heard in this one.
             pool.cut_ms = cut.mono_ms if stored.boot == now.boot else 0
+            pool.cut_at = at
 
     @staticmethod
     def _install(flights: Flights, done: Iterable[tuple[int, Installed]]) -> None:

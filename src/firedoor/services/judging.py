@@ -15,6 +15,7 @@ import numpy as np
 
 from firedoor.core import silence, valve
 from firedoor.core.board import Grant
+from firedoor.core.cell import age_of
 from firedoor.core.door import Assessed, Command, Door, Event, State, ended
 from firedoor.core.door import step as step_door
 from firedoor.core.signal import CHECK, CRASH, SILENCE
@@ -200,14 +201,15 @@ class Judge:
         epoch = flight.epoch_at(now.wall_ms, self._pace.bucket_ms)
         # By name, not by age: the order of the cells must not tell of a restart of the judge.
         for key, pool in sorted(flight.pools.items(), key=itemgetter(0)):
-            if pool.cut_ms is None:
+            if pool.cut_ms is None or pool.cut_at is None:
                 continue
+            age = age_of(elapsed_ms(pool.cut_at, now))
             hits = {signal: self.hearing.hit(pool, signal) for signal in (CRASH, CHECK)}
             shown = {signal: hit for signal, hit in hits.items() if not flight.decides(signal)}
             for signal, hit in hits.items():
                 if signal in shown:
                     continue
-                closing = count_events(pool, hit, signal=signal, epoch=epoch)
+                closing = count_events(pool, hit, signal=signal, epoch=epoch, age=age)
                 if closing is not None:
                     self._take(flight, pool, closing, now)
             for cls in pool.open_classes():
@@ -220,6 +222,7 @@ class Judge:
                     silent=self.hearing.life.silent(pool.machines, begin),
                     installed=np.isin(pool.machines, list(flight.installed)),
                     epoch=epoch,
+                    age=age,
                     shown=shown,
                 )
                 self._take(flight, pool, closing, now)

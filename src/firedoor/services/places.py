@@ -22,6 +22,7 @@ class Place:
         cls: Class of its silence deadline.
         beating: Its regular heartbeats reach the intake: crash signals can be expected of it.
         mono_ms: Monotonic time of the draw.
+        stratum: Its stratum (``core.stratum``), fixed before the card; "" without a card.
     """
 
     channel: str
@@ -34,6 +35,7 @@ class Place:
     cls: int
     beating: bool
     mono_ms: int
+    stratum: str = ""
 
 
 @dataclass(frozen=True, slots=True)

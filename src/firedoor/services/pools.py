@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from firedoor.core.cell import Cell, Test
+from firedoor.core.cell import Cell, Test, by_stratum
 from firedoor.core.signal import ANY, SILENCE
+from firedoor.ports import Instant
 from firedoor.services.records import StoredPlace
 
 Mask = NDArray[np.bool_]
@@ -47,6 +48,7 @@ class Pool:
         ring: Ring of the deck.
         deck: Number of the deck.
         cut_ms: Monotonic time of the cut, None while cards may still be drawn.
+        cut_at: When that was on all clocks.
         closed: Classes that have closed.
         rows: Row numbers of the places, in the order of the cards, shape (members,).
         machines: Register numbers.
@@ -54,7 +56,9 @@ class Pool:
         cls: Deadline classes.
         beating: Regular heartbeats reach the intake.
         drawn_ms: When the card was drawn, on the axis of ``Hearing``, ms.
+        stratum: Position of the stratum in ``strata``.
         harmed: Members that were counted as harmed: their label is known.
+        strata: Strata of the members, in the order in which they came.
     """
 
     rows: NDArray[np.int64]
@@ -63,6 +67,7 @@ class Pool:
     cls: NDArray[np.uint8]
     beating: Mask
     drawn_ms: NDArray[np.int64]
+    stratum: NDArray[np.int32]
     harmed: Mask
 
     def __init__(
@@ -84,7 +89,10 @@ class Pool:
         self.ring = ring
         self.deck = deck
         self.cut_ms: int | None = None
+        self.cut_at: Instant | None = None
         self.closed = set(closed)
+        self.strata: list[str] = []
+        self._codes: dict[str, int] = {}
         self._known_harmed = np.array(sorted(harmed_rows), np.int64)
         for name, dtype in _COLUMNS.items():
             setattr(self, name, np.zeros(0, dtype))
@@ -102,11 +110,18 @@ class Pool:
             "cls": [stored.place.cls for stored in places],
             "beating": [stored.place.beating for stored in places],
             "drawn_ms": [stored.wall_ms for stored in places],
+            "stratum": [self._code(stored.place.stratum) for stored in places],
             "harmed": np.isin([stored.id for stored in places], self._known_harmed),
         }
         for name, values in fresh.items():
             column = np.asarray(values, _COLUMNS[name])
             setattr(self, name, np.concatenate([getattr(self, name), column]))
+
+    def _code(self, stratum: str) -> int:
+        if stratum not in self._codes:
+            self._codes[stratum] = len(self.strata)
+            self.strata.append(stratum)
+        return self._codes[stratum]
 
     def sealed(self) -> Mask:
         """Members whose label has not been used."""
@@ -133,7 +148,7 @@ class Pool:
         return sum(1 << cls for cls in self.closed)
 
 
-def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int) -> Closing | None:
+def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int, age: int = 0) -> Closing | None:
     """Count a tick's new crash-like events of a cut pool.
 
     Args:
@@ -141,17 +156,20 @@ def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int) -> Closing |
         hit: Members with an event of that stream since their card.
         signal: The stream.
         epoch: Epoch of the start-time mixture.
+        age: Bucket of the time since the cut.
 
     Returns:
-        One harm cell, or None when nothing new happened. Only the members it counts are
-        revealed: those that can send this signal. All sealed members are its exposure, as for
-        silence: with two different risk sets in one pool E would be no supermartingale.
+        A harm cell for each stratum, or None when nothing new happened. Only the members they
+        count are revealed: those that can send this signal. All sealed members are their
+        exposure, as for silence: with two different risk sets in one pool E would be no
+        supermartingale.
     """
     sealed = pool.sealed()
     counted = sealed & pool.beating & hit
     if not counted.any():
         return None
-    return Closing((_harm_cell(pool, sealed, counted, signal, epoch),), counted, signal)
+    cells = _harm_cells(pool, sealed, counted, signal, epoch=epoch, age=age)
+    return Closing(cells, counted, signal)
 
 
 def close_class(
@@ -161,6 +179,7 @@ def close_class(
     silent: Mask,
     installed: Mask,
     epoch: int,
+    age: int = 0,
     shown: Mapping[str, Mask] | None = None,
 ) -> Closing:
     """Close one deadline class: count its silent members, then release the class.
@@ -171,22 +190,22 @@ def close_class(
         silent: Members that were not heard in the window.
         installed: Members known to have got all bytes of a changed file.
         epoch: Epoch of the start-time mixture.
+        age: Bucket of the time since the cut.
         shown: Members with an event of a signal that decides nothing. It is counted when the
             class closes and not before, for then the labels are no secret any more; and it
             reveals nobody, or a machine that crashed first could not be found silent.
 
     Returns:
-        A harm cell when anybody was silent, one for each signal that is only shown and was
-        heard, and a clearance cell with one outcome per member.
+        A harm cell for each stratum in which anybody was silent, likewise for each signal that
+        is only shown and was heard, and a clearance cell with one outcome per member.
     """
     mature = pool.cls == cls
     sealed = pool.sealed()
     quiet = sealed & mature & silent
-    cells = [_harm_cell(pool, sealed, quiet, SILENCE, epoch)] if quiet.any() else []
+    cells = [*_harm_cells(pool, sealed, quiet, SILENCE, epoch=epoch, age=age)]
     able = mature & pool.beating
     for signal, hit in (shown or {}).items():
-        if (able & hit).any():
-            cells.append(_harm_cell(pool, able, able & hit, signal, epoch))
+        cells += _harm_cells(pool, able, able & hit, signal, epoch=epoch, age=age)
     harmed = quiet | pool.harmed
     treated, control = mature & pool.treated, mature & ~pool.treated
     cells.append(
@@ -203,15 +222,20 @@ def close_class(
             treated_harmed=int((treated & harmed).sum()),
             control_harmed=int((control & harmed).sum()),
             installed=int((treated & installed).sum()),
+            age=age,
         )
     )
     return Closing(tuple(cells), quiet, SILENCE, cls)
 
 
-def _harm_cell(pool: Pool, exposed: Mask, hit: Mask, signal: str, epoch: int) -> Cell:
+def _harm_cells(
+    pool: Pool, exposed: Mask, hit: Mask, signal: str, *, epoch: int, age: int
+) -> tuple[Cell, ...]:
+    """One closing's harm by stratum; nothing where nobody was hit."""
+    if not hit.any():
+        return ()
     treated = int((exposed & pool.treated).sum())
-    harmed = int((hit & pool.treated).sum())
-    return Cell(
+    whole = Cell(
         seq=0,
         ring=pool.ring,
         deck=pool.deck,
@@ -221,9 +245,14 @@ def _harm_cell(pool: Pool, exposed: Mask, hit: Mask, signal: str, epoch: int) ->
         stratum="",
         treated=treated,
         control=int(exposed.sum()) - treated,
-        treated_harmed=harmed,
-        control_harmed=int(hit.sum()) - harmed,
+        treated_harmed=int((hit & pool.treated).sum()),
+        control_harmed=int((hit & ~pool.treated).sum()),
+        age=age,
     )
+    size = len(pool.strata)
+    x1 = np.bincount(pool.stratum[hit & pool.treated], minlength=size).tolist()
+    x0 = np.bincount(pool.stratum[hit & ~pool.treated], minlength=size).tolist()
+    return by_stratum(whole, dict(zip(pool.strata, zip(x1, x0, strict=True), strict=True)))
 
 
 _COLUMNS: dict[str, type[np.generic]] = {
@@ -233,6 +262,7 @@ _COLUMNS: dict[str, type[np.generic]] = {
     "cls": np.uint8,
     "beating": np.bool_,
     "drawn_ms": np.int64,
+    "stratum": np.int32,
     "harmed": np.bool_,
 }
 

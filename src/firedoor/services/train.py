@@ -237,7 +237,8 @@ class Train:
         nonce = self._nonce()
         seed = valve.boarding_seed(self._root_key(), channel.name, number, nonce)
         active = {ring.name: self._active(channel.name, ring.name) for ring in self._config.rings}
-        whole = resolve(self._config.policy_for(channel.name), sum(active.values()))
+        policy = self._config.policy_for(channel.name)
+        whole = resolve(policy, sum(active.values()))
         boarding = Boarding(
             channel=channel.name,
             number=number,
@@ -251,7 +252,7 @@ class Train:
                 )
                 for ring in self._config.rings
             },
-            rules=rules_for(whole, reporting=self._judge.hearing.reporting()),
+            rules=rules_for(whole, reporting=self._judge.hearing.reporting(), strata=policy.strata),
             nonce=nonce,
         )
         flight = Flight.begin(boarding, seed, ())

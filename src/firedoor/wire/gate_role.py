@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from itertools import pairwise
 
 from firedoor.adapters.blobs.disk import DiskBlobs
@@ -15,6 +16,7 @@ from firedoor.core import silence
 from firedoor.core.board import ChannelBoard
 from firedoor.core.channel import traits
 from firedoor.core.ring import EVERYONE, Ring, ring_of
+from firedoor.core.stratum import stratum_of
 from firedoor.core.units import MachineNo
 from firedoor.gate.app import Gate
 from firedoor.gate.identity import Doorbell
@@ -54,7 +56,12 @@ async def run(config: Config, files: Files, listener: socket.socket, parent: int
     for channel in config.channels:
         name = channel.name
         admission = Admission(
-            name, roster, rings.ring, idle_ms=channel.session_idle_ms, max_ms=channel.session_max_ms
+            name,
+            roster,
+            rings.ring,
+            _strata(register, config.policy_for(name).strata),
+            idle_ms=channel.session_idle_ms,
+            max_ms=channel.session_max_ms,
         )
         cuts = [stored.cut for stored in history.cuts_after(0) if stored.cut.channel == name]
         admission.restore(history.exposures(name), cuts, history.standings(name))
@@ -116,6 +123,13 @@ class Rings:
         if self._known is None:
             return ring_of(self._register.attributes(MachineNo(machine)), self._rings)
         return self._rings[self._known[machine]].name if machine < len(self._known) else EVERYONE
+
+
+def _strata(register: MachineRegister, names: tuple[str, ...]) -> Callable[[int], str]:
+    """Stratum of a register number by these attributes, as the register has them now."""
+    if not names:
+        return lambda _machine: ""
+    return lambda machine: stratum_of(register.attributes(MachineNo(machine)), names)
 
 
 def _roster(config: Config) -> Roster:

@@ -8,6 +8,7 @@ import msgspec
 
 from firedoor.console.model import (
     DoorView,
+    GroupView,
     StreamView,
     Thresholds,
     VerdictSummary,
@@ -122,6 +123,17 @@ def described(
             control_harmed=stream.control_harmed,
             log_e=stream.log_e,
             watched=stream.share > 0.0,
+            groups=tuple(
+                GroupView(
+                    attribute=group.attribute,
+                    value=group.value,
+                    treated_harmed=group.treated_harmed,
+                    control_harmed=group.control_harmed,
+                    expected=group.expected,
+                    log_e=group.log_e,
+                )
+                for group in stream.groups
+            ),
         )
         for stream in found.streams
     ]

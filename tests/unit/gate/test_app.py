@@ -78,7 +78,9 @@ class Site:
                 self.judge.add_release(stored, manifest)
         config = from_text(CONFIG.format(unknown=unknown), base=data).channels[0]
         roster = Roster(heartbeat_ms=60_000, silence_min_ms=300_000, cold_ms=0)
-        admission = Admission("av", roster, lambda _: "everyone", idle_ms=2_000, max_ms=60_000)
+        admission = Admission(
+            "av", roster, lambda _: "everyone", lambda _: "", idle_ms=2_000, max_ms=60_000
+        )
         self.channel = Channel(config, admission, ChannelBoard("av"))
         self.keeper = Keeper(
             {"av": self.channel},

@@ -58,7 +58,9 @@ class Site:
         for machine in range(1, 21):
             roster.begin_session(machine, self.clock.mono_ms - 900_000)
             roster.begin_session(machine, self.clock.mono_ms - 600_000)
-        admission = Admission("av", roster, lambda _: "everyone", idle_ms=2_000, max_ms=60_000)
+        admission = Admission(
+            "av", roster, lambda _: "everyone", lambda _: "", idle_ms=2_000, max_ms=60_000
+        )
         cuts = [stored.cut for stored in self.reader.cuts_after(0)]
         admission.restore(self.reader.exposures("av"), cuts, self.reader.standings("av"))
         return Keeper(

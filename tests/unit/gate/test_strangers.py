@@ -49,7 +49,14 @@ def visited(tmp_path):
         channels = {
             each.name: Channel(
                 each,
-                Admission(each.name, roster, lambda _: "everyone", idle_ms=2_000, max_ms=60_000),
+                Admission(
+                    each.name,
+                    roster,
+                    lambda _: "everyone",
+                    lambda _: "",
+                    idle_ms=2_000,
+                    max_ms=60_000,
+                ),
                 ChannelBoard(each.name),
             )
             for each in config.channels

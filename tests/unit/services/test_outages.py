@@ -58,7 +58,9 @@ def test_a_gap_of_the_machines_own_is_learned_over_a_restart():
 @pytest.fixture
 def admission():
     """A gate that was started again while machine 1 may be reading release 1; 2 is open now."""
-    admission = Admission("demo", _roster(), lambda _: EVERYONE, idle_ms=IDLE_MS, max_ms=60_000)
+    admission = Admission(
+        "demo", _roster(), lambda _: EVERYONE, lambda _: "", idle_ms=IDLE_MS, max_ms=60_000
+    )
     admission.restore([Exposure(1, 1)], [], [Standing("demo", 1, 1, 7)])
     admission.apply(ChannelBoard("demo", (Lane(EVERYONE, base=2),)), now=0)
     return admission

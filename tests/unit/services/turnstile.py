@@ -17,9 +17,10 @@ def grant(deck=1, *, cards=4, treated=1, key="00" * 32, life_ms=HOUR):
 class Gate:
     """An admission with machines that have been known for long, and a clock."""
 
-    def __init__(self, machines=20, *, ring_of=lambda _: "everyone"):
+    def __init__(self, machines=20, *, ring_of=lambda _: "everyone", stratum_of=lambda _: ""):
         self.now = 100 * DAY
         self.ring_of = ring_of
+        self.stratum_of = stratum_of
         self.roster = Roster(heartbeat_ms=60_000, silence_min_ms=300_000, cold_ms=0)
         for machine in range(1, machines + 1):
             self.season(machine)
@@ -27,7 +28,9 @@ class Gate:
 
     def fresh(self):
         """A new run that remembers nothing."""
-        return Admission("av", self.roster, self.ring_of, idle_ms=IDLE, max_ms=MOST)
+        return Admission(
+            "av", self.roster, self.ring_of, self.stratum_of, idle_ms=IDLE, max_ms=MOST
+        )
 
     def season(self, machine):
         """Two sessions, long ago and an hour ago."""

@@ -86,7 +86,12 @@ class Site:
             heartbeat_ms=times.heartbeat_ms, silence_min_ms=times.silence_min_ms, cold_ms=0
         )
         self._admission = Admission(
-            CHANNEL, self._roster, lambda _: "everyone", idle_ms=2_000, max_ms=60_000
+            CHANNEL,
+            self._roster,
+            lambda _: "everyone",
+            lambda _: "",
+            idle_ms=2_000,
+            max_ms=60_000,
         )
         self.store = JudgeStore(self.config.data)
         self.judge = Judge(

@@ -23,14 +23,14 @@ from firedoor.services.roster import Habit
 NAME = "gate.db"
 
 SCHEMA = Schema(
-    version=2,
+    version=3,
     statements=(
         """CREATE TABLE place (
             id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
             ring TEXT NOT NULL, deck INTEGER NOT NULL, card INTEGER NOT NULL,
             machine INTEGER NOT NULL, treated INTEGER NOT NULL, cls INTEGER NOT NULL,
             beating INTEGER NOT NULL, boot TEXT NOT NULL, mono_ms INTEGER NOT NULL,
-            wall_ms INTEGER NOT NULL)""",
+            wall_ms INTEGER NOT NULL, stratum TEXT NOT NULL)""",
         "CREATE INDEX place_of_boarding ON place (channel, number)",
         "CREATE INDEX place_of_machine ON place (machine)",
         """CREATE TABLE cut (
@@ -85,7 +85,7 @@ class GateWriter:
             self._db.executemany(
                 # A machine is treated once a boarding. The gate's memory of that does not reach
                 # back for ever, so what it offers again without a card (deck 0) is dropped here.
-                "INSERT INTO place SELECT NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12 "
+                "INSERT INTO place SELECT NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13 "
                 "WHERE ?4 != 0 OR NOT EXISTS (SELECT 1 FROM place INDEXED BY "
                 "place_of_machine WHERE machine = ?6 AND channel = ?1 AND number = ?2 "
                 "AND treated = 1)",
@@ -103,6 +103,7 @@ class GateWriter:
                         at.boot,
                         p.mono_ms,
                         at.wall_ms,
+                        p.stratum,
                     )
                     for p in places
                 ],
@@ -354,6 +355,7 @@ def _place(row: tuple[Any, ...]) -> StoredPlace:
         cls=row[8],
         beating=bool(row[9]),
         mono_ms=row[11],
+        stratum=row[13],
     )
     return StoredPlace(row[0], place, row[10], row[12])
 

@@ -39,7 +39,7 @@ from firedoor.services.records import (
 NAME = "judge.db"
 
 SCHEMA = Schema(
-    version=1,
+    version=2,
     statements=(
         "CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         """CREATE TABLE channel (
@@ -71,7 +71,8 @@ SCHEMA = Schema(
             test TEXT NOT NULL, signal TEXT NOT NULL, stratum TEXT NOT NULL,
             treated INTEGER NOT NULL, control INTEGER NOT NULL,
             treated_harmed INTEGER NOT NULL, control_harmed INTEGER NOT NULL,
-            installed INTEGER NOT NULL, PRIMARY KEY (channel, number, seq)) WITHOUT ROWID""",
+            installed INTEGER NOT NULL, age INTEGER NOT NULL,
+            PRIMARY KEY (channel, number, seq)) WITHOUT ROWID""",
         """CREATE TABLE harmed (
             place INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
             machine INTEGER NOT NULL, treated INTEGER NOT NULL, signal TEXT NOT NULL,
@@ -384,7 +385,7 @@ class JudgeStore(JudgeReader):
     def add_cell(self, channel: str, number: int, cell: Cell) -> None:
         """Append a cell."""
         self._do(
-            "INSERT INTO cell VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO cell VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             channel,
             number,
             cell.seq,
@@ -399,6 +400,7 @@ class JudgeStore(JudgeReader):
             cell.treated_harmed,
             cell.control_harmed,
             cell.installed,
+            cell.age,
         )
 
     def add_harmed(self, channel: str, number: int, harmed: Harmed) -> None:
