@@ -111,12 +111,11 @@ _LIMITS: Final[Mapping[Limit, str]] = {
         "control machines fail as well, and the comparison sees no difference."
     ),
     Limit.UNWATCHED: _(
-        "Harm that a machine survives: too few machines report crashes and failed checks, so only "
-        "silence decides."
+        "Harm of a kind that too few machines report, so that it decides nothing: %(unwatched)s."
     ),
     Limit.POOLED: _(
         "Harm to a few machines of one model or site among many that fail by chance: the evidence "
-        "looks at all machines together."
+        "looks at all machines together. Attributes named in policy.strata are looked at closer."
     ),
     Limit.UNTRIED: _("How it does in these groups, where nobody got it yet: %(groups)s."),
     Limit.BELOW: _(
@@ -249,11 +248,13 @@ def _done(language: Language, facts: Facts) -> Iterator[str]:
     release, say = facts.release, language.gettext
     for ring, door in release.door.items():
         told = phrases.headline(language, release.number, door)
-        several = len(release.door) > 1
-        yield say(_("Ring %(ring)s: %(told)s"), ring=ring, told=told) if several else told
-    for state in dict.fromkeys(door.state for door in release.door.values()):
-        window = sum(door.window for door in release.door.values() if door.state is state)
-        yield say(_DONE[state], window=language.number(window))
+        deed = say(_DONE[door.state], window=language.number(door.window))
+        if len(release.door) > 1:
+            # With several doors each deed belongs to its own.
+            both = language.space.join((told, deed))
+            yield say(_("Ring %(ring)s: %(told)s"), ring=ring, told=both)
+        else:
+            yield from (told, deed)
 
 
 def _compared(language: Language, facts: Facts) -> Iterator[str]:
@@ -301,7 +302,7 @@ def _happened(language: Language, facts: Facts) -> Iterator[str]:
         )
     else:
         yield say(_("No machine of either side came to harm so far."))
-    unwatched = [phrases.harm(language, s.signal) for s in facts.signals if not s.watched]
+    unwatched = _unwatched(language, facts)
     if unwatched:
         yield say(
             _("Counted, but too few machines report it to decide anything: %(signals)s."),
@@ -384,9 +385,14 @@ def _limits(language: Language, facts: Facts) -> Iterator[str]:
         yield language.gettext(
             _LIMITS[limit],
             groups=_list(language, untried[:MOST_GROUPS]),
+            unwatched=_list(language, _unwatched(language, facts)),
             upper=language.percent(facts.release.verdict.harm_upper),
             delta=language.percent(facts.release.thresholds.delta),
         )
+
+
+def _unwatched(language: Language, facts: Facts) -> list[str]:
+    return [phrases.harm(language, s.signal) for s in facts.signals if not s.watched]
 
 
 def _group(group: GroupFacts) -> str:

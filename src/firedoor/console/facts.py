@@ -59,9 +59,9 @@ class SignalFacts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         signal: ``silence``, ``crash`` or ``check``.
         watched: It decides; otherwise it is only counted.
-        treated: Treated machines at risk.
+        treated: Treated machines of which this harm could have been known by now.
         treated_harmed: Of these, harmed.
-        control: Control machines at risk; a machine counts each time it was compared.
+        control: Control machines likewise; a machine counts each time it was compared.
         control_harmed: Of these, harmed.
         expected: Treated machines that would have been harmed by chance.
         log_e: Evidence of harm in this signal.

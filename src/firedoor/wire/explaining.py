@@ -106,7 +106,7 @@ def facts(
         installed=now.matured.installed,
         treated=now.matured.treated,
         control=now.matured.control,
-        signals=tuple(_signal(stream, now) for stream in now.streams),
+        signals=tuple(_signals(release, now)),
         attributes=boarding.rules.attributes,
         groups=tuple(_weighed(groups, now.streams)),
         least_harmed=_least_harmed(now, boarding.rules.alpha_harm),
@@ -190,18 +190,32 @@ def _weighed(
     return sorted(found, key=_badness)
 
 
-def _signal(stream: StreamVerdict, now: Verdict) -> SignalFacts:
-    return SignalFacts(
-        signal=stream.signal,
-        watched=stream.share > 0.0,
-        # A signal that nobody sent has closed no pool: all that matured were at risk.
-        treated=max(stream.treated, now.matured.treated),
-        treated_harmed=stream.treated_harmed,
-        control=max(stream.control, now.matured.control),
-        control_harmed=stream.control_harmed,
-        expected=stream.expected,
-        log_e=stream.log_e,
-    )
+def _signals(release: ReleaseView, now: Verdict) -> Iterator[SignalFacts]:
+    """Every signal with the machines at risk, each once where the streams count closings.
+
+    Silence is counted where a class closes, events as they come: also of machines in flight, and
+    of harmed ones whose class is open, which are neither in flight nor matured.
+    """
+    matured, doors = now.matured, release.door.values()
+    deciding = [stream for stream in now.streams if stream.share > 0.0]
+    early = sum(s.treated_harmed for s in deciding) - matured.treated_harmed
+    early_control = sum(s.control_harmed for s in deciding) - matured.control_harmed
+    in_flight = sum(door.in_flight for door in doors) + max(0, early)
+    control = sum(door.control for door in doors) + max(0, early_control)
+    for stream in now.streams:
+        comes_early = stream.signal != SILENCE
+        treated = matured.treated + (in_flight if comes_early else 0)
+        compared = matured.control + (control if comes_early else 0)
+        yield SignalFacts(
+            signal=stream.signal,
+            watched=stream.share > 0.0,
+            treated=max(stream.treated_harmed, treated),
+            treated_harmed=stream.treated_harmed,
+            control=max(stream.control_harmed, compared),
+            control_harmed=stream.control_harmed,
+            expected=stream.expected,
+            log_e=stream.log_e,
+        )
 
 
 def _change(release: ReleaseView, evidence: Evidence, now: Verdict, epoch: int) -> Change:

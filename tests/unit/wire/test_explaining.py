@@ -110,3 +110,30 @@ def test_an_alert_that_concerns_no_release_has_nothing_to_explain(release: objec
 def test_an_alert_says_where_it_is_explained(listen: Listen, where: str) -> None:
     """Whoever is woken by it should not have to search."""
     assert explained_at("ab" * 32, listen) == {"explain": where}
+
+
+def test_a_machine_at_risk_is_counted_once_however_often_its_pool_closed(tmp_path) -> None:
+    """Groups split a closing into cells, and crashes come one by one; the fleet stays as it is."""
+    site = Site(tmp_path, policy='strata = ["model"]')
+    for machine in site.machines:
+        model = "R650" if machine % 2 else "R740"
+        site.register.set_attributes(site.name(machine), {"model": model})
+    site.settle_in()
+    release = board_release(site, "2")
+    go_on_until(site, release, State.SHUT, State.HELD, bricked=True)
+
+    facts = site.views.explain(release)
+    site.close()
+
+    assert facts is not None
+    exposed = facts.release.exposed
+    for signal in facts.signals:
+        assert signal.treated <= exposed
+        assert signal.treated_harmed <= signal.treated
+    silence = facts.signals[0]
+    assert silence.treated_harmed == facts.release.harmed > 0
+    assert sum(group.treated for group in facts.groups) == exposed
+    assert sum(group.treated_harmed for group in facts.groups) == facts.release.harmed
+    # Attributes that are watched have evidence of their own, where somebody was harmed.
+    assert {g.log_e is not None for g in facts.groups if g.treated_harmed} == {True}
+    assert Limit.POOLED not in facts.limits
