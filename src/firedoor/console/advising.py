@@ -120,8 +120,8 @@ def who_has_it(language: Language, facts: Facts) -> Iterator[str]:
         return
     yield say(
         _(
-            "Of %(looked)s of them: a person has to reach: %(remedy)s; contained, and not seen "
-            "going back yet: %(contained)s; seen running the previous release again: "
+            "Of the %(looked)s looked at: a person has to reach: %(remedy)s; contained, and not "
+            "seen going back yet: %(contained)s; seen running the previous release again: "
             "%(reverted)s."
         ),
         looked=number(undoing.looked_at),
