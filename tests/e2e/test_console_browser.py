@@ -217,6 +217,45 @@ def test_no_moment_is_wider_than_the_window(browser, scene, size, scheme, tmp_pa
         context.close()
 
 
+@pytest.mark.parametrize("language", ["en", "zh_Hans"])
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scene", ["adopted", "opening", "held", "shut", "large"])
+def test_an_explanation_fits_every_window_and_can_be_read(browser, scene, width, language):
+    """Read at 4 a.m. on a telephone: nothing beyond the edge, enough contrast, no script."""
+    world = scenes.SCENES[scene]()
+    release = world.boarded[0 if scene == "adopted" else -1].id
+    if scene == "large":
+        release = scenes.THIRD
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, java_script_enabled=False
+    )
+    with serving(world) as served:
+        page = context.new_page()
+        page.goto(f"{served.url}/releases/{release}/explain?lang={language}")
+
+        assert page.evaluate(EDGE) == 0
+        assert page.evaluate(CONTRAST) == []
+        assert page.evaluate(OUTSIDE) == []
+        assert page.locator(".part").count() == (3 if scene == "adopted" else 9)
+        context.close()
+
+
+def test_an_explanation_is_live_and_leads_back_to_the_channels(page):
+    """Left open through the night, it shows in the morning what became of the release."""
+    world = scenes.opening()
+    with serving(world) as served:
+        page.goto(served.url)
+        page.get_by_role("link", name="What this means, and what you can do now").click()
+        expect(page.locator("#status")).to_have_text("live")
+        expect(page.locator("#do")).to_contain_text("firedoor release hold 2cb81f3d60b8")
+
+        served.tell(partial(_become, world, scenes.cleared()))
+
+        expect(page.locator("#verdict")).to_contain_text("every machine gets it")
+        page.get_by_role("link", name="All channels").click()
+        expect(page.locator(".headline")).to_contain_text("proved safe enough")
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_the_numbers_at_the_axes_stand_inside_the_charts(browser, size):
     """Evidence can be a million to one, and the number needs room on a phone too."""

@@ -79,8 +79,13 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
 
 def heading(text: str) -> None:
     """Print a heading between parts of one answer."""
-    title = plain(text)
-    print(f"\n\x1b[1m{title}\x1b[0m" if sys.stdout.isatty() else f"\n{title}")
+    print()
+    title(text)
+
+
+def title(text: str) -> None:
+    """Print a heading without a line before it."""
+    print(f"\x1b[1m{plain(text)}\x1b[0m" if sys.stdout.isatty() else plain(text))
 
 
 def when(ms: int | None) -> str:

@@ -1,5 +1,6 @@
 """``firedoor verdict``: what the evidence says, why, and whether it can be computed again."""
 
+import os
 from typing import Annotated, Final
 
 import msgspec
@@ -8,8 +9,9 @@ import typer
 from firedoor.cli import output
 from firedoor.cli.claims import NO_VERDICT, judgement, unproven, waiting
 from firedoor.cli.context import ReleaseArgument, here, release_of
-from firedoor.cli.explanation import explain as explained
+from firedoor.cli.explanation import text
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
+from firedoor.console.language import LANGUAGES, Language, choose_by_environment
 from firedoor.console.model import Judgement, ReleaseView, VerdictView
 from firedoor.core.cell import Test
 from firedoor.core.door import ended
@@ -127,24 +129,42 @@ def show(
 
 @app.command("explain")
 def explain(
-    *, release: ReleaseArgument, config: ConfigOption = None, data: DataOption = None
+    *,
+    release: ReleaseArgument,
+    lang: Annotated[
+        str | None,
+        typer.Option(
+            "--lang",
+            metavar="LANGUAGE",
+            show_default=False,
+            help="Language: en or zh_Hans; else as LC_ALL or LANG say.",
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Explain the verdict in plain sentences, and what would change it.
+    """Explain the verdict in plain sentences: what you can do now, and what it rests on.
+
+    The same as the console's page /releases/RELEASE/explain.
 
     Example: firedoor verdict explain 2cb81f3d
     """
-    place = here(config, data)
-    views = place.views()
+    if lang is not None and lang.replace("-", "_") not in LANGUAGES:
+        raise BadInput(
+            f"there is no language {lang[:80]!r}", hint=f"--lang {' | '.join(LANGUAGES)}"
+        )
+    views = here(config, data).views()
     view = release_of(views, release)
-    found = _verdict(views.verdict(view.id), release)
-    with place.judge() as judge:
-        boarding = judge.boarding(view.channel, view.number)
-    if boarding is None:
+    facts = views.explain(view.id)
+    if facts is None:
         raise NotFound(f"release {output.short(view.id)} has not boarded")
-    for title, sentences in explained(view, found, boarding.rules):
-        output.heading(title)
-        for sentence in sentences:
-            output.line(f"  {sentence}")
+    if as_json:
+        output.document(facts)
+        return
+    language = Language(choose_by_environment(lang, os.environ))
+    for line, is_heading in text(language, facts):
+        (output.title if is_heading else output.line)(line)
 
 
 @app.command("replay")

@@ -16,7 +16,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from firedoor.console import metrics, openapi
+from firedoor.console.facts import Explains, Facts
 from firedoor.console.live import Live
+from firedoor.console.lookup import release_named
 from firedoor.console.model import (
     ChannelView,
     Condition,
@@ -24,7 +26,6 @@ from firedoor.console.model import (
     ExposureView,
     MachineView,
     Outcome,
-    ReadModel,
     ReleaseView,
     Requests,
     Verb,
@@ -38,10 +39,6 @@ LARGEST_LIMIT: Final = 1000
 LARGEST_BUDGET: Final = 1_000_000
 LARGEST_INDEX: Final = 2**53 - 1
 """Largest ledger index: what JSON readers hold exactly."""
-
-_SHORTEST_PREFIX = 8
-_ID_DIGITS = 64
-_HEX = frozenset("0123456789abcdef")
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
@@ -85,7 +82,7 @@ class Api:
         others: Operations that others define, behind ours.
     """
 
-    read: ReadModel
+    read: Explains
     requests: Requests
     live: Live
     others: tuple[Operation, ...] = ()
@@ -112,6 +109,13 @@ class Api:
                 self.verdict,
                 "the verdict with every stream and cell it was computed from",
                 VerdictView,
+                release,
+            ),
+            get(
+                "/api/releases/{release}/explanation",
+                self.explanation,
+                "everything that the page explaining a verdict tells",
+                Facts,
                 release,
             ),
             get(
@@ -206,6 +210,14 @@ class Api:
             raise NotFound(f"no verdict on release {release[:12]} yet")
         return _json(view)
 
+    async def explanation(self, request: Request) -> Response:
+        """The facts behind a verdict."""
+        release = self._release(request).id
+        facts = self.read.explain(release)
+        if facts is None:
+            raise NotFound(f"release {release[:12]} is gone")
+        return _json(facts)
+
     async def machines(self, request: Request) -> Response:
         """Machines enrolled for a release."""
         release = self._release(request).id
@@ -282,19 +294,7 @@ class Api:
         return name
 
     def _release(self, request: Request) -> ReleaseView:
-        prefix: str = request.path_params["release"].lower()
-        if not _HEX.issuperset(prefix) or not _SHORTEST_PREFIX <= len(prefix) <= _ID_DIGITS:
-            raise BadInput(
-                f"{prefix!r} is no release id",
-                hint=f"give {_SHORTEST_PREFIX} to {_ID_DIGITS} hexadecimal digits of it",
-            )
-        found = self.read.match(prefix)
-        if len(found) > 1:
-            raise BadInput(f"more than one release begins with {prefix}", hint="give more digits")
-        view = self.read.release(found[0]) if found else None
-        if view is None:
-            raise NotFound(f"no release {prefix}")
-        return view
+        return release_named(self.read, request.path_params["release"])
 
 
 _RELEASE_VERBS: Final = (

@@ -11,9 +11,10 @@ from starlette.types import Receive, Scope, Send
 from firedoor.console.alone import Alone
 from firedoor.console.api import Api
 from firedoor.console.assets import Assets
+from firedoor.console.facts import Explains
 from firedoor.console.guard import Guard
 from firedoor.console.live import Live
-from firedoor.console.model import ReadModel, Requests
+from firedoor.console.model import Requests
 from firedoor.console.pages import Pages
 from firedoor.console.problem import on_error
 from firedoor.core.errors import FiredoorError
@@ -43,7 +44,7 @@ class Console:
 
 
 def make_app(
-    read: ReadModel,
+    read: Explains,
     requests: Requests,
     *,
     token: str,
@@ -77,6 +78,7 @@ def make_app(
     app = Starlette(
         routes=[
             Route("/", pages.index),
+            Route("/releases/{release}/explain", pages.explain),
             Route("/static/{name}", Assets().serve),
             *Api(read, requests, streams, others).routes(),
         ],

@@ -31,6 +31,8 @@ _PATTERNS = {
 }
 # What stands between two sentences.
 _SPACES = {"en": " ", "zh_Hans": ""}
+# What stands between two things of a list.
+_COMMAS = {"en": ", ", "zh_Hans": "、"}
 _KB = 1000
 _WRITTEN_OUT = 6.0 + 1e-9
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -49,6 +51,7 @@ class Language:
         self.name = name
         self.tag = name.replace("_", "-")
         self.space = _SPACES[name]
+        self.comma = _COMMAS[name]
         self._locale = Locale.parse(name)
         self._catalogue = _compiled(name)
 
@@ -126,6 +129,18 @@ def choose(asked: str | None, remembered: str | None, accepted: str) -> str:
     wanted.sort(key=lambda pair: -pair[0])
     spoken = [_SPOKEN[name] for quality, name in wanted if quality > 0 and name in _SPOKEN]
     return spoken[0] if spoken else LANGUAGES[0]
+
+
+def choose_by_environment(asked: str | None, environment: Mapping[str, str]) -> str:
+    """Choose a language for a terminal.
+
+    Args:
+        asked: The one that was asked for by name, if any.
+        environment: ``LC_ALL``, ``LC_MESSAGES`` and ``LANG`` in it, the first that is set wins.
+    """
+    names = (environment.get(name, "") for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    locale = next((name for name in names if name), "")
+    return choose(asked, None, locale.partition(".")[0].replace("_", "-"))
 
 
 def rfc3339(time_ms: int) -> str:

@@ -1,11 +1,11 @@
-"""The page for people: assembles what the templates show.
+"""The pages for people: assemble what the templates show.
 
 A page is complete without JavaScript: a still picture. ``static/console.js`` makes it live by
 fetching it again when ``/events`` says that something changed. Rendering is cached by language
 and version, so a hundred viewers cost one rendering per change.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -15,8 +15,10 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from firedoor.console import phrases, svg
+from firedoor.console import advising, explaining, phrases, svg
+from firedoor.console.facts import Explains, Move
 from firedoor.console.language import LANGUAGES, OWN_NAMES, Language, choose, load, rfc3339
+from firedoor.console.lookup import release_named
 from firedoor.console.model import (
     Arm,
     ChannelView,
@@ -24,10 +26,10 @@ from firedoor.console.model import (
     DoorView,
     ExposureView,
     Judgement,
-    ReadModel,
     ReleaseView,
 )
 from firedoor.core.door import Reason, State
+from firedoor.core.errors import NotFound
 from firedoor.ports import Clock
 
 COOKIE: Final = "firedoor-language"
@@ -36,8 +38,10 @@ _DECISIONS = 30
 _OLDER = 10
 _HARMED = 24
 _SHORT_ID = 12
+_CACHED = 64
 _YEAR_S = 365 * 24 * 3600
 
+_ACTS = frozenset({Move.HOLD, Move.CONTAIN, Move.RESUME, Move.EXPEDITE, Move.OVERRIDE})
 # A door that never asked the evidence has nothing to draw.
 _UNASKED = frozenset({Reason.ADOPTED, Reason.EMPTY})
 
@@ -125,58 +129,106 @@ class ChannelPart:
 
 
 class Pages:
-    """Renders the page.
+    """Renders the pages.
 
     Args:
         read: Where the picture comes from.
-        clock: For the time written on the page.
+        clock: For the time written on the pages.
     """
 
-    def __init__(self, read: ReadModel, clock: Clock) -> None:
+    def __init__(self, read: Explains, clock: Clock) -> None:
         self._read = read
         self._clock = clock
         self._languages = load()
         self._templates = {name: _templates(each) for name, each in self._languages.items()}
-        self._cache: dict[str, tuple[int, str]] = {}
+        self._cache: dict[tuple[str, str], tuple[int, str]] = {}
 
     async def index(self, request: Request) -> Response:
-        """The one page."""
+        """The page of all channels."""
+        return self._answer(request, self.render)
+
+    async def explain(self, request: Request) -> Response:
+        """The page that explains the verdict on one release."""
+        release = release_named(self._read, request.path_params["release"]).id
+        return self._answer(request, lambda name: self.render_explanation(name, release))
+
+    def render(self, name: str) -> str:
+        """The page of all channels in one of ``LANGUAGES``."""
+        return self._cached((name, ""), lambda: self._index(name))
+
+    def render_explanation(self, name: str, release: str) -> str:
+        """The explanation of exactly this release in one of ``LANGUAGES``.
+
+        Raises:
+            NotFound: There is no such release.
+        """
+        return self._cached((name, release), lambda: self._explanation(name, release))
+
+    def _answer(self, request: Request, render: Callable[[str], str]) -> Response:
         asked = request.query_params.get("lang")
         name = choose(
             asked, request.cookies.get(COOKIE), request.headers.get("accept-language", "")
         )
-        response = HTMLResponse(self.render(name), headers={"Vary": "Accept-Language, Cookie"})
+        response = HTMLResponse(render(name), headers={"Vary": "Accept-Language, Cookie"})
         if asked is not None:
             response.set_cookie(
                 COOKIE, name, max_age=_YEAR_S, httponly=True, samesite="strict", path="/"
             )
         return response
 
-    def render(self, name: str) -> str:
-        """The page in one of ``LANGUAGES``."""
+    def _cached(self, key: tuple[str, str], make: Callable[[], str]) -> str:
         version = self._read.version()
-        cached = self._cache.get(name)
+        cached = self._cache.get(key)
         if cached is not None and cached[0] == version:
             return cached[1]
-        language = self._languages[name]
-        channels = tuple(self._channel(language, view) for view in self._read.channels())
+        html = make()
+        if len(self._cache) >= _CACHED:
+            self._cache.clear()
+        self._cache[key] = (version, html)
+        return html
+
+    def _index(self, name: str) -> str:
+        channels = tuple(
+            self._channel(self._languages[name], view) for view in self._read.channels()
+        )
         last = self._read.last_index()
         decisions = self._read.decisions(max(-1, last - _DECISIONS), _DECISIONS)
-        html = (
+        return self._fill(
+            name,
+            "page.html",
+            path="/",
+            channels=channels,
+            decisions=tuple(reversed(decisions)),
+            tally=_tally(channels),
+        )
+
+    def _explanation(self, name: str, release: str) -> str:
+        facts = self._read.explain(release)
+        if facts is None:
+            raise NotFound(f"no release {release[:_SHORT_ID]}")
+        language = self._languages[name]
+        return self._fill(
+            name,
+            "explain.html",
+            path=f"/releases/{release}/explain",
+            release=facts.release,
+            title=explaining.title(language, facts),
+            parts=explaining.parts(language, facts),
+            curves=self._curves(language, facts.release),
+        )
+
+    def _fill(self, name: str, template: str, **values: object) -> str:
+        return (
             self._templates[name]
-            .get_template("page.html")
+            .get_template(template)
             .render(
-                channels=channels,
-                decisions=tuple(reversed(decisions)),
-                tally=_tally(channels),
-                version=version,
+                **values,
+                version=self._read.version(),
                 now_ms=self._clock.now().wall_ms,
-                language=language,
+                language=self._languages[name],
                 languages=[(each, OWN_NAMES[each]) for each in LANGUAGES],
             )
         )
-        self._cache[name] = (version, html)
-        return html
 
     def _channel(self, language: Language, view: ChannelView) -> ChannelPart:
         releases = self._read.releases(view.name)
@@ -209,7 +261,9 @@ class Pages:
             and any(door.state is State.HELD for door in view.door.values()),
             forecast=None if forecast is None else language.duration(forecast),
             harmed=tuple(harmed),
-            commands=tuple(_commands(view)),
+            commands=tuple(
+                each.command for each in advising.advice(view, reverts=False) if each.move in _ACTS
+            ),
         )
 
     def _curves(self, language: Language, view: ReleaseView) -> Curves | None:
@@ -312,20 +366,6 @@ def _counts(language: Language, door: DoorView) -> Iterator[tuple[str, int, str]
             yield "later", rest, say("never got it")
         case _:
             yield "later", rest, say("not yet")
-
-
-def _commands(view: ReleaseView) -> Iterator[str]:
-    states = {door.state for door in view.door.values()}
-    short = view.id[:_SHORT_ID]
-    who = '--by NAME --reason "WHY"'
-    if State.HELD in states:
-        yield f"firedoor release resume {short} {who}"
-    if states & {State.WAITING, State.OPENING}:
-        yield f"firedoor release hold {short} {who}"
-    if states & {State.WAITING, State.OPENING, State.HELD, State.OPEN}:
-        yield f"firedoor release shut {short} {who}"
-    if states & {State.WAITING, State.OPENING, State.HELD, State.SHUT}:
-        yield f"firedoor release expedite {short} --budget 10 {who}"
 
 
 def _tally(channels: tuple[ChannelPart, ...]) -> Mapping[State, int]:

@@ -10,8 +10,10 @@ import structlog
 import urllib3
 
 from firedoor.config.model import AlertConfig
+from firedoor.config.values import Listen
 
 _SECONDS = 10.0
+_SHORT_ID = 12
 _log = structlog.get_logger()
 
 Alert = Callable[[Mapping[str, object]], None]
@@ -57,6 +59,24 @@ def hook(config: AlertConfig) -> Alert:
     if config.command is not None:
         return _command(config.command)
     return lambda alert: _log.warning("alert", **alert)
+
+
+def explained_at(release: object, console: Listen) -> dict[str, str]:
+    """Where somebody who is woken by an alert reads what it means, and what can be done.
+
+    Args:
+        release: The release id, or what an entry without one has there.
+        console: Where the console listens.
+
+    Returns:
+        ``{"explain": address}``; a command where the console takes any free port, and nothing
+        for an alert that concerns no release.
+    """
+    if not isinstance(release, str) or not release:
+        return {}
+    if not console.port:
+        return {"explain": f"firedoor verdict explain {release[:_SHORT_ID]}"}
+    return {"explain": f"http://{console}/releases/{release}/explain"}
 
 
 def _webhook(url: str) -> Alert:

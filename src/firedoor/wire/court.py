@@ -22,7 +22,7 @@ from firedoor.services.ledger import LedgerWriter, Sign
 from firedoor.services.orders import Answer, Order, Orders
 from firedoor.services.records import GateRecords, JudgeRecords
 from firedoor.services.train import Train
-from firedoor.wire.alerts import Alert, Courier
+from firedoor.wire.alerts import Alert, Courier, explained_at
 from firedoor.wire.files import Files
 from firedoor.wire.head import keep_head, set_aside
 from firedoor.wire.mirroring import Mirror, Result
@@ -279,7 +279,12 @@ class Court:
             entry = signed.entry
             alert = None
             if entry.body.get("alert"):
-                alert = {"index": entry.index, "kind": entry.kind, **_alert_body(entry.body)}
+                alert = {
+                    "index": entry.index,
+                    "kind": entry.kind,
+                    **_alert_body(entry.body),
+                    **explained_at(entry.body.get("release"), self._config.console.listen),
+                }
             self._courier.offer(entry.index, alert)
 
 

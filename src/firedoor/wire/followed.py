@@ -76,6 +76,7 @@ class Followed:
         self._curve = Curve()
         self._track_seq = 0
         self._evidence = judgement.start(boarding.rules)
+        self._epoch = 0
         self._place = 0
         self._dealt: dict[str, int] = {}
         self._afterwards: dict[str, int] = {}
@@ -108,16 +109,27 @@ class Followed:
         Installs are taken to go on as in the later half of the boarding's life so far: a window
         that fits a fleet polling every second as well as one polling every day.
         """
-        channel, number = self.boarding.channel, self.boarding.number
-        cells = judge.cells_after(channel, number, self._evidence.seq, CELLS_A_LOOK)
-        for cell in cells:
-            self._evidence = judgement.absorb(self._evidence, cell)
-        if len(cells) == CELLS_A_LOOK:
+        if self._weigh(judge) == CELLS_A_LOOK:
             return None  # More may wait: the next look knows better.
         matured = self._evidence.matured
         rate = self._matured_per_hour(judge, now_ms) * matured.installed / max(1, matured.treated)
         seconds = judgement.forecast(self._evidence, rate)
         return None if seconds is None or seconds > _FARTHEST_S else math.ceil(seconds)
+
+    def weighed(self, judge: JudgeReader) -> tuple[judgement.Evidence, int]:
+        """Its evidence with every cell there is, and the epoch of the newest."""
+        while self._weigh(judge) == CELLS_A_LOOK:
+            pass
+        return self._evidence, self._epoch
+
+    def _weigh(self, judge: JudgeReader) -> int:
+        """Take the next cells into the evidence, and say how many there were."""
+        channel, number = self.boarding.channel, self.boarding.number
+        cells = judge.cells_after(channel, number, self._evidence.seq, CELLS_A_LOOK)
+        for cell in cells:
+            self._evidence = judgement.absorb(self._evidence, cell)
+            self._epoch = cell.epoch
+        return len(cells)
 
     def _matured_per_hour(self, judge: JudgeReader, now_ms: int) -> float:
         points = self.track(judge)

@@ -11,6 +11,7 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.store.gate import GateReader
 from firedoor.adapters.store.judge import JudgeReader
 from firedoor.config import ChannelConfig, Config
+from firedoor.console.facts import Facts, GroupFacts
 from firedoor.console.model import (
     Changes,
     ChannelView,
@@ -25,6 +26,7 @@ from firedoor.console.model import (
     VerdictSummary,
     VerdictView,
 )
+from firedoor.core.channel import traits
 from firedoor.core.door import Door, State
 from firedoor.core.release import Change, diff
 from firedoor.core.ring import EVERYONE
@@ -32,7 +34,7 @@ from firedoor.core.verdict import VerdictState
 from firedoor.ports import Clock
 from firedoor.services.boarding import Boarding
 from firedoor.services.places import Census
-from firedoor.wire import channels, decisions, verdicts
+from firedoor.wire import channels, decisions, explaining, verdicts
 from firedoor.wire.files import Files
 from firedoor.wire.followed import Followed
 from firedoor.wire.machines import Machines
@@ -44,13 +46,14 @@ BOARDINGS_SHOWN: Final = 50
 _FOLLOWED: Final = 128
 _DIFFS: Final = 512
 _UNDECIDED: Final = frozenset({State.WAITING, State.OPENING, State.HELD})
+_UNDOABLE: Final = frozenset({State.SHUT, State.SUPERSEDED})
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
 class Views:
-    """Implements ``ReadModel``. One thread at a time."""
+    """Implements ``Explains``. One thread at a time."""
 
     def __init__(self, config: Config, files: Files, clock: Clock | None = None) -> None:
         """Nothing is opened or read yet.
@@ -119,6 +122,10 @@ class Views:
                 self._doors(boarding, doors, stored).values(),
                 judge.cells(boarding.channel, boarding.number),
             )
+
+    def explain(self, release: str) -> Facts | None:
+        """The facts behind the latest boarding of exactly this release id."""
+        return self._fresh(("explained", release), lambda: self._explain(release))
 
     def machines(
         self, release: str, limit: int, after: str = "", state: Condition | None = None
@@ -212,6 +219,36 @@ class Views:
         with self._sources.snapshot() as judge:
             boarding = _latest(judge, release)
             return None if judge is None or boarding is None else self._view(judge, boarding)
+
+    def _explain(self, release: str) -> Facts | None:
+        with self._sources.snapshot() as judge:
+            boarding = _latest(judge, release)
+            if judge is None or boarding is None:
+                return None
+            view = self._view(judge, boarding)
+            followed = self._follow(boarding)
+            evidence, epoch = followed.weighed(judge)
+            gate, register = self._sources.gate, self._sources.register
+            groups: list[GroupFacts] = []
+            if gate is not None and register is not None and view.previous:
+                groups = explaining.grouped(register, explaining.members(judge, gate, boarding))
+            undone: list[ExposureView] = []
+            if any(door.state in _UNDOABLE for door in view.door.values()):
+                undone = self._machines.enrolled(boarding, explaining.MOST_LOOKED_AT, "", None)
+            known = (each for each in self._config.channels if each.name == boarding.channel)
+            config = next(known, None)
+            return explaining.facts(
+                view,
+                boarding,
+                evidence,
+                epoch=epoch,
+                decks=len(judge.decks(boarding.channel, boarding.number)),
+                traits=None if config is None else traits(config.kind),
+                kind="" if config is None else config.kind.value,
+                groups=groups,
+                undone=undone,
+                track=followed.track(judge),
+            )
 
     def _view(self, judge: JudgeReader, boarding: Boarding) -> ReleaseView:
         stored = self._stored(judge, boarding)

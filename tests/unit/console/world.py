@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
+from tests.unit.console.explained import facts_of
 
+from firedoor.console.facts import Facts
 from firedoor.console.model import (
     ChannelView,
     Condition,
@@ -104,6 +106,14 @@ class World:
             cells=(cell,),
             **msgspec.structs.asdict(view.verdict),
         )
+
+    def explain(self, release: str) -> Facts | None:
+        """See ``Explains``."""
+        view = self.release(release)
+        if view is None:
+            return None
+        enrolled = [each for each in self.enrolled if each.release == release]
+        return facts_of(view, enrolled, self.track(release))
 
     def machines(
         self, release: str, limit: int, after: str = "", state: Condition | None = None

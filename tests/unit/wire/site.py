@@ -17,6 +17,7 @@ from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.signals import SignalDatabase, SignalReader
 from firedoor.config import Config, from_text
 from firedoor.core.release import FileEntry, media_type
+from firedoor.core.stratum import stratum_of
 from firedoor.core.units import Digest, MachineNo
 from firedoor.ports import Delivery, Fetched, SignalEvent
 from firedoor.services.admission import Admission
@@ -89,7 +90,7 @@ class Site:
             CHANNEL,
             self._roster,
             lambda _: "everyone",
-            lambda _: "",
+            self._stratum,
             idle_ms=2_000,
             max_ms=60_000,
         )
@@ -247,6 +248,10 @@ class Site:
     def _beat(self) -> None:
         numbers = [MachineNo(machine) for machine in self.machines]
         self.signals.append(self.clock.now(), [Delivery(numbers, ())])
+
+    def _stratum(self, machine: int) -> str:
+        attributes = self.register.attributes(MachineNo(machine))
+        return stratum_of(attributes, self.config.policy_for(CHANNEL).strata)
 
     def _publish_board(self) -> None:
         board = self.train.board()

@@ -1,0 +1,325 @@
+"""The facts behind a verdict, gathered from what judge, gate and register have stored."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from firedoor.adapters.store.gate import GateReader
+from firedoor.adapters.store.judge import JudgeReader
+from firedoor.adapters.store.register import MachineRegister
+from firedoor.console.advising import advice
+from firedoor.console.facts import (
+    Change,
+    Facts,
+    GroupFacts,
+    Limit,
+    ShutBy,
+    SignalFacts,
+    Undoing,
+)
+from firedoor.console.model import ExposureView, ReleaseView, TrackPoint
+from firedoor.core.channel import Traits
+from firedoor.core.door import State, ended
+from firedoor.core.evidence import clearance, floor
+from firedoor.core.prospects import Sealed, clean_to_clear, harmed_to_shut
+from firedoor.core.signal import SILENCE
+from firedoor.core.stream import StreamVerdict
+from firedoor.core.units import MachineNo
+from firedoor.core.valve import CONTROLS_PER_TREATED
+from firedoor.core.verdict import Evidence, Verdict, VerdictState, start, verdict
+from firedoor.services.boarding import Boarding
+from firedoor.services.places import AFTERWARDS
+from firedoor.wire.exposures import CONTAINED, NEEDS_REMEDY, REVERTED
+from firedoor.wire.verdicts import claims_nothing
+
+MOST_LOOKED_AT: Final = 2_000
+"""Machines whose undoing is looked at one by one."""
+
+MOST_COMPARED: Final = 10_000
+"""Places, the oldest, whose machines are looked up for their attributes: about 150 ms."""
+
+_MOST_GROUPS: Final = 50
+_BEYOND_COMPARE: Final = 1e12  # the rate ratio where no control was harmed at all
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Who took part in a comparison, each machine once: treated before control.
+
+    Attributes:
+        treated: Register number of a treated machine -> it was harmed.
+        control: Likewise of control machines.
+    """
+
+    treated: Mapping[int, bool]
+    control: Mapping[int, bool]
+
+
+def facts(
+    release: ReleaseView,
+    boarding: Boarding,
+    evidence: Evidence,
+    *,
+    epoch: int,
+    decks: int,
+    traits: Traits | None,
+    kind: str,
+    groups: Sequence[GroupFacts],
+    undone: Iterable[ExposureView],
+    track: Iterable[TrackPoint],
+) -> Facts:
+    """Put together what an explanation tells.
+
+    Args:
+        release: The release and where its doors are.
+        boarding: What was fixed when it boarded.
+        evidence: The fold over all its cells.
+        epoch: Epoch of the newest cell.
+        decks: Decks dealt.
+        traits: Of the channel's kind; None for a channel that is configured no more.
+        kind: The channel's kind.
+        groups: By attribute and value.
+        undone: Its machines where there is something to undo.
+        track: Its curve.
+    """
+    now = verdict(evidence)
+    doors = release.door.values()
+    randomised = None
+    if not claims_nothing(doors):
+        randomised = all(terms.control > 0.0 for terms in boarding.terms.values())
+    reverts = traits is not None and traits.reverts
+    over = now.state is VerdictState.HARMFUL or all(ended(door.state) for door in doors)
+    return Facts(
+        release=release,
+        kind=kind,
+        reverts=reverts,
+        randomised=randomised,
+        warn=now.warn,
+        alpha_harm=boarding.rules.alpha_harm,
+        alpha_clear=boarding.rules.alpha_clear,
+        max_log_e_harm=now.max_log_e_harm,
+        decks=decks,
+        installed=now.matured.installed,
+        treated=now.matured.treated,
+        control=now.matured.control,
+        signals=tuple(_signals(release, now)),
+        attributes=boarding.rules.attributes,
+        groups=tuple(_weighed(groups, now.streams)),
+        least_harmed=_least_harmed(now, boarding.rules.alpha_harm),
+        least_installed=_least_installed(evidence, now),
+        change=None if over else _change(release, evidence, now, epoch),
+        undoing=_undoing(undone),
+        advice=advice(release, reverts=reverts),
+        limits=tuple(_limits(release, evidence, now, groups, randomised=randomised)),
+        track=tuple(track),
+    )
+
+
+def members(judge: JudgeReader, gate: GateReader, boarding: Boarding) -> Members:
+    """Who drew a card of a boarding, and who of them was harmed."""
+    channel, number = boarding.channel, boarding.number
+    harmed = {(each.machine, each.treated) for each in judge.harmed(channel, number)}
+    treated: dict[int, bool] = {}
+    control: dict[int, bool] = {}
+    for stored in gate.places_of(channel, number, limit=MOST_COMPARED):
+        place = stored.place
+        if place.deck != AFTERWARDS:
+            arm = treated if place.treated else control
+            arm[place.machine] = (place.machine, place.treated) in harmed
+    # Whoever was control in an earlier deck and treated later has the release.
+    return Members(treated, {no: hit for no, hit in control.items() if no not in treated})
+
+
+def grouped(register: MachineRegister, found: Members) -> list[GroupFacts]:
+    """Count members by attribute and value; only attributes that can tell machines apart.
+
+    One that all members share tells nothing, and one that is different for nearly each of them
+    (a serial number) is a name and no group.
+    """
+    arms: dict[tuple[str, str], list[int]] = {}
+    size = len(found.treated) + len(found.control)
+    for no in sorted({*found.treated, *found.control}):
+        for key in register.attributes(MachineNo(no)).items():
+            counts = arms.setdefault(key, [0, 0, 0, 0])
+            place, hit = (0, found.treated) if no in found.treated else (2, found.control)
+            counts[place] += 1
+            counts[place + 1] += hit[no]
+    values = Counter(attribute for attribute, _ in arms)
+    groups = [
+        GroupFacts(
+            attribute=attribute,
+            value=value,
+            treated=counts[0],
+            treated_harmed=counts[1],
+            control=counts[2],
+            control_harmed=counts[3],
+        )
+        for (attribute, value), counts in arms.items()
+        if 1 < values[attribute] <= max(2, size // 2)
+    ]
+    return sorted(groups, key=_badness)[:_MOST_GROUPS]
+
+
+def _badness(group: GroupFacts) -> tuple[float, ...]:
+    """Worst first: by evidence where there is any, then by how much more harm than in control."""
+    hit = group.treated_harmed / group.treated if group.treated else 0.0
+    by_chance = group.control_harmed / group.control if group.control else 0.0
+    evidence = 0.0 if group.log_e is None else group.log_e
+    return (-evidence, by_chance - hit, -group.treated_harmed, -group.treated)
+
+
+def _weighed(
+    groups: Sequence[GroupFacts], streams: Sequence[StreamVerdict]
+) -> Iterable[GroupFacts]:
+    """Add the evidence of the groups that the rules watch: that of the worst signal."""
+    log_e: dict[tuple[str, str], float] = {}
+    for stream in streams:
+        for group in stream.groups:
+            key = (group.attribute, group.value)
+            log_e[key] = max(group.log_e, log_e.get(key, -math.inf))
+    # The one place for a list of the harmed groups (e-BH over these e-values): ``named`` stays
+    # None until one is made, and whatever tells of groups shows it as soon as it is set.
+    found = [
+        msgspec.structs.replace(group, log_e=log_e.get((group.attribute, group.value)), named=None)
+        for group in groups
+    ]
+    return sorted(found, key=_badness)
+
+
+def _signals(release: ReleaseView, now: Verdict) -> Iterator[SignalFacts]:
+    """Every signal with the machines at risk, each once where the streams count closings.
+
+    Silence is counted where a class closes, events as they come: also of machines in flight, and
+    of harmed ones whose class is open, which are neither in flight nor matured.
+    """
+    matured, doors = now.matured, release.door.values()
+    deciding = [stream for stream in now.streams if stream.share > 0.0]
+    early = sum(s.treated_harmed for s in deciding) - matured.treated_harmed
+    early_control = sum(s.control_harmed for s in deciding) - matured.control_harmed
+    in_flight = sum(door.in_flight for door in doors) + max(0, early)
+    control = sum(door.control for door in doors) + max(0, early_control)
+    for stream in now.streams:
+        comes_early = stream.signal != SILENCE
+        treated = matured.treated + (in_flight if comes_early else 0)
+        compared = matured.control + (control if comes_early else 0)
+        yield SignalFacts(
+            signal=stream.signal,
+            watched=stream.share > 0.0,
+            treated=max(stream.treated_harmed, treated),
+            treated_harmed=stream.treated_harmed,
+            control=max(stream.control_harmed, compared),
+            control_harmed=stream.control_harmed,
+            expected=stream.expected,
+            log_e=stream.log_e,
+        )
+
+
+def _change(release: ReleaseView, evidence: Evidence, now: Verdict, epoch: int) -> Change:
+    doors = release.door.values()
+    in_flight = sum(door.in_flight for door in doors)
+    control = sum(door.control for door in doors)
+    going = {State.WAITING, State.OPENING, State.HELD}
+    untried = sum(max(0, d.machines - d.admitted) for d in doors if d.state in going)
+    sealed = Sealed(in_flight, control, epoch)
+    matured = now.matured
+    ratio = matured.control / matured.treated if matured.treated else CONTROLS_PER_TREATED
+    likely = clearance.installs_to_clear(
+        evidence.clearance, evidence.rules.alpha_clear, treated=matured.treated
+    )
+    return Change(
+        in_flight=in_flight,
+        control=control,
+        untried=untried,
+        shut_by=tuple(
+            ShutBy(signal=s.signal, machines=harmed_to_shut(evidence, sealed, s.signal))
+            for s in now.streams
+            if s.share > 0.0
+        ),
+        clean_to_clear=clean_to_clear(
+            evidence,
+            controls=min(CONTROLS_PER_TREATED, max(1, round(ratio))),
+            most=in_flight + untried,
+        ),
+        likely_to_clear=None if likely is None else math.ceil(likely),
+    )
+
+
+def _undoing(machines: Iterable[ExposureView]) -> Undoing | None:
+    counted = Counter(each.undo for each in machines if each.undo)
+    if not counted:
+        return None
+    return Undoing(
+        looked_at=counted.total(),
+        contained=counted[CONTAINED],
+        reverted=counted[REVERTED],
+        needs_remedy=counted[NEEDS_REMEDY],
+    )
+
+
+def _limits(
+    release: ReleaseView,
+    evidence: Evidence,
+    now: Verdict,
+    groups: Sequence[GroupFacts],
+    *,
+    randomised: bool | None,
+) -> Iterator[Limit]:
+    if randomised is None:
+        yield Limit.NOTHING_COMPARED
+        return
+    if not randomised:
+        yield Limit.NOT_RANDOMISED
+    yield Limit.LATE
+    yield Limit.SHARED
+    if any(stream.signal != SILENCE and stream.share <= 0.0 for stream in now.streams):
+        yield Limit.UNWATCHED
+    if not evidence.rules.attributes:
+        yield Limit.POOLED
+    if any(not group.treated for group in groups):
+        yield Limit.UNTRIED
+    if now.state is not VerdictState.HARMFUL and now.harm_upper < 1.0:
+        yield Limit.BELOW
+    everybody = sum(door.machines for door in release.door.values())
+    spotless = clean_to_clear(start(evidence.rules), controls=1, most=everybody)
+    if now.state is VerdictState.UNDECIDED and everybody and spotless is None:
+        yield Limit.SMALL
+
+
+def _least_harmed(now: Verdict, alpha: float) -> int | None:
+    """The floor for the stream that tells most, at the rates it has shown; None without one."""
+    if now.state is not VerdictState.HARMFUL:
+        return None
+    stream = max((s for s in now.streams if s.share), key=lambda s: s.log_e, default=None)
+    if stream is None or not (stream.treated and stream.control and stream.treated_harmed):
+        return None
+    ratio = _BEYOND_COMPARE
+    if stream.control_harmed:
+        treated_rate = stream.treated_harmed / stream.treated
+        ratio = treated_rate / (stream.control_harmed / stream.control)
+    if ratio <= 1.0:
+        return None  # A verdict of harm stays, even if its rates have come together since.
+    share_treated = stream.treated / (stream.treated + stream.control)
+    return _whole(floor.harmed_floor(alpha, ratio, share_treated))
+
+
+def _least_installed(evidence: Evidence, now: Verdict) -> int | None:
+    matured = now.matured
+    if now.state is VerdictState.HARMFUL or not (matured.treated and matured.control):
+        return None
+    return _whole(
+        floor.clearance_floor(
+            evidence.rules.alpha_clear,
+            evidence.rules.delta,
+            base_rate=matured.control_harmed / matured.control,
+            controls_per_treated=matured.control / matured.treated,
+        )
+    )
+
+
+def _whole(machines: float) -> int:
+    """An expected number of machines as "about" may say it."""
+    return max(1, round(machines))
