@@ -17,14 +17,12 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from tests.worlds import MINUTE, NEVER, Bools, Ints, World
 
-from firedoor.core import valve
-from firedoor.core.cell import Cell, Test
+from firedoor.core import silence, valve
+from firedoor.core.cell import Cell
 from firedoor.core.door import Assessed, Boarded, Door, Reason, State, step
-from firedoor.core.signal import CRASH
 from firedoor.core.terms import Terms
 from firedoor.core.units import UnixMs
 from firedoor.services.flight import DAY_BUCKETS, EPOCH_BUCKETS
-from firedoor.services.pools import Closing, Pool, close_class, count_events
 
 RING = "everyone"
 SETTLE = 5_000
@@ -78,6 +76,9 @@ class Outcome:
 class Book(Protocol):
     """Who is in which pool."""
 
+    def open(self, deck: int, *, long: bool) -> None:
+        """Leave to deal a deck was given."""
+
     def seat(self, deck: int, who: Ints, at: Ints, treated: Bools) -> None:
         """Cards were drawn."""
 
@@ -97,7 +98,13 @@ class Book(Protocol):
         """Every treated machine that was counted as harmed was only silent for a while."""
 
     def unresolved(self) -> bool:
-        """Some pool has not closed."""
+        """Somebody is in flight."""
+
+    def locked(self) -> int:
+        """Members of long decks that may not draw another card."""
+
+    def unlock(self) -> None:
+        """End the watch for late harm."""
 
 
 Run: TypeAlias = Generator[list[Cell], Judged, Outcome]
@@ -135,12 +142,16 @@ class Plan:
         stops: Whether the door moves. Without, the judge goes on looking for ever, as the
             guarantee says one may.
         debt: Whether a harmed machine keeps its slot. Only a counter-example switches it off.
+        ladder: Whether decks may be long.
+        fuse: A harmed machine dies this many of its deadlines after the install.
     """
 
     terms: Terms
     harm: float = 0.0
     stops: bool = True
     debt: bool = True
+    ladder: bool = True
+    fuse: float = 0.0
 
 
 def epoch_at(now: int) -> int:
@@ -225,11 +236,12 @@ def opening(
         if _is_over(door, fleet, settled=settled):
             break
         if table is None and door.state is State.OPENING and judged.upper > terms.delta:
-            dealt = _deal(fleet, plan, room, now, quiet=quiet)
-            if dealt is not None:
+            table = _deal(fleet, book, plan, dealer, (deck + 1, room, now), quiet=quiet)
+            if table is not None:
                 deck += 1
-                table = _Table(deck, dealer(deck, dealt[0]), dealt[1])
                 rooms.append(room)
+            elif settled and now - last_cut >= terms.soak_ms and room >= 1:
+                _unlock(fleet, book, now)
         until = max(tick + 1, min(due[0][0] if due else tick + _LOOK_AGAIN, world.end // MINUTE))
         if table is None:
             tick = min(until, tick + _LOOK_AGAIN)
@@ -277,24 +289,44 @@ def _close_due(book: Book, due: list[tuple[int, int, int]], now: int) -> list[Ce
     return cells
 
 
-def _deal(fleet: Fleet, plan: Plan, room: int, now: int, *, quiet: bool) -> tuple[Deal, int] | None:
-    """The next deck and its life, as the judge would deal it; None for none."""
-    world = fleet.world
-    here = world.seasoned <= now
+def _deal(
+    fleet: Fleet,
+    book: Book,
+    plan: Plan,
+    dealer: Dealer,
+    now: tuple[int, int, int],
+    *,
+    quiet: bool,
+) -> "_Table | None":
+    """Open the next deck as the judge would, if there is one; ``now``: deck, room, time."""
+    world, (deck, room, at) = fleet.world, now
+    here = world.seasoned <= at
     free = here & ~fleet.treated & ~fleet.sealed
+    active = int(here.sum())
     deal = valve.deal(
         room=room,
         free=int(free.sum()),
         untreated=int((here & ~fleet.treated).sum()),
-        active=int(here.sum()),
+        active=active,
         control=plan.terms.control,
         quiet=quiet,
     )
     if deal is None:
         return None
-    first, last = np.searchsorted(world.at, [now - MINUTE, now], side="right")
+    first, last = np.searchsorted(world.at, [at - MINUTE, at], side="right")
     polls = free[world.who[first:last]].sum()
-    return deal, valve.patience(float(polls), world.gap / MINUTE) * MINUTE
+    life = valve.patience(float(polls), world.gap / MINUTE) * MINUTE
+    long = valve.is_long(cards=deal.cards, locked=book.locked(), active=active) and plan.ladder
+    book.open(deck, long=long)
+    return _Table(deck, dealer(deck, deal), life, long)
+
+
+def _unlock(fleet: Fleet, book: Book, now: int) -> None:
+    """If only locked machines are left to try the release, let them go."""
+    untreated = (fleet.world.seasoned <= now) & ~fleet.treated
+    free = int((untreated & ~fleet.sealed).sum())
+    if free < valve.SMALLEST_DECK and int(untreated.sum()) > free:
+        book.unlock()
 
 
 @dataclass(slots=True)
@@ -304,6 +336,7 @@ class _Table:
     deck: int
     cards: Bools
     life: int
+    long: bool
     opened: int = -1
     who: list[Ints] = field(default_factory=list)
     at: list[Ints] = field(default_factory=list)
@@ -349,8 +382,10 @@ class _Table:
         """(tick, class) of everything that will be due; class -1 stands for reported crashes."""
         who = np.concatenate(self.who)
         for cls in np.unique(world.cls[who]).tolist():
-            begin = cut + SETTLE + MINUTE
-            yield -(-(begin + world.deadline(cls)) // MINUTE), cls
+            span = world.deadline(cls)
+            for rung in silence.ladder(span) if self.long else silence.LADDER[:1]:
+                begin = cut + SETTLE + (rung - 1) * span + MINUTE
+                yield -(-(begin + span) // MINUTE), cls
         first = world.next_crash(who, np.concatenate(self.at))
         for when in np.unique(np.maximum(first[world.beating[who]], cut)).tolist():
             if when < world.end:
@@ -372,120 +407,12 @@ class _Table:
         fleet.treated[who[treated]] = True
         if plan.harm > 0.0:
             hurt = treated & (chance.random(len(who)) < plan.harm)
-            fleet.dead_from[who[hurt]] = at[hurt]
+            spans = np.array([fleet.world.deadline(int(c)) for c in fleet.world.cls[who[hurt]]])
+            fleet.dead_from[who[hurt]] = at[hurt] + (plan.fuse * spans).astype(np.int64)
         book.seat(self.deck, who, at, treated)
         self.who.append(who)
         self.at.append(at)
         self.drawn += len(who)
-
-
-class Tally:
-    """The books: the product's pools and closings, their accounts by counting."""
-
-    def __init__(self, fleet: Fleet, plan: Plan) -> None:
-        """No pool yet."""
-        self._fleet = fleet
-        self._plan = plan
-        self._pools: dict[int, Pool] = {}
-        self._open: dict[int, set[int]] = {}
-        self._drawn: dict[int, list[tuple[Ints, Ints, Bools]]] = {}
-        self._in_flight = 0
-        self._excess = 0.0
-        self._harmed = 0
-        self._recovered = 0
-        self._returns: list[int] = []
-        self._seq = 0
-
-    def seat(self, deck: int, who: Ints, at: Ints, treated: Bools) -> None:
-        """Cards were drawn."""
-        self._drawn.setdefault(deck, []).append((who, at, treated))
-        self._in_flight += int(treated.sum())
-
-    def cut(self, deck: int, at: int) -> None:
-        """No more cards are drawn from this deck: its pool is whole."""
-        rows = self._drawn.pop(deck)
-        who, when, treated = (np.concatenate(part) for part in zip(*rows, strict=True))
-        pool = self._pools[deck] = Pool(RING, deck)
-        # ``Pool.seat`` would fill these columns from one object a member.
-        pool.rows = np.arange(len(who))
-        pool.machines, pool.drawn_ms, pool.treated = who.astype(np.uint32), when, treated
-        pool.cls = self._fleet.world.cls[who].astype(np.uint8)
-        pool.beating = self._fleet.world.beating[who]
-        pool.strata = list(self._fleet.world.strata)
-        pool.stratum = self._fleet.world.stratum[who].astype(np.int32)
-        pool.harmed = np.zeros(len(who), np.bool_)
-        pool.cut_ms = at
-        self._open[deck] = set(pool.cls.tolist())
-
-    def close(self, deck: int, cls: int, now: int, epoch: int) -> list[Cell]:
-        """A class is due: close it, and free its members."""
-        pool = self._pools[deck]
-        who = pool.machines.astype(np.int64)
-        # Signs of life are known to the bucket they ended in.
-        begin = ((pool.cut_ms or 0) + SETTLE + MINUTE) // MINUTE * MINUTE
-        everybody = np.ones(len(pool), np.bool_)
-        silent = ~self._fleet.heard(who, begin, now)
-        mature = pool.cls == cls
-        self._in_flight -= int((mature & pool.treated & ~pool.harmed).sum())
-        closing = close_class(pool, cls, silent=silent, installed=everybody, epoch=epoch)
-        cells = self._take(pool, closing)
-        dead = who[closing.harmed & pool.treated]
-        spoke = self._fleet.world.next_poll(dead, now)
-        for back in spoke[spoke <= self._fleet.dead_from[dead]].tolist():
-            heapq.heappush(self._returns, -(-back // MINUTE) * MINUTE)
-        pool.closed.add(cls)
-        self._fleet.sealed[who[mature]] = False
-        self._open[deck].discard(cls)
-        if not self._open[deck]:
-            del self._pools[deck]
-        return cells
-
-    def events(self, deck: int, now: int, epoch: int) -> list[Cell]:
-        """Crashes that were reported until now."""
-        pool = self._pools.get(deck)
-        if pool is None:
-            return []
-        who = pool.machines.astype(np.int64)
-        hit = self._fleet.world.next_crash(who, pool.drawn_ms) <= now
-        closing = count_events(pool, hit, signal=CRASH, epoch=epoch)
-        if closing is None:
-            return []
-        self._in_flight -= int((closing.harmed & pool.treated).sum())
-        return self._take(pool, closing)
-
-    def numbers(self, judged: Judged, now: int) -> tuple[int, float]:
-        """Room and debt; machines that spoke again have freed their slots."""
-        while self._returns and self._returns[0] <= now:
-            heapq.heappop(self._returns)
-            self._recovered += 1
-        debt = max(0.0, self._excess - self._recovered) if self._plan.debt else 0.0
-        room = valve.room(
-            budget=self._plan.terms.budget,
-            upper=judged.upper,
-            in_flight=self._in_flight,
-            debt=debt,
-        )
-        return room, debt
-
-    def all_spoke_again(self) -> bool:
-        """Every treated machine that was counted as harmed was only silent for a while."""
-        return self._harmed == self._recovered
-
-    def unresolved(self) -> bool:
-        """Some pool has not closed."""
-        return bool(self._pools)
-
-    def _take(self, pool: Pool, closing: Closing) -> list[Cell]:
-        pool.harmed |= closing.harmed
-        cells = numbered(closing.cells, self._seq)
-        self._seq += len(cells)
-        for cell in cells:
-            if cell.test is Test.HARM:
-                events = cell.treated_harmed + cell.control_harmed
-                share = cell.treated / (cell.treated + cell.control) if cell.control else 0.0
-                self._harmed += cell.treated_harmed
-                self._excess += cell.treated_harmed - events * share
-        return cells
 
 
 def numbered(cells: Iterable[Cell], after: int) -> list[Cell]:

@@ -19,11 +19,11 @@ from tests.worlds_door import (
     Outcome,
     Plan,
     Run,
-    Tally,
     keyed,
     opening,
     shuffler,
 )
+from tests.worlds_tally import Tally
 
 from firedoor.core.cell import Cell, Test
 from firedoor.core.evidence import clearance, harm, merge
@@ -69,6 +69,7 @@ def null_trial(
     harm: float = 0.0,
     crashes: bool = False,
     attributes: tuple[str, ...] = (),
+    ladder: bool = True,
 ) -> Trial:
     """A release that nobody stops or opens, so that the judge looks as often as it can.
 
@@ -79,12 +80,13 @@ def null_trial(
         harm: Chance that an install silences its machine.
         crashes: Whether reported crashes are a second stream, merged by the product.
         attributes: By which localised harm is looked for.
+        ladder: Whether decks may be long.
     """
     never = 1e-6  # a delta that no fleet here can exclude
     terms = resolve(Policy(budget=budget, alpha_harm=0.001, delta=never, soak_ms=0), machines)
     shares = ((SILENCE, 0.8), (CRASH, 0.5)) if crashes else ((SILENCE, 1.0),)
     rules = Rules(0.001, terms.alpha_warn, terms.alpha_clear, never, shares, attributes=attributes)
-    return Trial(world, Plan(terms, harm=harm, stops=False), rules)
+    return Trial(world, Plan(terms, harm=harm, stops=False, ladder=ladder), rules)
 
 
 def fleet_trial(

@@ -8,6 +8,7 @@ import numpy as np
 from tests.worlds import MINUTE, Bools, Ints
 from tests.worlds_door import RING, SETTLE, Fleet, Judged, Outcome, Plan, Run, boarded, numbered
 
+from firedoor.core import silence
 from firedoor.core.cell import Cell
 from firedoor.core.signal import CRASH
 from firedoor.core.units import UnixMs
@@ -30,11 +31,16 @@ class Books:
         self._life = Life(MINUTE)
         self._listened = 0
         self._rows = 0
+        self._long: dict[int, bool] = {}
+
+    def open(self, deck: int, *, long: bool) -> None:
+        """Leave to deal a deck was given."""
+        self._long[deck] = long
 
     def seat(self, deck: int, who: Ints, at: Ints, treated: Bools) -> None:
         """Cards were drawn: seat their members as ``Hearing`` does."""
         world = self._fleet.world
-        pool = self.flight.pools.setdefault((RING, deck), Pool(RING, deck))
+        pool = self.flight.pools.setdefault((RING, deck), Pool(RING, deck, long=self._long[deck]))
         places: list[StoredPlace] = []
         for machine, when, label in zip(who.tolist(), at.tolist(), treated.tolist(), strict=True):
             place = Place(
@@ -64,23 +70,30 @@ class Books:
     def close(self, deck: int, cls: int, now: int, epoch: int) -> list[Cell]:
         """A class is due: close it, and free who may draw again."""
         self._listen(now)
-        pool = self.flight.pools[(RING, deck)]
-        begin = self._life.window((pool.cut_ms or 0) + SETTLE, intake=False)
+        pool = self.flight.pools.get((RING, deck))
+        if pool is None:
+            return []
+        span = self._fleet.world.deadline(cls)
+        rungs = silence.ladder(span) if pool.long else silence.LADDER[:1]
+        rung = pool.rungs.get(cls, 0)
+        after = (pool.cut_ms or 0) + SETTLE + (rungs[rung] - 1) * span
+        begin = self._life.window(after, intake=False)
         assert begin is not None
-        assert self._life.until >= begin + self._fleet.world.deadline(cls)
+        assert self._life.until >= begin + span
         closing = close_class(
             pool,
             cls,
             silent=self._life.silent(pool.machines, begin),
             installed=np.isin(pool.machines, list(self.flight.installed)),
             epoch=epoch,
+            last=rung + 1 == len(rungs),
         )
         cells = self._take(pool, closing)
         for member in np.flatnonzero(closing.harmed & pool.treated):
             silent = Silent(int(pool.machines[member]), RING, self._life.until)
             self.flight.silent[int(pool.rows[member])] = silent
-        pool.closed.add(cls)
-        self._fleet.sealed[pool.machines[pool.cls == cls]] = False
+        if cls in pool.closed:
+            self._fleet.sealed[pool.machines[pool.cls == cls]] = False
         if pool.is_closed():
             del self.flight.pools[(RING, deck)]
         return cells
@@ -111,14 +124,25 @@ class Books:
         return self.flight.all_spoke_again(RING)
 
     def unresolved(self) -> bool:
-        """Some pool has not closed."""
+        """Somebody is in flight."""
         return self.flight.unresolved(RING)
+
+    def locked(self) -> int:
+        """Members of long decks that may not draw another card."""
+        return self.flight.locked(RING)
+
+    def unlock(self) -> None:
+        """End the watch for late harm."""
+        for pool in self.flight.pools_of(RING):
+            if pool.long:
+                self._fleet.sealed[pool.machines[np.isin(pool.cls, list(pool.rungs))]] = False
+                del self.flight.pools[(RING, pool.deck)]
 
     def _take(self, pool: Pool, closing: Closing) -> list[Cell]:
         cells = numbered(closing.cells, self.flight.evidence.seq)
         for cell in cells:
             self.flight.absorb(cell)
-        pool.harmed |= closing.harmed
+        pool.take(closing)
         return cells
 
     def _listen(self, now: int) -> None:

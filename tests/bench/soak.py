@@ -182,6 +182,12 @@ def misjudged(machines: int, *, short: bool) -> Draw:
     return draw
 
 
+def late(machines: int, attributes: tuple[str, ...]) -> Trial:
+    """World 0 with decks so small that the first ones are long, by model and site."""
+    draw = strangers(machines, beats=True)
+    return null_trial(draw, machines, budget=5, crashes=True, attributes=attributes)
+
+
 B5 = Policy(budget=5, alpha_harm=0.001, soak_ms=0)
 TIMETABLE: Draw = lambda chance: world_two(chance, 600, 2.0)  # noqa: E731 - three of a kind
 GUESTS: Draw = lambda chance: world_three(chance, 300, 3.0)  # noqa: E731
@@ -228,6 +234,11 @@ SETTINGS = (
             null(null_trial(misjudged(600, short=True), 600))),
     Setting("null deadlines random N=600", 1000, 304,
             null(null_trial(misjudged(600, short=False), 600))),
+    *(
+        Setting(f"null late harm N={n} B=5", 2000, 500 + n, null(late(n, ("model", "site"))))
+        for n in (600, 3000)
+    ),
+    Setting("null late harm in one stream N=600 B=5", 2000, 501, null(late(600, ()))),
     Setting("null strangers N=600", 10_000, 201, null(null_trial(strangers(600), 600))),
 )  # fmt: skip
 

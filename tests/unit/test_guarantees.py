@@ -9,7 +9,7 @@ trials thousands of times, and ``docs/explanation/guarantees.md`` quotes it.
 import numpy as np
 import pytest
 from tests.worlds import world_one, world_three, world_two, world_zero
-from tests.worlds_door import Fleet, Outcome, Tally, keyed, opening
+from tests.worlds_door import Fleet, Outcome, keyed, opening
 from tests.worlds_invalid import (
     every_poll_a_control,
     first_come,
@@ -26,6 +26,7 @@ from tests.worlds_judge import (
     play,
 )
 from tests.worlds_product import Books, judge_alone
+from tests.worlds_tally import Tally
 
 from firedoor.core.door import Reason, State
 from firedoor.core.terms import Policy

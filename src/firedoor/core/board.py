@@ -6,6 +6,10 @@ judge never answers a poll.
 """
 
 from dataclasses import dataclass
+from typing import Final
+
+ALL_CLOSED: Final = (1 << 32) - 1
+"""Bit mask of a deck whose classes have all closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,7 @@ class Grant:
         treated: a, treated cards.
         key: Secret key of the deck, hexadecimal.
         life_ms: The deck is cut this long after its first card at the latest, ms.
+        long: Its members stay sealed after their deadline, to be watched for late harm.
     """
 
     deck: int
@@ -25,6 +30,7 @@ class Grant:
     treated: int
     key: str
     life_ms: int
+    long: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,9 @@ with the same rounded deadline (a *class*) of one pool are judged together, at o
 Signs of life right after the admission do not count (``settle``): a machine that dies of an
 update was alive while it downloaded it. The same window is asked of both arms.
 
+Harm may come later than that. The members of a *long* deck stay sealed after their first closing
+and are looked at again after 4 and 24 deadlines, each time for one whole deadline of silence.
+
 A deadline may be wrong without harm to validity: it depends on nothing that happens after the
 card (cohorts.md 5); it costs power or time. Source of the rule: cohorts.md 5.
 """
@@ -36,6 +39,12 @@ CLASS_STEP = 1.5
 
 LAST_CLASS = 31
 """Largest class: with 5 min it is 2.7 years."""
+
+LADDER = (1, 4, 24)
+"""In a long deck silence is looked for after so many deadlines, each time for one deadline."""
+
+LONGEST_WATCH_MS = 7 * 24 * 3_600_000
+"""No machine is locked longer than this, and signs of life are kept for a day more."""
 
 _CODE_UNIT_MS = 16
 _CODES_PER_OCTAVE = 8
@@ -98,6 +107,11 @@ def deadline_class(deadline_ms: int, silence_min_ms: int) -> int:
 def class_deadline(k: int, silence_min_ms: int) -> int:
     """Deadline of class ``k``, in ms: ``silence_min * 1.5 ** k``, rounded up."""
     return math.ceil(silence_min_ms * math.pow(CLASS_STEP, k))
+
+
+def ladder(deadline_ms: int) -> tuple[int, ...]:
+    """The rungs of ``LADDER`` for machines with this deadline; the first is always there."""
+    return tuple(n for n in LADDER if n == 1 or n * deadline_ms <= LONGEST_WATCH_MS)
 
 
 def spread_of(ratios: Sequence[float]) -> float:

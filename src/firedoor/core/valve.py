@@ -19,7 +19,12 @@ from dataclasses import dataclass
 CONTROLS_PER_TREATED = 9
 """r of cohorts.md 1.2: more controls than this add little evidence."""
 
-_SMALLEST_DECK = 2
+SMALLEST_DECK = 2
+"""One treated and one to compare it with."""
+
+LOCKED_SHARE = 0.1
+"""Largest share of a ring's machines that long decks may lock."""
+
 _RANGE = 1 << 256
 
 
@@ -96,7 +101,7 @@ def deal(
     if untreated <= kept:
         last = min(free, room)
         return Deal(last, last) if quiet else None
-    if free < _SMALLEST_DECK:
+    if free < SMALLEST_DECK:
         return None
     spare = untreated - free
     # One at least: where the share of control rounds a small deck down to nobody, a door would
@@ -108,6 +113,20 @@ def deal(
     )
     # Never more cards than machines to draw them, also where the division was rounded up.
     return Deal(treated, min(cards, free))
+
+
+def is_long(*, cards: int, locked: int, active: int) -> bool:
+    """Whether a deck's members are watched beyond their deadline for late harm.
+
+    They are locked that long: the treated are compared with controls that keep the previous
+    release. So only decks that lock few are long: the first ones, while few are exposed.
+
+    Args:
+        cards: Cards of the deck.
+        locked: Members of the ring's long decks whose classes have not been released.
+        active: Active machines of the ring.
+    """
+    return cards + locked <= LOCKED_SHARE * active
 
 
 def patience(polls_per_bucket: float, gap_buckets: float) -> int:

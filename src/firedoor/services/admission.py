@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from firedoor.core.board import ChannelBoard, Lane
+from firedoor.core.board import ALL_CLOSED, ChannelBoard, Lane
 from firedoor.core.ring import EVERYONE
 from firedoor.services.decks import Card, Decks
 from firedoor.services.exposures import Exposure, Exposures
@@ -405,9 +405,14 @@ class Admission:
 
     def _sealed_mask(self, lane: Lane) -> NDArray[np.bool_]:
         sealed = self.deck >= lane.closed_below
-        for deck, mask in self._closed[lane.ring].items():
-            members = self.deck == deck
-            sealed &= ~(members & ((mask >> self.cls.astype(np.int64)) & 1 > 0))
+        masks = self._closed[lane.ring]
+        whole = [deck for deck, mask in masks.items() if mask == ALL_CLOSED]
+        if whole:
+            sealed &= ~np.isin(self.deck, whole)
+        for deck, mask in masks.items():
+            if 0 < mask < ALL_CLOSED:
+                members = self.deck == deck
+                sealed &= ~(members & ((mask >> self.cls.astype(np.int64)) & 1 > 0))
         return sealed
 
     def _draw(self, machine: int, lane: Lane, now: int) -> tuple[list[Place], list[Cut]]:
@@ -416,12 +421,12 @@ class Admission:
         card, cuts = self._decks.draw(lane.ring, now)
         if card is None:
             return [], cuts
-        place = self._place(machine, lane.candidate, lane.ring, now, card, stratum)
+        place = self._place(machine, lane.candidate, lane.ring, now, card, stratum=stratum)
         self._join(place)
         return [place], cuts
 
     def _place(
-        self, machine: int, number: int, ring: str, now: int, card: Card, stratum: str = ""
+        self, machine: int, number: int, ring: str, now: int, card: Card, *, stratum: str = ""
     ) -> Place:
         return Place(
             channel=self.channel,

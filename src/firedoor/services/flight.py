@@ -33,14 +33,16 @@ class Numbers:
 
     Attributes:
         admitted: Treated cards drawn.
-        control: Control members that are sealed now.
-        in_flight: Treated members whose class has not closed.
-        matured: Treated members whose class has closed.
+        control: Control members of the classes that have not matured.
+        in_flight: Treated members whose class has not matured.
+        matured: Treated members whose class has matured.
         harmed: Treated members counted as harmed.
         budget: B.
         window: floor(B / U).
         debt: Harmed in excess of chance, less those that spoke again.
         room: Machines that may be admitted now.
+        watched: Members of matured classes, of both arms, that stay sealed: late harm is looked
+            for among them.
     """
 
     admitted: int
@@ -52,6 +54,7 @@ class Numbers:
     window: int
     debt: float
     room: int
+    watched: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,11 @@ class Flight:
 
     def unresolved(self, ring: str) -> bool:
         """Somebody may still be enrolled or is not yet resolved."""
-        return ring in self.grants or bool(self.pools_of(ring))
+        return ring in self.grants or not all(p.is_matured() for p in self.pools_of(ring))
+
+    def locked(self, ring: str) -> int:
+        """Members of the ring's long decks that may not draw another card."""
+        return sum(pool.locked() for pool in self.pools_of(ring) if pool.long)
 
     def all_spoke_again(self, ring: str) -> bool:
         """Every treated machine that was counted as harmed was only silent, and spoke again."""
@@ -189,6 +196,7 @@ class Flight:
             window=valve.window(budget, found.harm_upper),
             debt=debt,
             room=valve.room(budget=budget, upper=found.harm_upper, in_flight=in_flight, debt=debt),
+            watched=sum(pool.watched() for pool in self.pools_of(ring)),
         )
 
     def watched(self) -> bool:

@@ -25,6 +25,7 @@ from firedoor.services import reports
 from firedoor.services.flight import Flight, Numbers, Silent, elapsed_ms
 from firedoor.services.hearing import Hearing
 from firedoor.services.ledger import LedgerWriter
+from firedoor.services.places import Census
 from firedoor.services.pools import Closing, Pool, close_class, count_events
 from firedoor.services.records import (
     GateRecords,
@@ -35,6 +36,8 @@ from firedoor.services.records import (
 from firedoor.services.stalls import Stall, explained, stall
 
 CURSORS = ("heard", "batch", "event")
+
+_OVER = (State.SHUT, State.SUPERSEDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,8 @@ class Judge:
         self.ledger.decide(before, after, commands, evidence, now)
         if Command.DEAL not in commands:
             flight.withdraw(ring)
+        if after.state is State.OPEN:
+            self._end_older_watches(after)
         if flight.watched():
             self.flights.setdefault((after.channel, after.number), flight)
         last = not ended(before.state) and all(ended(d.state) for d in flight.doors.values())
@@ -164,12 +169,18 @@ class Judge:
             flight.last_deck[deck.ring] = max(deck.deck, flight.last_deck.get(deck.ring, 0))
             if deck.closed < 0:
                 continue
-            closed = {cls for cls in range(deck.closed.bit_length()) if deck.closed >> cls & 1}
-            pool = Pool(deck.ring, deck.deck, closed=closed, harmed_rows=harmed)
-            flight.pools[(deck.ring, deck.deck)] = pool
+            grant = msgspec.json.decode(deck.grant, type=Grant)
+            flight.pools[(deck.ring, deck.deck)] = Pool(
+                deck.ring,
+                deck.deck,
+                long=grant.long,
+                closed=deck.classes(),
+                rungs=deck.rungs(),
+                harmed_rows=harmed,
+            )
             # The latest deck is the one that may be dealt; ``catch_up`` takes out what was cut.
             flight.withdraw(deck.ring)
-            flight.grants[deck.ring] = msgspec.json.decode(deck.grant, type=Grant)
+            flight.grants[deck.ring] = grant
         for ring, door in flight.doors.items():
             if door.state is not State.OPENING:
                 flight.withdraw(ring)
@@ -213,7 +224,13 @@ class Judge:
                 if closing is not None:
                     self._take(flight, pool, closing, now)
             for cls in pool.open_classes():
-                begin = self._window(pool, cls)
+                rungs = self._rungs(flight, pool, cls)
+                rung = pool.rungs.get(cls, 0)
+                if rung >= len(rungs):
+                    pool.release(cls)
+                    self._save_deck(flight, pool)
+                    continue
+                begin = self._window(pool, cls, rungs[rung])
                 if begin is None:
                     continue
                 closing = close_class(
@@ -224,6 +241,7 @@ class Judge:
                     epoch=epoch,
                     age=age,
                     shown=shown,
+                    last=rung + 1 == len(rungs),
                 )
                 self._take(flight, pool, closing, now)
             if pool.is_closed():
@@ -232,12 +250,18 @@ class Judge:
                 del flight.pools[key]
         self._greet_the_returned(flight, now)
 
-    def _window(self, pool: Pool, cls: int) -> int | None:
+    def _rungs(self, flight: Flight, pool: Pool, cls: int) -> tuple[int, ...]:
+        """After how many deadlines a class is looked at; after the last it is released."""
+        if not pool.long or flight.doors[pool.ring].state in _OVER:
+            return silence.LADDER[:1]
+        return silence.ladder(silence.class_deadline(cls, self._pace.silence_min_ms))
+
+    def _window(self, pool: Pool, cls: int, rung: int) -> int | None:
         """Begin of the silence window of a class that is due, or None while it is not."""
-        after = (pool.cut_ms or 0) + self._pace.settle_ms
+        span = silence.class_deadline(cls, self._pace.silence_min_ms)
+        after = (pool.cut_ms or 0) + self._pace.settle_ms + (rung - 1) * span
         beating = bool(pool.beating[pool.cls == cls].any())
         begin = self.hearing.life.window(after, intake=beating)
-        span = silence.class_deadline(cls, self._pace.silence_min_ms)
         due = begin is not None and self.hearing.life.until >= begin + span
         return begin if due else None
 
@@ -247,7 +271,7 @@ class Judge:
             numbered = replace(cell, seq=flight.evidence.seq + 1)
             flight.absorb(numbered)
             self.store.add_cell(channel, number, numbered)
-        pool.harmed |= closing.harmed
+        pool.take(closing)
         for member in np.flatnonzero(closing.harmed):
             row, machine = int(pool.rows[member]), int(pool.machines[member])
             treated = bool(pool.treated[member])
@@ -255,14 +279,16 @@ class Judge:
             self.store.add_harmed(channel, number, harmed)
             if closing.signal == SILENCE and treated:
                 flight.silent[row] = Silent(machine, pool.ring, self.hearing.life.until)
-        if closing.closed_class is not None:
-            pool.closed.add(closing.closed_class)
+        if closing.signal == SILENCE:
             self._save_deck(flight, pool)
 
     def _save_deck(self, flight: Flight, pool: Pool) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number
         closed = -1 if pool.is_closed() else pool.closed_mask()
-        self.store.close_deck(channel, number, pool.ring, pool.deck, closed)
+        matured, late = pool.rung_masks()
+        self.store.close_deck(
+            channel, number, pool.ring, pool.deck, closed, matured=matured, late=late
+        )
 
     def _greet_the_returned(self, flight: Flight, now: Instant) -> None:
         """A machine that was counted as silent and speaks again frees its slot.
@@ -318,8 +344,15 @@ class Judge:
             )
             if deck is not None:
                 buckets = valve.patience(count.polls, count.gap_ms / self._pace.bucket_ms)
-                self._open_deck(flight, ring, deck, buckets, now)
-            elif not any(len(pool.machines) for pool in flight.pools_of(ring)):
+                long = valve.is_long(
+                    cards=deck.cards, locked=flight.locked(ring), active=count.active
+                )
+                life_ms = buckets * self._pace.bucket_ms
+                self._open_deck(flight, ring, deck, life_ms, now, long=long)
+            elif free_to_deal and quiet and numbers.room >= 1 and _only_locked(count):
+                # Nobody else is left to try the release.
+                self._unlock(flight, ring)
+            elif all(pool.is_matured() or not len(pool) for pool in flight.pools_of(ring)):
                 # A deck that nobody has drawn from yet may wait for a machine, but not for ever.
                 warn = found.warn and free_to_deal
                 why = stall(count, numbers, terms, warn=warn, quiet=quiet)
@@ -338,17 +371,37 @@ class Judge:
             note = f"the door of release {number} in ring {ring} stands still: {sentence}"
             self.ledger.note(channel, note, now, alert=True)
 
+    def _unlock(self, flight: Flight, ring: str) -> None:
+        """End the watch for late harm in a ring, without another look.
+
+        Both arms are released at once, and who is in which had no say in it.
+        """
+        for pool in flight.pools_of(ring):
+            if not pool.rungs:
+                continue
+            for cls in list(pool.rungs):
+                pool.release(cls)
+            self._save_deck(flight, pool)
+            if pool.is_closed():
+                del flight.pools[(ring, pool.deck)]
+
     def _open_deck(
-        self, flight: Flight, ring: str, deck: valve.Deal, buckets: int, now: Instant
+        self,
+        flight: Flight,
+        ring: str,
+        deck: valve.Deal,
+        life_ms: int,
+        now: Instant,
+        *,
+        long: bool,
     ) -> None:
         boarding = flight.boarding
         number = flight.last_deck.get(ring, 0) + 1
         key = valve.deck_key(flight.seed, boarding.release, ring, number)
-        life_ms = buckets * self._pace.bucket_ms
-        grant = Grant(number, deck.cards, deck.treated, key.hex(), life_ms)
+        grant = Grant(number, deck.cards, deck.treated, key.hex(), life_ms, long)
         flight.last_deck[ring] = number
         flight.grants[ring] = grant
-        flight.pools[(ring, number)] = Pool(ring, number)
+        flight.pools[(ring, number)] = Pool(ring, number, long=long)
         body = msgspec.json.encode(grant).decode()
         heard, batch, event = (self.hearing.cursors[name] for name in CURSORS)
         self.store.put_deck(
@@ -364,6 +417,12 @@ class Judge:
         passed = boarded if last is None else elapsed_ms(last, now)
         return passed >= flight.boarding.terms[ring].soak_ms
 
+    def _end_older_watches(self, opened: Door) -> None:
+        """Nobody is served an older release any more: what happens now is not its doing."""
+        for (channel, number), flight in self.flights.items():
+            if channel == opened.channel and number < opened.number:
+                self._unlock(flight, opened.ring)
+
     def _publish(self, flight: Flight, found: Verdict, now: Instant) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number
         rings: dict[str, Numbers] = {ring: flight.numbers(ring, found) for ring in flight.doors}
@@ -375,3 +434,8 @@ class Judge:
         if self._track.get((channel, number)) != point:
             self._track[(channel, number)] = point
             self.store.add_track(channel, number, now.wall_ms, point)
+
+
+def _only_locked(count: Census) -> bool:
+    """Whoever does not have the release yet is a member of a long deck, but for one at most."""
+    return count.free < valve.SMALLEST_DECK and count.untreated > count.free

@@ -1,6 +1,7 @@
 """Pools: the members of the decks, and when what is known of them becomes a cell.
 
-A pool is opened with its deck, *cut* when no more cards are drawn, and *closed* class by class.
+A pool is opened with its deck, *cut* when no more cards are drawn, and *closed* class by class;
+a class of a long deck *matures* first and closes days later (``core.silence``).
 Until its class closes, a member's label is used for nothing (invariant I1). Closings happen
 once, at a moment that depends on no label (I8): the cut, the class and Firedoor's own uptime.
 
@@ -11,6 +12,7 @@ Source: cohorts.md 1.3.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,24 +34,35 @@ class Closing:
         cells: Without their final ``seq`` (it is 0): the caller numbers them.
         harmed: Members counted as harmed, a mask.
         signal: The stream that counted them.
-        closed_class: The class that closed, or None for a tick's crash events.
+        closed_class: The class that closed: its labels are no secret any more. None for a tick's
+            crash events, and for a class that only matured.
+        matured_class: The class of a long deck that was looked at and stays sealed, or None.
     """
 
     cells: tuple[Cell, ...]
     harmed: Mask
     signal: str
     closed_class: int | None = None
+    matured_class: int | None = None
 
 
 class Pool:
     """The membership of one deck.
+
+    A *long* deck's classes mature before they close: at their deadline the harmed are revealed
+    and the class's totals are told, but not who of the others is treated. From then on the class
+    is a *block* of its own: given its totals, its labels are uniform within it, and whatever
+    happens in it later is compared with these totals alone. The classes that have not matured
+    are one block together.
 
     Attributes:
         ring: Ring of the deck.
         deck: Number of the deck.
         cut_ms: Monotonic time of the cut, None while cards may still be drawn.
         cut_at: When that was on all clocks.
+        long: Its members are watched beyond their deadline.
         closed: Classes that have closed.
+        rungs: How often each class that has matured, and not closed, was looked at.
         rows: Row numbers of the places, in the order of the cards, shape (members,).
         machines: Register numbers.
         treated: The labels. Only the counting functions below may read them.
@@ -75,7 +88,9 @@ class Pool:
         ring: str,
         deck: int,
         *,
+        long: bool = False,
         closed: Collection[int] = (),
+        rungs: Mapping[int, int] = MappingProxyType({}),
         harmed_rows: Collection[int] = (),
     ) -> None:
         """Open a pool without members.
@@ -83,14 +98,18 @@ class Pool:
         Args:
             ring: Ring of the deck.
             deck: Number of the deck.
+            long: Its members are watched beyond their deadline.
             closed: Classes that have closed already, when it is built again.
+            rungs: Classes that have matured already, and how often they were looked at.
             harmed_rows: Rows that were counted as harmed already, likewise.
         """
         self.ring = ring
         self.deck = deck
         self.cut_ms: int | None = None
         self.cut_at: Instant | None = None
+        self.long = long
         self.closed = set(closed)
+        self.rungs = dict(rungs)
         self.strata: list[str] = []
         self._codes: dict[str, int] = {}
         self._known_harmed = np.array(sorted(harmed_rows), np.int64)
@@ -129,14 +148,49 @@ class Pool:
             return ~self.harmed
         return ~self.harmed & ~np.isin(self.cls, list(self.closed))
 
-    def sealed_counts(self) -> tuple[int, int]:
-        """Treated members in flight ("heard" does not resolve one before the close), and all."""
+    def blocks(self) -> list[Mask]:
+        """Sealed members among whom, as far as is known, all labels are equally likely."""
         sealed = self.sealed()
-        return int(np.count_nonzero(sealed & self.treated)), int(np.count_nonzero(sealed))
+        if not self.rungs:
+            return [sealed]
+        early = sealed & ~np.isin(self.cls, list(self.rungs))
+        return [early, *(sealed & (self.cls == cls) for cls in sorted(self.rungs))]
+
+    def sealed_counts(self) -> tuple[int, int]:
+        """Treated members in flight ("heard" does not resolve one before it matures), and all."""
+        early = self.blocks()[0]
+        return int(np.count_nonzero(early & self.treated)), int(np.count_nonzero(early))
+
+    def locked(self) -> int:
+        """Members that may not draw another card: their class has not closed."""
+        return int(np.count_nonzero(~np.isin(self.cls, list(self.closed))))
+
+    def watched(self) -> int:
+        """Sealed members whose class has matured."""
+        if not self.rungs:
+            return 0
+        return int(np.count_nonzero(self.sealed() & np.isin(self.cls, list(self.rungs))))
 
     def is_closed(self) -> bool:
         """All classes have closed."""
         return self.cut_ms is not None and not self.open_classes()
+
+    def is_matured(self) -> bool:
+        """All classes have closed or matured: nobody is in flight."""
+        return self.cut_ms is not None and self.rungs.keys() >= set(self.open_classes())
+
+    def take(self, closing: Closing) -> None:
+        """What a closing has revealed is known from now on."""
+        self.harmed |= closing.harmed
+        if closing.matured_class is not None:
+            self.rungs[closing.matured_class] = self.rungs.get(closing.matured_class, 0) + 1
+        if closing.closed_class is not None:
+            self.release(closing.closed_class)
+
+    def release(self, cls: int) -> None:
+        """Free a class, both arms at once. Without a closing its late harm is not counted."""
+        self.closed.add(cls)
+        self.rungs.pop(cls, None)
 
     def open_classes(self) -> list[int]:
         """Classes that are still sealed, shortest deadline first."""
@@ -146,6 +200,12 @@ class Pool:
     def closed_mask(self) -> int:
         """Closed classes as a bit mask."""
         return sum(1 << cls for cls in self.closed)
+
+    def rung_masks(self) -> tuple[int, ...]:
+        """Of the classes that have matured, those looked at once at least, and twice at least."""
+        return tuple(
+            sum(1 << cls for cls, rung in self.rungs.items() if rung >= least) for least in (1, 2)
+        )
 
 
 def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int, age: int = 0) -> Closing | None:
@@ -160,16 +220,19 @@ def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int, age: int = 0
 
     Returns:
         A harm cell for each stratum, or None when nothing new happened. Only the members they
-        count are revealed: those that can send this signal. All sealed members are their
-        exposure, as for silence: with two different risk sets in one pool E would be no
+        count are revealed: those that can send this signal. All sealed members of a block are
+        their exposure, as for silence: with two different risk sets in one pool E would be no
         supermartingale.
     """
-    sealed = pool.sealed()
-    counted = sealed & pool.beating & hit
-    if not counted.any():
+    able = pool.beating & hit
+    if not (pool.sealed() & able).any():
         return None
-    cells = _harm_cells(pool, sealed, counted, signal, epoch=epoch, age=age)
-    return Closing(cells, counted, signal)
+    cells: list[Cell] = []
+    counted = np.zeros(len(pool), np.bool_)
+    for block in pool.blocks():
+        cells += _harm_cells(pool, block, block & able, signal, epoch=epoch, age=age)
+        counted |= block & able
+    return Closing(tuple(cells), counted, signal)
 
 
 def close_class(
@@ -181,8 +244,11 @@ def close_class(
     epoch: int,
     age: int = 0,
     shown: Mapping[str, Mask] | None = None,
+    last: bool = True,
 ) -> Closing:
     """Close one deadline class: count its silent members, then release the class.
+
+    A class of a long deck is not released before its last rung: it matures.
 
     Args:
         pool: A pool that has been cut.
@@ -194,18 +260,25 @@ def close_class(
         shown: Members with an event of a signal that decides nothing. It is counted when the
             class closes and not before, for then the labels are no secret any more; and it
             reveals nobody, or a machine that crashed first could not be found silent.
+        last: The class is released now.
 
     Returns:
         A harm cell for each stratum in which anybody was silent, likewise for each signal that
-        is only shown and was heard, and a clearance cell with one outcome per member.
+        is only shown and was heard, and when it matures a clearance cell with one outcome per
+        member.
     """
     mature = pool.cls == cls
-    sealed = pool.sealed()
-    quiet = sealed & mature & silent
-    cells = [*_harm_cells(pool, sealed, quiet, SILENCE, epoch=epoch, age=age)]
+    first = cls not in pool.rungs
+    early, *_ = pool.blocks()
+    exposed = early if first else pool.sealed() & mature
+    quiet = exposed & mature & silent
+    cells = [*_harm_cells(pool, exposed, quiet, SILENCE, epoch=epoch, age=age)]
     able = mature & pool.beating
-    for signal, hit in (shown or {}).items():
+    for signal, hit in (shown if shown and last else {}).items():
         cells += _harm_cells(pool, able, able & hit, signal, epoch=epoch, age=age)
+    closed, matured = (cls, None) if last else (None, cls)
+    if not first:
+        return Closing(tuple(cells), quiet, SILENCE, closed, matured)
     harmed = quiet | pool.harmed
     treated, control = mature & pool.treated, mature & ~pool.treated
     cells.append(
@@ -225,7 +298,7 @@ def close_class(
             age=age,
         )
     )
-    return Closing(tuple(cells), quiet, SILENCE, cls)
+    return Closing(tuple(cells), quiet, SILENCE, closed, matured)
 
 
 def _harm_cells(

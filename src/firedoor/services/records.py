@@ -89,6 +89,8 @@ class StoredDeck:
         batch: Last batch of signals before it opened.
         event: Last event before it opened.
         closed: Bit mask of closed classes; -1 when the whole pool has closed.
+        matured: Bit mask of classes that have matured and not closed.
+        late: Those of them that were looked at once more.
     """
 
     ring: str
@@ -99,6 +101,21 @@ class StoredDeck:
     batch: int
     event: int
     closed: int
+    matured: int = 0
+    late: int = 0
+
+    def classes(self) -> set[int]:
+        """Classes that have closed, of a pool that has not closed as a whole."""
+        return _classes(self.closed)
+
+    def rungs(self) -> dict[int, int]:
+        """How often each matured class was looked at."""
+        late = _classes(self.late)
+        return {cls: 2 if cls in late else 1 for cls in _classes(self.matured)}
+
+
+def _classes(mask: int) -> set[int]:
+    return {cls for cls in range(mask.bit_length()) if mask >> cls & 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,8 +297,18 @@ class JudgeRecords(Protocol):
         """Store a deck."""
         ...
 
-    def close_deck(self, channel: str, number: int, ring: str, deck: int, closed: int) -> None:
-        """Note which classes of a deck have closed; -1 for all."""
+    def close_deck(
+        self,
+        channel: str,
+        number: int,
+        ring: str,
+        deck: int,
+        closed: int,
+        *,
+        matured: int = 0,
+        late: int = 0,
+    ) -> None:
+        """Note which classes of a deck have closed (-1 for all), and which have matured."""
         ...
 
     def cells(self, channel: str, number: int, upto: int = -1) -> list[Cell]:

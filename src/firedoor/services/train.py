@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from firedoor.config import ChannelConfig, Config
 from firedoor.core import valve
-from firedoor.core.board import Board, ChannelBoard, Lane, Withdrawn
+from firedoor.core.board import ALL_CLOSED, Board, ChannelBoard, Lane, Withdrawn
 from firedoor.core.door import Boarded, Door, EarlierOpened, Reason, State, Supersede, ended
 from firedoor.core.door import step as step_door
 from firedoor.core.release import release_id
@@ -23,9 +23,6 @@ from firedoor.services.flight import Flight
 from firedoor.services.judging import Judge
 from firedoor.services.mirror import Snapshot
 from firedoor.services.records import StoredRelease
-
-ALL_CLOSED = (1 << 32) - 1
-"""Bit mask of a deck whose classes have all closed."""
 
 _INDEXES = ("SHA256SUMS", "SHA256SUMS.txt", "index.json")
 _BAD_ENDS = 2

@@ -36,7 +36,8 @@ class Case:
 
     Attributes:
         boarding: The boarding.
-        decks: (ring, deck) -> bit mask of closed classes, of the decks that have not closed.
+        decks: (ring, deck) -> bit mask of classes that are not in flight any more, of the decks
+            that have not closed.
         harmed: Row of the place -> what was counted.
         revoked: Ring -> wall clock since when nobody gets the release there any more, ms.
         reverts: The kind of client goes back when it is served the previous content.
@@ -68,7 +69,7 @@ class Case:
         """Put together what is stored of a boarding."""
         return cls(
             boarding=boarding,
-            decks={(d.ring, d.deck): d.closed for d in decks if d.closed != _CLOSED},
+            decks={(d.ring, d.deck): d.closed | d.matured for d in decks if d.closed != _CLOSED},
             harmed={h.place: h for h in harmed},
             revoked={d.ring: d.since_ms for d in doors if _is_revoked(d, board)},
             reverts=reverts,

@@ -117,6 +117,7 @@ def test_a_verdict_names_every_stream_and_cell():
         "treated_harmed": 6,
         "control_harmed": 0,
         "installed": 0,
+        "age": 0,
     }
 
 

@@ -113,3 +113,14 @@ def test_five_gaps_are_enough_and_the_median_is_theirs():
     found = silence.deadline(codes, 5.0, cold_ms=0, silence_min_ms=MIN_MS)
 
     assert found == math.ceil(5.0 * median)
+
+
+def test_nobody_is_watched_for_late_harm_longer_than_a_week():
+    """A machine that polls once a day would be locked for two months by 24 deadlines."""
+    day = 24 * 3_600_000
+
+    assert silence.ladder(5 * 60_000) == (1, 4, 24)
+    assert silence.ladder(7 * day // 24) == (1, 4, 24)
+    assert silence.ladder(7 * day // 24 + 1) == (1, 4)
+    assert silence.ladder(2 * day) == (1,)
+    assert silence.ladder(30 * day) == (1,)

@@ -39,7 +39,7 @@ from firedoor.services.records import (
 NAME = "judge.db"
 
 SCHEMA = Schema(
-    version=2,
+    version=3,
     statements=(
         "CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         """CREATE TABLE channel (
@@ -64,7 +64,8 @@ SCHEMA = Schema(
             channel TEXT NOT NULL, number INTEGER NOT NULL, ring TEXT NOT NULL,
             deck INTEGER NOT NULL, body TEXT NOT NULL, opened_ms INTEGER NOT NULL,
             heard INTEGER NOT NULL, batch INTEGER NOT NULL, event INTEGER NOT NULL,
-            closed INTEGER NOT NULL, PRIMARY KEY (channel, number, ring, deck)) WITHOUT ROWID""",
+            closed INTEGER NOT NULL, matured INTEGER NOT NULL, late INTEGER NOT NULL,
+            PRIMARY KEY (channel, number, ring, deck)) WITHOUT ROWID""",
         """CREATE TABLE cell (
             channel TEXT NOT NULL, number INTEGER NOT NULL, seq INTEGER NOT NULL,
             ring TEXT NOT NULL, deck INTEGER NOT NULL, epoch INTEGER NOT NULL,
@@ -209,7 +210,8 @@ class JudgeReader(Reader):
     def decks(self, channel: str, number: int) -> list[StoredDeck]:
         """Decks of one boarding, in order."""
         sql = (
-            "SELECT ring, deck, body, opened_ms, heard, batch, event, closed FROM deck "
+            "SELECT ring, deck, body, opened_ms, heard, batch, event, closed, matured, late "
+            "FROM deck "
             "WHERE channel = ? AND number = ? ORDER BY ring, deck"
         )
         return [StoredDeck(*row) for row in self._rows(sql, channel, number)]
@@ -362,7 +364,7 @@ class JudgeStore(JudgeReader):
     def put_deck(self, channel: str, number: int, deck: StoredDeck) -> None:
         """Store a deck."""
         self._do(
-            "INSERT OR REPLACE INTO deck VALUES (?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO deck VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             channel,
             number,
             deck.ring,
@@ -373,14 +375,27 @@ class JudgeStore(JudgeReader):
             deck.batch,
             deck.event,
             deck.closed,
+            deck.matured,
+            deck.late,
         )
 
-    def close_deck(self, channel: str, number: int, ring: str, deck: int, closed: int) -> None:
-        """Note which classes of a deck have closed; -1 for all."""
+    def close_deck(
+        self,
+        channel: str,
+        number: int,
+        ring: str,
+        deck: int,
+        closed: int,
+        *,
+        matured: int = 0,
+        late: int = 0,
+    ) -> None:
+        """Note which classes of a deck have closed (-1 for all), and which have matured."""
         sql = (
-            "UPDATE deck SET closed = ? WHERE channel = ? AND number = ? AND ring = ? AND deck = ?"
+            "UPDATE deck SET closed = ?, matured = ?, late = ? "
+            "WHERE channel = ? AND number = ? AND ring = ? AND deck = ?"
         )
-        self._do(sql, closed, channel, number, ring, deck)
+        self._do(sql, closed, matured, late, channel, number, ring, deck)
 
     def add_cell(self, channel: str, number: int, cell: Cell) -> None:
         """Append a cell."""
