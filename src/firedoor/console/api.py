@@ -2,7 +2,7 @@
 
 The table is the only place where a path is written: the routes and the OpenAPI document are
 both made from it. JSON names are the field names of ``model``. Release ids may be shortened to
-any unique beginning of eight or more hexadecimal digits.
+any unique beginning of six or more hexadecimal digits.
 """
 
 from collections.abc import Awaitable, Callable
@@ -32,16 +32,13 @@ from firedoor.console.model import (
 )
 from firedoor.console.openapi import Operation, Parameter
 from firedoor.core.errors import BadInput, NotFound
+from firedoor.core.release import id_prefix
 
 DEFAULT_LIMIT: Final = 100
 LARGEST_LIMIT: Final = 1000
 LARGEST_BUDGET: Final = 1_000_000
 LARGEST_INDEX: Final = 2**53 - 1
 """Largest ledger index: what JSON readers hold exactly."""
-
-_SHORTEST_PREFIX = 8
-_ID_DIGITS = 64
-_HEX = frozenset("0123456789abcdef")
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
@@ -161,7 +158,7 @@ class Api:
             Operation.post(
                 "/api/channels/{channel}/resume",
                 self._acting(Verb.RESUME_CHANNEL),
-                "let the next release board after two that ended held or shut",
+                "let the next release of a blocked channel board",
                 Action,
                 Outcome,
                 channel,
@@ -279,12 +276,7 @@ class Api:
         return name
 
     def _release(self, request: Request) -> ReleaseView:
-        prefix: str = request.path_params["release"].lower()
-        if not _HEX.issuperset(prefix) or not _SHORTEST_PREFIX <= len(prefix) <= _ID_DIGITS:
-            raise BadInput(
-                f"{prefix!r} is no release id",
-                hint=f"give {_SHORTEST_PREFIX} to {_ID_DIGITS} hexadecimal digits of it",
-            )
+        prefix = id_prefix(request.path_params["release"])
         found = self.read.match(prefix)
         if len(found) > 1:
             raise BadInput(f"more than one release begins with {prefix}", hint="give more digits")

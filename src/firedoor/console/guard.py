@@ -5,7 +5,8 @@ A console on loopback is reached by every page the operator's browser has open. 
 * ``Host`` must be a name we know, or a rebound DNS name would make a foreign page same-origin;
 * a POST needs the console token, a same-origin ``Origin`` if there is one, and a JSON body:
   each of the three alone stops a foreign page, and a script on this host without the token;
-* reading is open to loopback; from anywhere else it needs the token as well;
+* reading is open to loopback; from anywhere else it needs the token as well; no page of another
+  origin may read, nor keep event streams open;
 * pages run only scripts and styles of our own, and nobody may frame them.
 
 Source: decisions.md 10.
@@ -83,10 +84,12 @@ class Guard:
                 hint="use localhost, or add the name to console.hosts",
             )
         trusted = self._has_token(headers)
-        if scope["method"] in ("GET", "HEAD"):
+        # No path takes any other method, which the router says best.
+        if scope["method"] != "POST":
             # A foreign page could not read the answer, but it could take up event streams.
             # Following a link to the console is fine.
-            if _crosses(headers) and headers.get("sec-fetch-mode") != "navigate":
+            followed = headers.get("sec-fetch-mode") == "navigate"
+            if _is_strange(headers, host) or (_crosses(headers) and not followed):
                 return problem(403, "a page from another origin may not read")
             if trusted or scope["path"] in _OPEN or is_loopback(scope.get("client")):
                 return None
@@ -121,11 +124,7 @@ def is_loopback(client: tuple[str, int] | None) -> bool:
 
 
 def _foreign(headers: Headers, host: str) -> Response | None:
-    origin = headers.get("origin")
-    # Scheme aside: a TLS proxy before us changes it. A page of another scheme but the same host
-    # and port cannot exist beside us.
-    strange = origin is not None and (origin == "null" or _authority(origin) != host)
-    if strange or _crosses(headers):
+    if _is_strange(headers, host) or _crosses(headers):
         return problem(403, "a page from another origin may not act")
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return problem(415, "acting needs Content-Type: application/json")
@@ -133,6 +132,13 @@ def _foreign(headers: Headers, host: str) -> Response | None:
     if not length.isdecimal() or int(length) > BODY_LIMIT_BYTES:
         return problem(413, f"a body may have {BODY_LIMIT_BYTES} bytes")
     return None
+
+
+def _is_strange(headers: Headers, host: str) -> bool:
+    origin = headers.get("origin")
+    # Scheme aside: a TLS proxy before us changes it. A page of another scheme but the same host
+    # and port cannot exist beside us.
+    return origin is not None and (origin == "null" or _authority(origin) != host)
 
 
 def _authority(origin: str) -> str:

@@ -2,7 +2,12 @@
 
 import asyncio
 import socket
+from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
+from pathlib import Path
+
+import structlog
 
 from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.adapters.clock import SystemClock
@@ -14,12 +19,14 @@ from firedoor.config import Config
 from firedoor.core import silence
 from firedoor.core.board import ChannelBoard
 from firedoor.core.channel import traits
+from firedoor.core.errors import Unavailable
 from firedoor.core.ring import EVERYONE, Ring, ring_of
 from firedoor.core.units import MachineNo
 from firedoor.gate.app import Gate
 from firedoor.gate.identity import Doorbell
 from firedoor.gate.keeper import Channel, Keeper
 from firedoor.gate.respond import Answerer
+from firedoor.ports import Clock
 from firedoor.services.admission import Admission
 from firedoor.services.places import Place
 from firedoor.services.roster import Roster
@@ -29,6 +36,7 @@ from firedoor.wire.process import PRUNE_EVERY_S, RETENTION_MS, every, serve
 
 # What was down longer ago lies before the last session of nearly every machine.
 _RUNS_LOOKED_AT = 50
+_log = structlog.get_logger()
 
 
 async def run(config: Config, files: Files, listener: socket.socket, parent: int) -> None:
@@ -44,6 +52,7 @@ async def run(config: Config, files: Files, listener: socket.socket, parent: int
     roster.restore(history.habits(), mono_ms=now.mono_ms, wall_ms=now.wall_ms, outages=outages)
 
     rings = Rings(register, config.rings)
+    enrolled = Enrolled(files.register, clock, config.rings)
 
     def places(channel: str, number: int) -> list[Place]:
         return [stored.place for stored in history.places_of(channel, number)]
@@ -72,6 +81,7 @@ async def run(config: Config, files: Files, listener: socket.socket, parent: int
         places=places,
         clock=clock,
         bucket_ms=config.time.bucket_ms,
+        enrolled=enrolled.count,
     )
     doorbell = Doorbell(register, config.gate.identify)
     gate = Gate(keeper, doorbell, roster, Answerer(), DiskBlobs(files.blobs).path)
@@ -116,6 +126,39 @@ class Rings:
         if self._known is None:
             return ring_of(self._register.attributes(MachineNo(machine)), self._rings)
         return self._rings[self._known[machine]].name if machine < len(self._known) else EVERYONE
+
+
+class Enrolled:
+    """How many machines of the register are in each ring, counted again when it changed.
+
+    It reads through a connection of its own, so that it may be asked in another thread than the
+    one that answers machines: a large register takes a while.
+    """
+
+    def __init__(self, path: Path, clock: Clock, rings: tuple[Ring, ...]) -> None:
+        """Count the first time. Raises Unavailable."""
+        self._register = MachineRegister(path, clock, read_only=True)
+        self._rings = rings
+        self._names = sorted({name for ring in rings for name, _ in ring.match})
+        self._version = -1
+        self._counts: Mapping[str, int] = {}
+        self._count_anew()
+
+    def count(self) -> Mapping[str, int]:
+        """Ring -> machines that are enrolled and not revoked; the last count if it must be."""
+        try:
+            self._count_anew()
+        except Unavailable as error:
+            _log.warning("register_not_counted", error=str(error))
+        return self._counts
+
+    def _count_anew(self) -> None:
+        version = self._register.version()
+        if version != self._version:
+            counts: Counter[str] = Counter()
+            for attributes, machines in self._register.count_by(self._names):
+                counts[ring_of(attributes, self._rings)] += machines
+            self._counts, self._version = counts, version
 
 
 def _roster(config: Config) -> Roster:

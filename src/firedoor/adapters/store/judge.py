@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -28,6 +29,7 @@ from firedoor.core.ledger.entry import Signed, leaf_bytes, parse_leaf
 from firedoor.core.release import FileEntry
 from firedoor.services.boarding import Boarding
 from firedoor.services.records import (
+    Block,
     ChannelState,
     Harmed,
     Seen,
@@ -38,13 +40,15 @@ from firedoor.services.records import (
 
 NAME = "judge.db"
 
+_CHANNEL = """CREATE TABLE channel (
+    name TEXT PRIMARY KEY, snapshot TEXT NOT NULL, synced_ms INTEGER NOT NULL,
+    error TEXT NOT NULL, failures INTEGER NOT NULL, blocked TEXT NOT NULL)"""
+
 SCHEMA = Schema(
-    version=1,
+    version=2,
     statements=(
         "CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-        """CREATE TABLE channel (
-            name TEXT PRIMARY KEY, snapshot TEXT NOT NULL, synced_ms INTEGER NOT NULL,
-            error TEXT NOT NULL, failures INTEGER NOT NULL, blocked INTEGER NOT NULL)""",
+        _CHANNEL,
         """CREATE TABLE release (
             id TEXT PRIMARY KEY, channel TEXT NOT NULL, created_ms INTEGER NOT NULL,
             manifest BLOB NOT NULL, listing TEXT NOT NULL, size INTEGER NOT NULL,
@@ -86,6 +90,20 @@ SCHEMA = Schema(
         "CREATE TABLE board (one INTEGER PRIMARY KEY, version INTEGER, body TEXT)",
         "CREATE TABLE tick (one INTEGER PRIMARY KEY, boot TEXT, mono_ms INTEGER, wall_ms INTEGER)",
         "CREATE TABLE answer (request INTEGER PRIMARY KEY, status TEXT, body TEXT)",
+    ),
+    upgrades=MappingProxyType(
+        {
+            1: (
+                "ALTER TABLE channel RENAME TO channel_1",
+                _CHANNEL,
+                # It did not say why. A block by two bad ends remembers the number of the second.
+                """INSERT INTO channel SELECT name, snapshot, synced_ms, error, failures,
+                    CASE WHEN NOT blocked THEN '' WHEN coalesce((SELECT value FROM cursor
+                    WHERE cursor.name = 'bad-ends:' || channel_1.name), 0) THEN 'bad ends'
+                    ELSE 'ledger lost' END FROM channel_1""",
+                "DROP TABLE channel_1",
+            ),
+        }
     ),
 )
 
@@ -140,7 +158,7 @@ class JudgeReader(Reader):
         if not rows:
             return ChannelState(name)
         channel, snapshot, synced_ms, error, failures, blocked = rows[0]
-        return ChannelState(channel, snapshot, synced_ms, error, failures, bool(blocked))
+        return ChannelState(channel, snapshot, synced_ms, error, failures, Block(blocked))
 
     def channels(self) -> list[str]:
         """Names of all channels that have a release, also of those no longer configured."""
@@ -306,7 +324,7 @@ class JudgeStore(JudgeReader):
             state.synced_ms,
             state.error,
             state.failures,
-            state.blocked,
+            state.blocked.value,
         )
 
     def add_release(self, release: StoredRelease, manifest: dict[str, FileEntry]) -> None:
