@@ -6,6 +6,7 @@ again at any point; all that survives is what lies in the files.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
@@ -79,6 +80,7 @@ class Loop:
         machines: Register numbers, from 1.
         dead: Machines that do not poll any more.
         deadly: Releases that kill whatever installs them.
+        gone: Releases whose bytes are missing.
         ring: Ring of each machine; "everyone" where it is not named.
         stratum: Stratum of each machine; "" where it is not named.
         period: A machine polls each so many buckets; 1 where it is not named.
@@ -103,6 +105,7 @@ class Loop:
         self.machines = list(range(1, machines + 1))
         self.dead: set[int] = set()
         self.deadly: set[str] = set()
+        self.gone: set[str] = set()
         self.ring: dict[int, str] = {}
         self.stratum: dict[int, str] = {}
         self.period: dict[int, int] = {}
@@ -186,7 +189,9 @@ class Loop:
                 self.config.time.settle_ms,
             ),
         )
-        self.train = Train(self.judge, self.config, lambda: ROOT_KEY)
+        self.train = Train(
+            self.judge, self.config, lambda: ROOT_KEY, held=lambda each: each not in self.gone
+        )
         self.orders = Orders(self.judge, self.train, self.config, self.synced.append)
         self.judge.load(self.train.unfinished(), self.clock.now())
 
@@ -242,13 +247,19 @@ class Loop:
                 habits=self.roster.drain_habits(mono_ms=now.mono_ms, wall_ms=now.wall_ms),
                 standings=standings,
                 installed=self._installed,
-                census=self.admission.census(now.mono_ms, self.config.time.bucket_ms),
+                census=self.admission.census(
+                    now.mono_ms, self.config.time.bucket_ms, now.wall_ms, self.enrolled()
+                ),
                 board=self.store.board().version,
             ),
             now,
         )
         self._installed = []
         self.roster.relearn()
+
+    def enrolled(self) -> Mapping[str, int]:
+        """Machines that the register has in each ring, whether or not they poll."""
+        return Counter(self.ring.get(machine, "everyone") for machine in self.machines)
 
     # The judge
 

@@ -1,5 +1,6 @@
 """What the gate writes and others read: one side writes, the other sees all of it or nothing."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -308,3 +309,21 @@ def test_what_was_committed_survives_the_death_of_the_process(tmp_path):
     assert [s.place for s in reader.places_after(0)] == [place(1)]
     assert [s.cut for s in reader.cuts_after(0)] == [cut()]
     reader.close()
+
+
+@pytest.mark.parametrize("fate", ["deleted", "replaced"])
+def test_no_card_is_written_into_a_file_that_nobody_has_any_more(tmp_path, writer, fate):
+    """Its machine would be treated, and no list of exposed machines would name it."""
+    writer.commit([place(1)], [], AT)
+    (tmp_path / NAME).rename(tmp_path / "aside")
+    if fate == "replaced":
+        (tmp_path / NAME).touch()
+
+    with pytest.raises(Unavailable, match="deleted or replaced"):
+        writer.commit([place(2, card=1)], [], AT)
+
+    # Put back, the file holds what was answered, and nothing else.
+    (tmp_path / "aside").replace(tmp_path / NAME)
+    writer.commit([place(3, card=1)], [], AT)
+    with contextlib.closing(GateReader(tmp_path)) as found:
+        assert [stored.place.machine for stored in found.places_after(0)] == [1, 3]

@@ -16,7 +16,7 @@ from firedoor.core.terms import Policy, resolve
 from firedoor.core.units import Digest, UnixMs
 from firedoor.services.boarding import Boarding, rules_for
 from firedoor.services.orders import Order
-from firedoor.services.records import ChannelState, Harmed, StoredDeck, StoredRelease
+from firedoor.services.records import Block, ChannelState, Harmed, StoredDeck, StoredRelease
 
 RELEASE = "c" * 64
 DOOR = Door(
@@ -245,7 +245,7 @@ def test_snapshots_come_in_the_order_they_were_seen(store, reader):
     ]
 
 
-@pytest.mark.parametrize("blocked", [False, True])
+@pytest.mark.parametrize("blocked", list(Block))
 def test_the_state_of_a_channel_comes_back_as_it_was(store, reader, blocked):
     """Also what is true and what is false, for it is told as JSON."""
     state = ChannelState("av", "{}", 5, "refused", 3, blocked)

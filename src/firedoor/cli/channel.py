@@ -9,7 +9,7 @@ from firedoor.cli import output
 from firedoor.cli.client import ByOption, ConsoleOption, act
 from firedoor.cli.config import channel_check, fleet, sentence
 from firedoor.cli.context import Place, here
-from firedoor.cli.keeping import kept, kept_bytes
+from firedoor.cli.keeping import holdings
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.model import ChannelView
 from firedoor.core.channel import traits
@@ -80,7 +80,7 @@ def show(
         [
             *_facts(view),
             ("upstream offers", _offered(place, name)),
-            ("kept on disk", f"{len(kept(place, name))} releases, {_bytes(place, name)}"),
+            ("kept on disk", holdings(place, name).sentence()),
         ]
     )
     output.heading("how a client is undone")
@@ -140,10 +140,6 @@ def _offered(place: Place, name: str) -> str:
     view = place.views().release(newest.release)
     shut = view is not None and any(door.state is State.SHUT for door in view.door.values())
     return f"{output.short(newest.release)} ({'shut' if shut else newest.state})"
-
-
-def _bytes(place: Place, name: str) -> str:
-    return output.size(kept_bytes(place, name))
 
 
 def _hopes(place: Place, name: str, active: Mapping[str, int]) -> None:

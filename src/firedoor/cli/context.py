@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -18,14 +18,9 @@ from firedoor.cli.options import find
 from firedoor.config import Config, load
 from firedoor.console.model import ReleaseView
 from firedoor.core.errors import BadInput, NotFound, Unavailable
+from firedoor.core.release import SHORTEST_PREFIX, id_prefix
 from firedoor.wire.files import Files
 from firedoor.wire.views import Views
-
-SHORTEST_PREFIX: Final = 6
-"""Digits of a release id that a person has to type at least."""
-
-_ID_DIGITS: Final = 64
-_HEX: Final = frozenset("0123456789abcdef")
 
 ReleaseArgument = Annotated[
     str,
@@ -97,13 +92,7 @@ def release_of(views: Views, prefix: str) -> ReleaseView:
         BadInput: It is no beginning of an id, or of more than one.
         NotFound: No release begins so.
     """
-    digits = prefix.lower()
-    if not _HEX.issuperset(digits) or not SHORTEST_PREFIX <= len(digits) <= _ID_DIGITS:
-        raise BadInput(
-            f"{prefix[:80]!r} is no release id",
-            hint=f"give {SHORTEST_PREFIX} to {_ID_DIGITS} hexadecimal digits of it, "
-            "as firedoor release list shows them",
-        )
+    digits = id_prefix(prefix)
     found = views.match(digits)
     if len(found) > 1:
         raise BadInput(f"more than one release begins with {digits}", hint="give more digits")

@@ -20,7 +20,7 @@ from firedoor.cli.client import (
     act,
 )
 from firedoor.cli.context import Place, ReleaseArgument, here, release_of
-from firedoor.cli.keeping import kept
+from firedoor.cli.keeping import holdings
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.api import ReleaseReply
 from firedoor.console.model import Condition, ReleaseView
@@ -61,19 +61,23 @@ def list_(
     """List releases, newest first, where their doors are, and which are served now.
 
     "served" names the rings in which a release is what every machine gets that has no newer one.
-    A release whose bytes are deleted cannot be pinned or expedited any more.
+    "bytes" is the size of what is on the disk; "not kept" if it may be deleted any day; "missing"
+    or "partly missing" if it cannot be served, pinned or expedited any more.
 
     Example: firedoor release list tools
     """
     place = here(config, data)
     names = [place.config.channel(channel).name] if channel else _channels(place)
     views = place.views()
-    found = [view for name in names for view in views.releases(name)]
+    listed = {name: views.releases(name) for name in names}
+    found = [view for each in listed.values() for view in each]
     if as_json:
         output.document([_reply(view) for view in found])
         return
     serving = _serving(place)
-    held = frozenset[str]().union(*(kept(place, name) for name in names))
+    held = {
+        name: holdings(place, name, (view.id for view in each)) for name, each in listed.items()
+    }
     output.table(
         (
             "release",
@@ -97,7 +101,7 @@ def list_(
                 _doors(view),
                 view.exposed,
                 view.harmed,
-                output.size(view.size_bytes) if view.id in held else "deleted",
+                held[view.channel].state(view.id),
                 judgement(view),
             )
             for view in found
@@ -265,7 +269,7 @@ def resume(
         str,
         typer.Argument(
             metavar="RELEASE|CHANNEL",
-            help="A held release; or a channel on which two releases in a row ended badly.",
+            help="A held release; or a channel that boards nothing before a person has looked.",
         ),
     ],
     reason: ReasonOption,

@@ -39,7 +39,9 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
         decisions: Decisions whose numbers were computed again.
         cells: Cells folded.
         decks: Decks dealt again from their revealed seeds.
-        cards: Cards of them that machines drew.
+        cards: Cards that machines drew, as far as they are on record.
+        unaudited: Decks of which cards are not on record any more: ``gate.db`` was lost.
+        losses: Ledger entries that tell of it.
         secret: Boardings whose seed is not revealed yet.
         difference: The first difference, or None.
     """
@@ -50,6 +52,8 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     cells: int
     decks: int
     cards: int
+    unaudited: int
+    losses: list[int]
     secret: int
     difference: Difference | None
 
@@ -198,7 +202,8 @@ def replay_(
     """Compute every decision again from the ledger and the cells, and compare.
 
     Also deals the decks again whose seeds are revealed, and compares who drew which card: so
-    nobody was chosen by anything but chance. Ends with 1 and names the first difference. The
+    nobody was chosen by anything but chance. Ends with 1 and names the first difference. Of decks
+    whose records went with a lost gate.db, what is left is compared; they are counted apart. The
     signatures are the business of firedoor ledger verify.
 
     Example: firedoor verdict replay --all
@@ -227,6 +232,11 @@ def replay_(
                 ("seeds still secret", found.secret),
             ]
         )
+        if found.unaudited:
+            what = "1 deck" if found.unaudited == 1 else f"{found.unaudited} decks"
+            where = "entry" if len(found.losses) == 1 else "entries"
+            told = ", ".join(map(str, found.losses))
+            output.line(f"{what} cannot be audited: gate.db was lost at {where} {told}")
         if found.difference is None:
             output.line("same: everything came out as the ledger says")
         else:

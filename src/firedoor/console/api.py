@@ -2,7 +2,7 @@
 
 The table is the only place where a path is written: the routes and the OpenAPI document are
 both made from it. JSON names are the field names of ``model``. Release ids may be shortened to
-any unique beginning of eight or more hexadecimal digits.
+any unique beginning of six or more hexadecimal digits.
 """
 
 from collections.abc import Awaitable, Callable
@@ -167,7 +167,7 @@ class Api:
             Operation.post(
                 "/api/channels/{channel}/resume",
                 self._acting(Verb.RESUME_CHANNEL),
-                "let the next release board after two that ended held or shut",
+                "let the next release of a blocked channel board",
                 Action,
                 Outcome,
                 channel,

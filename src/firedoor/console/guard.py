@@ -5,7 +5,8 @@ A console on loopback is reached by every page the operator's browser has open. 
 * ``Host`` must be a name we know, or a rebound DNS name would make a foreign page same-origin;
 * a POST needs the console token, a same-origin ``Origin`` if there is one, and a JSON body:
   each of the three alone stops a foreign page, and a script on this host without the token;
-* reading is open to loopback; from anywhere else it needs the token as well;
+* reading is open to loopback; from anywhere else it needs the token as well; no page of another
+  origin may read, nor keep event streams open;
 * a question to the judge alone is a POST that changes nothing, so for the token it counts as
   reading: Kayenta cannot send one. What is asked there may be long, and runs may come as CSV,
   which no foreign page can post either without asking first;
@@ -106,10 +107,12 @@ class Guard:
             )
         trusted = self._has_token(headers, scope["path"])
         here = is_loopback(scope.get("client"))
-        if scope["method"] in ("GET", "HEAD"):
+        # No path takes any other method, which the router says best.
+        if scope["method"] != "POST":
             # A foreign page could not read the answer, but it could take up event streams.
             # Following a link to the console is fine.
-            if _crosses(headers) and headers.get("sec-fetch-mode") != "navigate":
+            followed = headers.get("sec-fetch-mode") == "navigate"
+            if _is_strange(headers, host) or (_crosses(headers) and not followed):
                 return problem(403, "a page from another origin may not read")
             if trusted or scope["path"] in _OPEN or here:
                 return None
@@ -155,11 +158,7 @@ def is_loopback(client: tuple[str, int] | None) -> bool:
 
 
 def _foreign(headers: Headers, host: str, path: str) -> Response | None:
-    origin = headers.get("origin")
-    # Scheme aside: a TLS proxy before us changes it. A page of another scheme but the same host
-    # and port cannot exist beside us.
-    strange = origin is not None and (origin == "null" or _authority(origin) != host)
-    if strange or _crosses(headers):
+    if _is_strange(headers, host) or _crosses(headers):
         return problem(403, "a page from another origin may not act")
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not (kind == "text/csv" and path.startswith(_FEED)):
@@ -179,6 +178,13 @@ def _password(credentials: bytes) -> bytes:
         return b64decode(credentials, validate=True).partition(b":")[2]
     except binascii.Error:
         return b""
+
+
+def _is_strange(headers: Headers, host: str) -> bool:
+    origin = headers.get("origin")
+    # Scheme aside: a TLS proxy before us changes it. A page of another scheme but the same host
+    # and port cannot exist beside us.
+    return origin is not None and (origin == "null" or _authority(origin) != host)
 
 
 def _authority(origin: str) -> str:

@@ -33,6 +33,7 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
         unknown: Addresses of clients that are not enrolled and read this channel in that time.
         pinned: Ring name to the release it is pinned to; while there is one nothing boards.
         blocked: Whether the next release boards only when a person resumes the channel.
+        blocked_by: Why: ``bad ends``, ``gate records lost``, ``ledger lost``, or ``""``.
         refused: What the vendor offers now, if it was shut and so does not board again by
             itself, or ``""``.
     """
@@ -51,6 +52,7 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     unknown: int = 0
     pinned: dict[str, str] = {}
     blocked: bool = False
+    blocked_by: str = ""
     refused: str = ""
 
 

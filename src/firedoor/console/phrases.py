@@ -19,6 +19,7 @@ from firedoor.console.model import (
 )
 from firedoor.core.door import Reason, State
 from firedoor.services.ledger import BOARDED, MORE_RINGS, NOTE, REVEALED
+from firedoor.services.records import Block
 
 
 def _(message: str) -> str:
@@ -64,6 +65,23 @@ _HARMS: Final[Mapping[str, str]] = {
     # Streams, for a harm whose very signal is not on record any more.
     "crash": _("crashed"),
     "check": _("failed a check"),
+}
+
+_BAD_ENDS: Final = _(
+    "Two releases in a row ended held or shut: the next one boards only when a person "
+    "resumes the channel."
+)
+_BLOCKED: Final[Mapping[str, str]] = {
+    Block.GATE_LOST: _(
+        "The gate's records were lost (gate.db): who was let into which release is not known. "
+        "See first whether the machines poll again; the next release boards only when a person "
+        "resumes the channel."
+    ),
+    Block.LEDGER_LOST: _(
+        "The last entries of the ledger were lost (judge.db): what was shut since is not known. "
+        "See the alerts of that time first, and shut it again; the next release boards only when "
+        "a person resumes the channel."
+    ),
 }
 
 _UNDOINGS: Final[Mapping[str, str]] = {
@@ -160,6 +178,7 @@ _REASONS: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.SUPERSEDED, Reason.WITHDRAWN): _("withdrawn by the vendor"),
     (State.SUPERSEDED, Reason.PERSON): _("ended by a person"),
     (State.SUPERSEDED, Reason.PINNED): _("a person pinned another one"),
+    (State.SUPERSEDED, Reason.MISSING): _("files of it are missing"),
 }
 
 _MOVES: Final[Mapping[tuple[State, Reason | None], str]] = {
@@ -187,6 +206,7 @@ _MOVES: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.SUPERSEDED, Reason.NEWER): _("A newer release takes its place."),
     (State.SUPERSEDED, Reason.WITHDRAWN): _("The vendor withdrew it before it was decided."),
     (State.SUPERSEDED, Reason.PINNED): _("A person pinned another release in its place."),
+    (State.SUPERSEDED, Reason.MISSING): _("It is passed over: files of it are missing."),
 }
 
 _ENTRIES: Final[Mapping[str, str]] = {
@@ -284,12 +304,7 @@ def situation(
             release=view.refused[:_SHORT_ID],
         )
     if view.blocked:
-        yield say(
-            _(
-                "Two releases in a row ended held or shut: the next one boards only when a person "
-                "resumes the channel."
-            )
-        )
+        yield say(_BLOCKED.get(view.blocked_by, _BAD_ENDS))
 
 
 def evidence(language: Language, view: ReleaseView) -> Iterator[str]:

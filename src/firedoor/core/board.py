@@ -45,8 +45,8 @@ class Lane:
         grant: The deck that may be dealt now.
         closed_below: All decks with smaller numbers of ``candidate`` have closed.
         closed: Of the others: (deck, bit mask of deadline classes that have closed).
-        revoked: Boarding numbers that were shut or left behind by a pin: their sessions end at
-            once and what only they have is withheld.
+        revoked: Boarding numbers that were shut, or left behind by a pin or because their bytes are
+            missing: their sessions end at once and what only they have is withheld.
     """
 
     ring: str

@@ -10,6 +10,7 @@
                                                                      v
       waiting, opening, held, open -- a person, harmful evidence in any ring --> shut
       waiting, opening, held -- newer | withdrawn | person --> superseded
+      open -- another one pinned | its bytes missing --> superseded
       waiting, opening, held, shut -- expedite --> opening | open        any -- pin --> open
 
 ``step(door, event)`` returns the new door and the commands to carry out, once the new door is
@@ -55,6 +56,7 @@ class Reason(StrEnum):
     RESTORED = "restored"
     NEWER = "newer"
     WITHDRAWN = "withdrawn"
+    MISSING = "bytes missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,15 +271,17 @@ def step(door: Door, event: Event, now: UnixMs) -> tuple[Door, Commands]:
             pinned = _to(door, State.OPEN, Reason.PINNED, now, by=by, note=note)
             return replace(pinned, judged=False), (Command.ADMIT_ALL, Command.REVEAL)
         case Supersede(reason, by, note):
-            # An open door gives way to a pin alone: newer releases open beside it.
-            left = door.state is State.OPEN and reason is Reason.PINNED
+            # Newer releases open beside an open door: it gives way to a pin alone, or where
+            # nothing is left to give.
+            left = door.state is State.OPEN and reason in (Reason.PINNED, Reason.MISSING)
             if door.state not in (State.WAITING, State.OPENING, State.HELD) and not left:
                 raise _illegal(door, "supersede")
             past = _to(door, State.SUPERSEDED, reason, now, by=by, note=note)
             stood_held = door.state is State.HELD and door.reason is not Reason.PERSON
             by_itself = reason in (Reason.NEWER, Reason.WITHDRAWN)
             past = replace(past, was_held=stood_held and by_itself)
-            return past, (Command.STOP, Command.REVEAL)
+            told = (Command.ALERT,) if reason is Reason.MISSING else ()
+            return past, (Command.STOP, Command.REVEAL, *told)
         case _:
             assert_never(event)
 

@@ -27,6 +27,11 @@ MAX_PATH_BYTES: Final = 1024
 MAX_SEGMENT_BYTES: Final = 255
 """What common file systems allow for one name."""
 
+SHORTEST_PREFIX: Final = 6
+"""Digits of a release id that have to be given at least."""
+
+_ID_DIGITS: Final = 64
+_HEX: Final = frozenset("0123456789abcdef")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 _DEFAULT_TYPE: Final = "application/octet-stream"
@@ -198,6 +203,22 @@ def release_id(channel: str, kind: Kind, manifest: Manifest) -> str:
         "manifest": _plain(content),
     }
     return hashlib.sha256(_canonical(form)).hexdigest()
+
+
+def id_prefix(text: str) -> str:
+    """A release id, or a beginning of one, as a person or script gives it; in lower case.
+
+    Raises:
+        BadInput: It is too short or too long, or has other than hexadecimal digits.
+    """
+    digits = text.lower()
+    if not _HEX.issuperset(digits) or not SHORTEST_PREFIX <= len(digits) <= _ID_DIGITS:
+        raise BadInput(
+            f"{_shown(text)} is no release id",
+            hint=f"give {SHORTEST_PREFIX} to {_ID_DIGITS} hexadecimal digits of it, "
+            "as firedoor release list shows them",
+        )
+    return digits
 
 
 def diff(old: Manifest, new: Manifest) -> tuple[Artefact, ...]:

@@ -186,11 +186,11 @@ class Verdict:
     max_log_e_harm: LogE
     log_e_clear: LogE
     harm_upper: float
-    harm_lower: float
     debt: float
     streams: tuple[StreamVerdict, ...]
     matured: Matured
     seq: int
+    harm_lower: float = 0.0
 
 
 def start(rules: Rules) -> Evidence:

@@ -7,12 +7,14 @@ immutable manifest, so a mix of two releases cannot happen within a session.
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from http import HTTPStatus
+from urllib.parse import quote
 from zlib import crc32
 
 from firedoor.core.errors import Unavailable
 from firedoor.core.ring import EVERYONE
 from firedoor.core.units import Digest
 from firedoor.gate.asgi import Receive, Scope, Send
+from firedoor.gate.catalog import Served
 from firedoor.gate.identity import Doorbell
 from firedoor.gate.keeper import Channel, Keeper
 from firedoor.gate.problem import send_problem
@@ -21,6 +23,7 @@ from firedoor.services.roster import Roster
 
 _CHALLENGE = (b"www-authenticate", b'Basic realm="firedoor", charset="UTF-8"')
 _RETRY = (b"retry-after", b"5")
+_OWN_ANSWER = ((b"cache-control", b"private, no-cache"), (b"vary", b"Authorization"))
 _BLOB_PATHS = 65_536
 
 
@@ -146,8 +149,7 @@ class Gate:
             return send_problem(send, unavailable, detail, headers=[_RETRY], head=head)
         entry = served.manifest.get(path)
         if entry is None:
-            listing = served.listing(path) if _is_folder(path) else None
-            return self._no_such_file(scope, send, listing)
+            return self._answer_folder(scope, send, served, path)
         since = delivered = still_allowed = None
         if machine:
             since = channel.admission.since(machine, number)
@@ -188,21 +190,24 @@ class Gate:
 
         return still_allowed
 
-    async def _no_such_file(self, scope: Scope, send: Send, listing: bytes | None) -> None:
+    async def _answer_folder(self, scope: Scope, send: Send, served: Served, path: str) -> None:
+        head = scope["method"] == "HEAD"
+        # The links of a listing begin at its folder, so it is only shown under a name with a slash.
+        if not scope["path"].endswith("/"):
+            if served.has_folder(f"{path}/" if path else ""):
+                await _send_to_folder(scope, send)
+                return
+            listing = None
+        else:
+            listing = served.listing(path)
         if listing is None:
             detail = "not in the release this machine gets"
-            head = scope["method"] == "HEAD"
             await send_problem(send, HTTPStatus.NOT_FOUND, detail, head=head)
             return
-        headers = [
-            (b"content-type", b"text/html; charset=utf-8"),
-            (b"content-length", str(len(listing)).encode()),
-            (b"cache-control", b"private, no-cache"),
-            (b"vary", b"Authorization"),
-        ]
+        length = (b"content-length", str(len(listing)).encode())
+        headers = [(b"content-type", b"text/html; charset=utf-8"), length, *_OWN_ANSWER]
         await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers})
-        body = b"" if scope["method"] == "HEAD" else listing
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": b"" if head else listing})
 
     async def _health(self, send: Send) -> None:
         if self._keeper.ready:
@@ -224,5 +229,18 @@ async def _turn_away(send: Send, *, head: bool) -> None:
     await send_problem(send, HTTPStatus.UNAUTHORIZED, detail, headers=[_CHALLENGE], head=head)
 
 
-def _is_folder(path: str) -> bool:
-    return not path or path.endswith("/")
+async def _send_to_folder(scope: Scope, send: Send) -> None:
+    """Redirect to the same name with a slash.
+
+    Relative, as a proxy before us may have taken off a prefix, and a token stays out of the header.
+    301 and not 308, which old clients (urllib before Python 3.11) take for an error: only GET and
+    HEAD come here, for which the two mean the same.
+    """
+    name = scope["path"].rpartition("/")[2]
+    query = scope["query_string"]
+    # "./" because a name may hold a colon.
+    location = f"./{quote(name)}/".encode() + (b"?" + query if query else b"")
+    headers = [(b"location", location), (b"content-length", b"0"), *_OWN_ANSWER]
+    status = HTTPStatus.MOVED_PERMANENTLY
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

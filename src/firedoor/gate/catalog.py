@@ -29,6 +29,10 @@ class Served:
         """Prepare the listings; they are made when they are asked for."""
         object.__setattr__(self, "_folders", Folders(self.manifest))
 
+    def has_folder(self, folder: str) -> bool:
+        """Say whether there is a folder ("" or ending in a slash)."""
+        return self._folders.has(folder)
+
     def listing(self, folder: str) -> bytes | None:
         """An index page of a folder ("" or ending in a slash), or None if there is no such one."""
         return self._folders.page(folder)
@@ -53,10 +57,6 @@ class Installs:
     def is_done(self, number: int, machine: int) -> bool:
         """Say whether the machine is known to have installed already."""
         return (number, machine) in self._done
-
-    def restore(self, number: int, machine: int) -> None:
-        """Remember an install that is on record."""
-        self._done.add((number, machine))
 
     def deliver(
         self, number: int, machine: int, path: str, *, size: int, start: int, end: int

@@ -26,6 +26,10 @@ class Folders:
         self._names: dict[str, set[str]] | None = None
         self._pages: dict[str, bytes] = {}
 
+    def has(self, folder: str) -> bool:
+        """Say whether there is a folder ("" or ending in a slash)."""
+        return folder in self._folders()
+
     def page(self, folder: str) -> bytes | None:
         """An index page of a folder ("" or ending in a slash), or None if there is no such one.
 
@@ -33,15 +37,18 @@ class Folders:
         """
         page = self._pages.get(folder)
         if page is None:
-            if self._names is None:
-                self._names = _names_by_folder(self._paths)
-            names = self._names.get(folder)
+            names = self._folders().get(folder)
             if names is None:
                 return None
             if len(self._pages) >= _PAGES:
                 self._pages.clear()
             page = self._pages[folder] = _page(folder, sorted(names))
         return page
+
+    def _folders(self) -> dict[str, set[str]]:
+        if self._names is None:
+            self._names = _names_by_folder(self._paths)
+        return self._names
 
 
 def _names_by_folder(paths: Iterable[str]) -> dict[str, set[str]]:

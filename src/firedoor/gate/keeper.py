@@ -100,6 +100,7 @@ class Keeper:
         places: Callable[[str, int], Sequence[Place]],
         clock: Clock,
         bucket_ms: int,
+        enrolled: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         """Nothing is served before ``start``.
 
@@ -113,6 +114,7 @@ class Keeper:
                 comes into flight.
             clock: For records.
             bucket_ms: Interval of the flushes, ms.
+            enrolled: Ring -> machines that the register has in it; asked in a thread of its own.
         """
         self.channels = channels
         self.ready = False
@@ -125,6 +127,7 @@ class Keeper:
         self._places = places
         self._clock = clock
         self._bucket_ms = bucket_ms
+        self._enrolled = enrolled
         self._run = secrets.token_hex(8)
         self._committer = Committer(store, clock)
         self._seen = -1
@@ -346,8 +349,10 @@ class Keeper:
 
     async def _flush(self, *, final: bool) -> None:
         self._read_pulses()
+        # A large register takes a while, and machines wait for this loop.
+        enrolled = await asyncio.to_thread(self._enrolled)
         at = self._clock.now()
-        bucket = self._bucket(at, final=final)
+        bucket = self._bucket(at, enrolled, final=final)
         channels = list(self.channels.values())
         cuts = [cut for channel in channels for cut in channel.cuts]
         for channel in channels:
@@ -365,7 +370,7 @@ class Keeper:
             for cut in cuts:
                 self.channels[cut.channel].cuts.append(cut)
 
-    def _bucket(self, at: Instant, *, final: bool) -> Bucket:
+    def _bucket(self, at: Instant, enrolled: Mapping[str, int], *, final: bool) -> Bucket:
         admissions = [channel.admission for channel in self.channels.values()]
         kept, self._kept = self._kept, None
         installed = [
@@ -389,7 +394,7 @@ class Keeper:
             census=[
                 c
                 for admission in admissions
-                for c in admission.census(at.mono_ms, self._bucket_ms, at.wall_ms)
+                for c in admission.census(at.mono_ms, self._bucket_ms, at.wall_ms, enrolled)
             ],
             board=self._version,
             rings=self._rings(),

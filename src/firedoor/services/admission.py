@@ -7,8 +7,9 @@ A *session* begins with the first GET after the channel's idle time and keeps it
 end, even while the door moves; only a revoked release ends it at once.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -329,13 +330,20 @@ class Admission:
             for no in changed
         ]
 
-    def census(self, now: int, bucket_ms: int, wall_ms: int = 0) -> list[Census]:
+    def census(
+        self,
+        now: int,
+        bucket_ms: int,
+        wall_ms: int = 0,
+        enrolled: Mapping[str, int] = MappingProxyType({}),
+    ) -> list[Census]:
         """Count each ring's machines, vectorised, and the clients without an identity.
 
         Args:
             now: Monotonic clock, ms.
             bucket_ms: Interval that ``polls`` are counted in.
             wall_ms: Wall clock at ``now``.
+            enrolled: Ring -> enrolled machines, as the register has them.
         """
         self._smooth_polls(now, bucket_ms)
         active = now - self.touched < ACTIVE_MS
@@ -363,6 +371,7 @@ class Admission:
                     gap_ms=self._roster.usual_gap_ms,
                     unknown=strange,
                     unknown_ms=wall_ms - (now - last) if strange and last is not None else 0,
+                    enrolled=enrolled.get(ring, 0),
                 )
             )
         return counts

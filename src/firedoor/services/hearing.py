@@ -1,6 +1,6 @@
 """Hearing: what the gate and the intake have recorded since the last tick, brought to the pools."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +10,7 @@ from firedoor.core.board import Grant
 from firedoor.core.signal import CHECK, CRASH, SignalKind, stream_of
 from firedoor.core.units import UnixMs
 from firedoor.ports import Instant, SignalSource
+from firedoor.services.admission import ACTIVE_MS
 from firedoor.services.flight import Flight
 from firedoor.services.places import AFTERWARDS, Census, Installed
 from firedoor.services.pools import Life, Mask, Pool
@@ -31,9 +32,24 @@ class Hearing:
     """
 
     def __init__(
-        self, gate: GateRecords, signals: SignalSource, *, bucket_ms: int, cursors: dict[str, int]
+        self,
+        gate: GateRecords,
+        signals: SignalSource,
+        *,
+        bucket_ms: int,
+        cursors: dict[str, int],
+        lost_at: int | None = None,
     ) -> None:
-        """Go on reading after ``cursors``; nothing is read yet."""
+        """Go on reading after ``cursors``; nothing is read yet.
+
+        Args:
+            gate: What the gate has on record.
+            signals: What the intake has on record.
+            bucket_ms: Interval of the judge's ticks, ms.
+            cursors: How far each of the sequences has been read.
+            lost_at: How long the gate had listened when records were lost, ms; None if they
+                never were.
+        """
         self._gate = gate
         self._signals = signals
         self.life = Life(bucket_ms)
@@ -43,6 +59,8 @@ class Hearing:
         self._place = self._cut = self._installed = self._beat = self._pulse = 0
         self._beating = Latest()
         self._obeyed = 0
+        self._listened_ms = 0
+        self._lost_at = lost_at
         self._began = False
         self._axis: tuple[str, int] | None = None
 
@@ -93,6 +111,44 @@ class Hearing:
         """The census of a ring, if it was taken under this version of the board or a later one."""
         return self.census.get((channel, ring)) if self._obeyed >= board else None
 
+    def absent(self, channel: str, ring: str) -> int:
+        """Enrolled machines of a ring that may poll although the gate does not know of them.
+
+        Whoever did not poll in seven days of listening is not active; until there have been as
+        many, since the first bucket or since records were lost, the gate cannot tell.
+        """
+        count = self.census.get((channel, ring))
+        if count is None or self._listened_ms - (self._lost_at or 0) >= ACTIVE_MS:
+            return 0
+        return max(0, count.enrolled - count.active)
+
+    def fleet(self, channel: str, ring: str) -> int:
+        """Machines that terms are made for: a fleet that was forgotten is not a tiny one."""
+        count = self.census.get((channel, ring))
+        return (0 if count is None else count.active) + self.absent(channel, ring)
+
+    def is_empty(self, channel: str, ring: str, rings: Container[str]) -> bool:
+        """Nobody of the ring could come to harm, or nobody has to try the release for it.
+
+        Args:
+            channel: The channel.
+            ring: The ring, one of ``rings``.
+            rings: Names of the rings that are configured.
+        """
+        count = self.census.get((channel, ring))
+        # A gate that has not listened for long, or forgot, knows of nobody: the register does.
+        if count is None or count.active or self.absent(channel, ring):
+            return False
+        # Clients without an identity draw no cards. They follow the rings before theirs, if
+        # there is anybody in them; what nobody can try does not open by itself.
+        return not count.unknown or any(
+            c.active for c in self.census.values() if c.channel == channel and c.ring in rings
+        )
+
+    def forgotten(self, channel: str, ring: str) -> int:
+        """Those of ``absent`` that the gate may have known before records were lost."""
+        return 0 if self._lost_at is None else self.absent(channel, ring)
+
     def active(self, channel: str) -> int:
         """Machines that polled the channel lately."""
         return sum(c.active for (name, _), c in self.census.items() if name == channel)
@@ -126,6 +182,7 @@ class Hearing:
     def _read_census(self) -> None:
         # The count is newer than the board it obeys, so it is read after it.
         self._obeyed = self._gate.obeyed()
+        self._listened_ms = self._gate.listened_ms()
         self.census = {(c.channel, c.ring): c for c in self._gate.census()}
 
     def _read_signals(self, now: Instant) -> None:

@@ -36,6 +36,8 @@ from firedoor.services.records import (
 from firedoor.services.stalls import Stall, explained, stall
 
 CURSORS = ("heard", "batch", "event")
+LOST_AT = "lost-at"
+"""Cursor: 1 ms more than the gate had listened when records were lost; 0 for never."""
 
 _OVER = (State.SHUT, State.SUPERSEDED)
 
@@ -68,7 +70,14 @@ class Judge:
         self._published: dict[tuple[str, int], tuple[Verdict, dict[str, Numbers]]] = {}
         self._track: dict[tuple[str, int], str] = {}
         cursors = {name: store.cursor(name) for name in CURSORS}
-        self.hearing = Hearing(gate, signals, bucket_ms=pace.bucket_ms, cursors=cursors)
+        lost_at = store.cursor(LOST_AT) - 1
+        self.hearing = Hearing(
+            gate,
+            signals,
+            bucket_ms=pace.bucket_ms,
+            cursors=cursors,
+            lost_at=lost_at if lost_at >= 0 else None,
+        )
 
     def load(self, flights: Iterable[Flight], now: Instant) -> None:
         """Watch these boardings again: undecided ones, and those with decks that did not close.
@@ -90,20 +99,22 @@ class Judge:
         """
         self._recall({(flight.boarding.channel, flight.boarding.number): flight}, now)
 
-    def tick(self, now: Instant, board: int) -> None:
+    def tick(self, now: Instant, board: int, *, opens: bool = True) -> None:
         """Read what happened, then decide, within the caller's step.
 
         Args:
             now: The clocks.
             board: Version of the board that holds now: a count older than it is stale.
+            opens: Doors may open and decks be dealt; else they only shut and hold.
         """
         self.hearing.listen(self.flights, now)
         for flight in self.flights.values():
             self._close_due(flight, now)
         for flight in self.flights.values():
             found = flight.verdict()
-            self._assess(flight, found, now, board)
-            self._deal(flight, found, now, board)
+            self._assess(flight, found, now, board, opens=opens)
+            if opens:
+                self._deal(flight, found, now, board)
             self._publish(flight, found, now)
         for name in CURSORS:
             self.store.put_cursor(name, self.hearing.cursors[name])
@@ -301,24 +312,31 @@ class Judge:
                 self.store.recover(row, now.wall_ms)
                 flight.recovered[silent.ring] = flight.recovered.get(silent.ring, 0) + 1
 
-    def _assess(self, flight: Flight, found: Verdict, now: Instant, board: int) -> None:
+    def _assess(
+        self, flight: Flight, found: Verdict, now: Instant, board: int, *, opens: bool
+    ) -> None:
         sentence = reports.sentence(flight, found)
         harmful = found.state is VerdictState.HARMFUL
         for ring, door in flight.doors.items():
             terms = flight.boarding.terms[ring]
             numbers = flight.numbers(ring, found)
             ready = (
-                not found.warn and not flight.unresolved(ring) and self._soaked(flight, ring, now)
+                opens
+                and not found.warn
+                and not flight.unresolved(ring)
+                and self._soaked(flight, ring, now)
             )
             count = self.hearing.count(door.channel, ring, board=board)
             walked = count is not None and count.active > 0 and count.untreated == 0
+            # Those of whom records were lost have not been admitted: only nobody knows of them.
+            walked = walked and not self.hearing.forgotten(door.channel, ring)
             spent = numbers.room < 1 and not flight.unresolved(ring) and numbers.debt > 0
             event = Assessed(
                 harmful=harmful,
                 cleared=ready and numbers.matured > 0 and found.harm_upper <= terms.delta,
                 walked=ready and walked and numbers.matured > 0 and not spent,
                 spent=spent,
-                recovered=numbers.room >= 1 and flight.all_spoke_again(ring),
+                recovered=opens and numbers.room >= 1 and flight.all_spoke_again(ring),
                 sentence=sentence,
             )
             self.apply(flight, ring, event, now)
@@ -355,19 +373,27 @@ class Judge:
             elif all(pool.is_matured() or not len(pool) for pool in flight.pools_of(ring)):
                 # A deck that nobody has drawn from yet may wait for a machine, but not for ever.
                 warn = found.warn and free_to_deal
-                why = stall(count, numbers, terms, warn=warn, quiet=quiet)
+                why = stall(
+                    count,
+                    numbers,
+                    terms,
+                    warn=warn,
+                    quiet=quiet,
+                    absent=self.hearing.absent(door.channel, ring),
+                    forgotten=self.hearing.forgotten(door.channel, ring),
+                )
                 if why is not None:
-                    self._say_it_stands(flight, ring, why, count.unknown, now)
+                    self._say_it_stands(flight, ring, why, count, now)
 
     def _say_it_stands(
-        self, flight: Flight, ring: str, why: Stall, unknown: int, now: Instant
+        self, flight: Flight, ring: str, why: Stall, count: Census, now: Instant
     ) -> None:
         """Tell a person, once for each reason, that a door does not move by itself any more."""
         channel, number = flight.boarding.channel, flight.boarding.number
         key = f"stands:{channel}:{number}:{ring}:{why}"
         if not self.store.cursor(key):
             self.store.put_cursor(key, 1)
-            sentence = explained(why, unknown)
+            sentence = explained(why, count.unknown, enrolled=count.enrolled, active=count.active)
             note = f"the door of release {number} in ring {ring} stands still: {sentence}"
             self.ledger.note(channel, note, now, alert=True)
 

@@ -1,6 +1,7 @@
 """Writing the ledger: every decision, with the evidence it rests on, before it takes effect."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from firedoor.core.door import Command, Commands, Door
 from firedoor.core.ledger.canonical import Json
@@ -19,7 +20,12 @@ MORE_RINGS = "boarded-more-rings"
 REVEALED = "seed-revealed"
 NOTE = "note"
 
+LOST = "lost"
+"""Key of a note's body: which database is another one, and the decks dealt before (``lose``)."""
+
 _RINGS_AN_ENTRY = 20
+_DECKS_AN_ENTRY = 40
+_NOTHING: Mapping[str, Json] = MappingProxyType({})
 
 
 class LedgerWriter:
@@ -108,9 +114,36 @@ class LedgerWriter:
             now,
         )
 
-    def note(self, channel: str, text: str, now: Instant, *, alert: bool = False) -> None:
-        """Something else that has to be on the record."""
-        self.append(NOTE, {"channel": channel, "note": text, "alert": alert}, now)
+    def note(
+        self,
+        channel: str,
+        text: str,
+        now: Instant,
+        *,
+        alert: bool = False,
+        facts: Mapping[str, Json] = _NOTHING,
+    ) -> None:
+        """Something else that has to be on the record, with what a program needs to know of it."""
+        self.append(NOTE, {"channel": channel, "note": text, "alert": alert, **facts}, now)
+
+    def lose(
+        self, database: str, text: str, decks: Sequence[tuple[str, int, str, int]], now: Instant
+    ) -> None:
+        """Records are gone with a database: told to people, and to whoever audits what is left.
+
+        Args:
+            database: Name of the file.
+            text: What is not known any more, for people.
+            decks: (channel, boarding number, ring, last deck) of all that was dealt in boardings
+                whose seed is secret. Whoever replays the ledger knows of the others that all of
+                theirs was dealt before this entry.
+            now: The clocks.
+        """
+        for first in range(0, max(1, len(decks)), _DECKS_AN_ENTRY):
+            some: list[Json] = [list(deck) for deck in decks[first : first + _DECKS_AN_ENTRY]]
+            facts: dict[str, Json] = {LOST: {"database": database, "decks": some}}
+            said = f"{database}: more of the decks that it held" if first else text
+            self.note("", said, now, alert=not first, facts=facts)
 
 
 def _list(value: Json) -> Sequence[Json]:

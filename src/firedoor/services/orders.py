@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NotRequired, TypedDict
 
 import msgspec
 
@@ -43,6 +44,24 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     budget: int | None = None
     all: bool = False
     approved_by: str = ""
+
+
+class Moved(TypedDict):
+    """A door that an order moved, as it is answered.
+
+    Attributes:
+        ring: Its ring.
+        state: Where it is.
+        reason: Why.
+        serves: After ``shut``: the release its machines get from now on, "" for none.
+        whole: After ``shut``: all bytes of that release are held.
+    """
+
+    ring: str
+    state: str
+    reason: str
+    serves: NotRequired[str]
+    whole: NotRequired[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +107,7 @@ class Orders:
             return Answer(type(error).__name__, msgspec.json.encode(body).decode())
         return Answer("ok", msgspec.json.encode({"doors": moved}).decode())
 
-    def _obey(self, order: Order, now: Instant) -> list[dict[str, str]]:
+    def _obey(self, order: Order, now: Instant) -> list[Moved]:
         if not order.by.strip():
             raise BadInput("say who asks", hint="--by NAME")
         if max(len(order.reason), len(order.by), len(order.approved_by)) > _NOTE_LIMIT:
@@ -110,7 +129,7 @@ class Orders:
             case _:
                 raise BadInput(f"no such order: {order.verb}", hint=f"one of {', '.join(VERBS)}")
 
-    def _move(self, order: Order, now: Instant) -> list[dict[str, str]]:
+    def _move(self, order: Order, now: Instant) -> list[Moved]:
         flight = self._flight(order.release, now)
         rings = self._rings(order, flight)
         if order.verb == "expedite":
@@ -119,7 +138,7 @@ class Orders:
         if order.verb == "resume" and spent:
             # Asked before the first door moves: a refusal changes nothing.
             self._ask_for_two(order, flight.boarding.channel)
-        moved = []
+        moved: list[Moved] = []
         refused: IllegalTransition | None = None
         for ring in rings:
             try:
@@ -129,9 +148,15 @@ class Orders:
         # With several rings an order moves those it applies to; it fails if it moved none.
         if not moved and refused is not None:
             raise refused
+        if order.verb == "shut":
+            self._train.fall_back(flight.boarding.channel, now)
+            for each in moved:
+                each["serves"], each["whole"] = self._train.served(
+                    flight.boarding.channel, each["ring"]
+                )
         return moved
 
-    def _apply(self, order: Order, flight: Flight, ring: str, now: Instant) -> dict[str, str]:
+    def _apply(self, order: Order, flight: Flight, ring: str, now: Instant) -> Moved:
         by, note = _who(order), order.reason
         match order.verb:
             case "hold":
@@ -173,7 +198,7 @@ class Orders:
         if alone and self._config.policy_for(channel).expedite_needs_two:
             raise NotAllowed("the policy wants a second person", hint="--approved-by NAME")
 
-    def _pin(self, order: Order, now: Instant) -> list[dict[str, str]]:
+    def _pin(self, order: Order, now: Instant) -> list[Moved]:
         channel = self._config.channel(order.channel).name
         lines = self._train.lines[channel]
         numbers = [n for n, line in lines.items() if line.boarding.release == order.release]
@@ -190,7 +215,7 @@ class Orders:
         if any(target.doors[ring].state is not State.OPEN for ring in rings):
             # Back to what is open is a revert; anything else gives a ring what no evidence opened.
             self._ask_for_two(order, channel)
-        moved = []
+        moved: list[Moved] = []
         for ring in rings:
             door = self._judge.apply(target, ring, Pin(_who(order), order.reason), now)
             for other, line in lines.items():
@@ -205,7 +230,7 @@ class Orders:
             moved.append({"ring": ring, "state": door.state.value, "reason": door.reason.value})
         return moved
 
-    def _unpin(self, order: Order, now: Instant) -> list[dict[str, str]]:
+    def _unpin(self, order: Order, now: Instant) -> list[Moved]:
         channel = self._config.channel(order.channel).name
         pinned = self._judge.store.pins(channel)
         # Also of a ring that has left the configuration: its pin would stay for ever.

@@ -97,6 +97,8 @@ class Census:
         unknown: Clients without an identity that asked for the channel within the last seven
             days, by their addresses: they are served like this ring, and draw no card.
         unknown_ms: Wall clock of the last of them, 0 for none.
+        enrolled: Machines of the register that are in the ring by their attributes and not
+            revoked, whether or not they have ever polled.
     """
 
     channel: str
@@ -108,3 +110,4 @@ class Census:
     gap_ms: int
     unknown: int = 0
     unknown_ms: int = 0
+    enrolled: int = 0

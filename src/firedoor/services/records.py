@@ -7,6 +7,7 @@ Protocols here are what the services need of them; a step is atomic and durable.
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
@@ -44,6 +45,15 @@ class StoredRelease:
     files: int
 
 
+class Block(StrEnum):
+    """Why a channel boards only by a person; false where it is not blocked."""
+
+    NONE = ""
+    BAD_ENDS = "bad ends"
+    GATE_LOST = "gate records lost"
+    LEDGER_LOST = "ledger lost"
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelState:
     """What is known of a channel's upstream.
@@ -54,7 +64,7 @@ class ChannelState:
         synced_ms: Last good synchronisation, wall clock, 0 for never.
         error: Why the last attempt failed, "" when it did not.
         failures: Failed attempts since the last good one.
-        blocked: Boards only by a person: two releases in a row ended held or shut.
+        blocked: Why it boards only by a person, if it does.
     """
 
     name: str
@@ -62,7 +72,7 @@ class ChannelState:
     synced_ms: int = 0
     error: str = ""
     failures: int = 0
-    blocked: bool = False
+    blocked: Block = Block.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +237,10 @@ class JudgeRecords(Protocol):
 
     def read_anew(self, cursor: str) -> None:
         """Let reading begin at the first row again, for the decks that are open too."""
+        ...
+
+    def channels(self) -> list[str]:
+        """Names of all channels that have a release, also of those no longer configured."""
         ...
 
     def channel(self, name: str) -> ChannelState:
@@ -419,4 +433,8 @@ class GateRecords(Numbered, Protocol):
 
     def obeyed(self) -> int:
         """Version of the board the gate acts on."""
+        ...
+
+    def listened_ms(self) -> int:
+        """How long the gate has listened, in all the runs that its records tell of, ms."""
         ...

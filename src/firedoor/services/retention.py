@@ -1,20 +1,21 @@
 """Retention: which releases' bytes are kept.
 
 What may be served, or may have to be, is kept however old it is; besides that, the newest few
-that a person could go back to. The bytes of all others go: they cannot be pinned any more.
+that machines or a person could go back to. The bytes of all others go: they cannot be pinned any
+more.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from firedoor.core.board import ChannelBoard
-from firedoor.core.door import Door, State, ended
+from firedoor.core.door import Door, Reason, State, ended
 from firedoor.core.ring import EVERYONE
 from firedoor.services.boarding import Boarding
 from firedoor.services.records import Seen
 
-_OPEN_KEPT = 2
-"""Of every ring: what it is served, and what it falls back to when that is shut."""
+_OPEN_KEPT = 3
+"""Of every ring: what it is served, what it falls back to when that is shut, and what then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ def kept(history: History, keep: int) -> frozenset[str]:
     """Ids of the releases whose bytes are kept.
 
     Kept are what upstream offers and what waits; what is in flight, open, pinned or on the board;
-    what a ring falls back to; what machines stand on; and ``keep`` more, the last that boarded.
+    what a ring falls back to; what machines stand on; and ``keep`` more, the last that were open,
+    and as many that were shut: what did harm is looked into, and may be expedited after all.
 
     Args:
         history: Of one channel.
@@ -60,10 +62,15 @@ def kept(history: History, keep: int) -> frozenset[str]:
     releases = {b.release for b in history.boardings if b.number in used}
     releases |= {seen.release for seen in history.snapshots if seen.state == "waiting"}
     releases |= {seen.release for seen in history.snapshots[-1:]}
-    past = dict.fromkeys(
-        b.release for b in reversed(history.boardings) if b.release not in releases
-    )
-    return frozenset([*releases, *list(past)[:keep]])
+    past = [
+        dict.fromkeys(
+            b.release
+            for b in reversed(history.boardings)
+            if b.release not in releases and any(map(counts, history.doors.get(b.number, ())))
+        )
+        for counts in (_was_good, _was_shut)
+    ]
+    return frozenset([*releases, *(release for some in past for release in list(some)[:keep])])
 
 
 def _open(history: History) -> set[int]:
@@ -74,6 +81,15 @@ def _open(history: History) -> set[int]:
         is_open = (n for n, doors in history.doors.items() if _state(doors, ring) is State.OPEN)
         newest.update(sorted(is_open)[-_OPEN_KEPT:])
     return newest
+
+
+def _was_good(door: Door) -> bool:
+    """Whether it may be gone back to: open, or only left behind by a pin."""
+    return door.state is State.OPEN or door.reason is Reason.PINNED
+
+
+def _was_shut(door: Door) -> bool:
+    return door.state is State.SHUT
 
 
 def _state(doors: Sequence[Door], ring: str) -> State | None:

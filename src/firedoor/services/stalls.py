@@ -12,6 +12,7 @@ class Stall(StrEnum):
     """What a person has to be told, once a door."""
 
     UNKNOWN = "unknown"
+    ABSENT = "absent"
     DESERTED = "deserted"
     WARNING = "warning"
     UNABLE = "unable"
@@ -34,7 +35,14 @@ _SENTENCES = {
 
 
 def stall(
-    count: Census, numbers: Numbers, terms: Terms, *, warn: bool, quiet: bool
+    count: Census,
+    numbers: Numbers,
+    terms: Terms,
+    *,
+    warn: bool,
+    quiet: bool,
+    absent: int = 0,
+    forgotten: int = 0,
 ) -> Stall | None:
     """Why a ring whose admitted machines are all resolved gets no deck and will get none.
 
@@ -46,12 +54,20 @@ def stall(
         terms: The ring's terms.
         warn: The evidence of harm is above its warning level.
         quiet: The soak is over.
+        absent: Enrolled machines of the ring that the gate does not know of, and that may poll
+            all the same: it has not listened for seven days yet. Count >= 0.
+        forgotten: Those that it may have known before records were lost, count >= 0.
 
     Returns:
         The reason, or None for a door that can still move.
     """
-    if not count.active:
-        return Stall.UNKNOWN if count.unknown else Stall.DESERTED
+    if not count.active and count.unknown:
+        return Stall.UNKNOWN
+    if not count.active and not absent:
+        return Stall.DESERTED
+    if not count.active or (forgotten and not count.untreated and numbers.matured):
+        # They have the time of the soak to poll before a person is asked to look.
+        return Stall.ABSENT if quiet else None
     if warn and count.untreated <= valve.reserve(active=count.active, control=terms.control):
         return Stall.WARNING
     if quiet and not count.untreated and not numbers.matured:
@@ -59,13 +75,17 @@ def stall(
     return None
 
 
-def explained(why: Stall, unknown: int) -> str:
+def explained(why: Stall, unknown: int, *, enrolled: int = 0, active: int = 0) -> str:
     """The reason in a sentence, with what a person can do.
 
     Args:
         why: The reason.
         unknown: Clients that are not enrolled and read the channel, count >= 0.
+        enrolled: Enrolled machines of the ring, count >= 0.
+        active: Those of them that polled, count >= 0.
     """
+    if why is Stall.ABSENT:
+        return _absent(enrolled, active)
     if why is Stall.UNKNOWN:
         who = "1 client that is" if unknown == 1 else f"{unknown:,} clients that are"
         reads = "reads" if unknown == 1 else "read"
@@ -74,3 +94,24 @@ def explained(why: Stall, unknown: int) -> str:
             "or expedite it"
         )
     return _SENTENCES[why]
+
+
+def missed(ring: str, number: int, enrolled: int) -> str:
+    """What a person is told of a ring that opened as empty and has enrolled machines, >= 1."""
+    who = "the machine that is" if enrolled == 1 else f"none of the {enrolled:,} machines that are"
+    has = "has not" if enrolled == 1 else "has"
+    return (
+        f"ring {ring} opened as empty for release {number}: {who} enrolled in it {has} polled for "
+        "seven days; whichever comes back gets it without evidence"
+    )
+
+
+def _absent(enrolled: int, active: int) -> str:
+    if active:
+        who = f"{enrolled:,} machines of this ring are enrolled, {active:,} have polled yet"
+        return f"{who}, and records of the others were lost; wait for them, expedite or shut it"
+    verb = "machine of this ring is" if enrolled == 1 else "machines of this ring are"
+    return (
+        f"{enrolled:,} {verb} enrolled, none has polled yet: nobody can try the release; "
+        "let some poll, expedite or shut it"
+    )

@@ -5,7 +5,7 @@ between are listed as skipped. Source: decisions.md 2.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from firedoor.config import ChannelConfig, Config
 from firedoor.core import valve
@@ -19,23 +19,21 @@ from firedoor.core.units import UnixMs
 from firedoor.ports import Instant
 from firedoor.services import reports
 from firedoor.services.boarding import Boarding, rules_for
+from firedoor.services.fallback import Fallback, Held
 from firedoor.services.flight import Flight
 from firedoor.services.judging import Judge
+from firedoor.services.lines import Line, ended_badly, is_revoked, state_in
 from firedoor.services.mirror import Snapshot
-from firedoor.services.records import StoredRelease
+from firedoor.services.records import Block, StoredRelease
+from firedoor.services.stalls import missed
 
 _INDEXES = ("SHA256SUMS", "SHA256SUMS.txt", "index.json")
 _BAD_ENDS = 2
 _ERROR_LIMIT = 500
 _UNDECIDED = (State.WAITING, State.OPENING, State.HELD)
-
-
-@dataclass(slots=True)
-class Line:
-    """One boarding of a channel, whether or not the judge still watches it."""
-
-    boarding: Boarding
-    doors: dict[str, Door]
+_MISSING = "machines would fall back to it, but files of it are missing"
+_LACKING_FILES = "machines fall back to a release of which files are missing: no other is whole"
+_NOTHING_LEFT = "nothing is left to fall back to: machines get nothing until a release opens"
 
 
 class Train:
@@ -47,6 +45,7 @@ class Train:
         config: Config,
         root_key: Callable[[], bytes],
         nonce: Callable[[], str] = lambda: "",
+        held: Held = lambda _: True,
     ) -> None:
         """Read all boardings.
 
@@ -55,12 +54,14 @@ class Train:
             config: Channels, rings and policies.
             root_key: Gives the secret that seeds are made from.
             nonce: Draws what makes the seed of each boarding its own.
+            held: Asked of a release before machines fall back to it.
         """
         self._judge = judge
         self._store = judge.store
         self._config = config
         self._root_key = root_key
         self._nonce = nonce
+        self._fallback = Fallback(held, self._store.board())
         self.lines: dict[str, dict[int, Line]] = {
             channel.name: {
                 boarding.number: Line(boarding, self._doors(channel.name, boarding.number))
@@ -162,7 +163,8 @@ class Train:
         self._store.set_snapshot(newest.seq, "boarded")
 
     def advance(self, channel: ChannelConfig, now: Instant) -> None:
-        """Open waiting rings whose earlier ring is open; block a channel that fails twice."""
+        """Find fallbacks; open waiting rings whose turn it is; block a channel that fails twice."""
+        self.fall_back(channel.name, now)
         number = self._in_flight(channel.name)
         known = {ring.name for ring in self._config.rings}
         if number:
@@ -178,8 +180,28 @@ class Train:
                 if not self._count_is_stale(channel.name):
                     event = EarlierOpened(empty=self._is_empty(channel.name, ring))
                     self._judge.apply(flight, ring, event, now)
+                    self._tell_of_the_missed(flight.doors[ring], now)
         lines = self.lines[channel.name]
         self._block_after([lines[each] for each in sorted(lines)[-_BAD_ENDS:]], now)
+
+    def fall_back(self, channel: str, now: Instant) -> None:
+        """Where what a ring was served is contained, pass over releases whose bytes are missing."""
+        lines = self.lines[channel]
+        for ring in (known.name for known in self._config.rings):
+            is_open = sorted(self._open(channel, ring), reverse=True)
+            found = self._fallback.find(channel, ring, [lines[number] for number in is_open])
+            for number in found.missing:
+                flight = self.flight(channel, number, now)
+                where = ring if ring in flight.doors else EVERYONE
+                self._judge.apply(flight, where, Supersede(Reason.MISSING, note=_MISSING), now)
+            if found.lacking:
+                what = _LACKING_FILES if found.base else _NOTHING_LEFT
+                self._judge.ledger.note(channel, f"ring {ring}: {what}", now, alert=True)
+
+    def served(self, channel: str, ring: str) -> tuple[str, bool]:
+        """The release a ring is served, "" for none, and whether all its bytes are held."""
+        release = self._in_place(channel, self._base(channel, ring))
+        return release, bool(release) and self._fallback.is_held(release)
 
     def is_blocked(self, ring: str, doors: Mapping[str, Door]) -> bool:
         """Say whether a ring still has to wait for an earlier one of the same boarding."""
@@ -191,14 +213,16 @@ class Train:
             for earlier in waits_for(ring, self._config.rings)
         )
 
-    def block(self, channel: str) -> None:
+    def block(self, channel: str, why: Block) -> None:
         """Nothing boards before a person resumes the channel, whatever door opens meanwhile."""
-        self._store.put_channel(replace(self._store.channel(channel), blocked=True))
+        state = self._store.channel(channel)
+        if state.blocked is not Block.LEDGER_LOST:  # What to look at first stays what it was.
+            self._store.put_channel(replace(state, blocked=why))
         self._store.put_cursor(_bad_ends(channel), 0)
 
     def unblock(self, channel: str, by: str, note: str, now: Instant) -> None:
         """A person lets the next release board."""
-        self._store.put_channel(replace(self._store.channel(channel), blocked=False))
+        self._store.put_channel(replace(self._store.channel(channel), blocked=Block.NONE))
         self._store.put_cursor(_forgiven(channel), max(self.lines[channel], default=0))
         self._judge.ledger.note(channel, f"boarding resumed by {by}: {note}", now)
 
@@ -233,9 +257,12 @@ class Train:
         number = max(max(lines, default=0), known) + 1
         nonce = self._nonce()
         seed = valve.boarding_seed(self._root_key(), channel.name, number, nonce)
-        active = {ring.name: self._active(channel.name, ring.name) for ring in self._config.rings}
         policy = self._config.policy_for(channel.name)
-        whole = resolve(policy, sum(active.values()))
+        fleet = {
+            ring.name: self._judge.hearing.fleet(channel.name, ring.name)
+            for ring in self._config.rings
+        }
+        whole = resolve(policy, sum(fleet.values()))
         boarding = Boarding(
             channel=channel.name,
             number=number,
@@ -245,7 +272,7 @@ class Train:
             commitment=valve.seed_commitment(seed),
             terms={
                 ring.name: resolve(
-                    self._config.policy_for(channel.name, ring.name), active[ring.name]
+                    self._config.policy_for(channel.name, ring.name), fleet[ring.name]
                 )
                 for ring in self._config.rings
             },
@@ -268,8 +295,17 @@ class Train:
         previous = lines[boarding.previous].boarding.release if boarding.previous else ""
         facts = reports.terms_of(boarding, line.doors.values())
         self._judge.ledger.board(boarding, previous, facts, now)
+        for door in line.doors.values():
+            self._tell_of_the_missed(door, now)
         self._judge.flights[(channel.name, number)] = flight
         self._judge.publish(flight, now)
+
+    def _tell_of_the_missed(self, door: Door, now: Instant) -> None:
+        """Enrolled machines of a ring that opened as empty will get the release untried."""
+        count = self._judge.hearing.census.get((door.channel, door.ring))
+        if door.reason is Reason.EMPTY and count is not None and count.enrolled:
+            note = missed(door.ring, door.number, count.enrolled)
+            self._judge.ledger.note(door.channel, note, now, alert=True)
 
     def _reveal_the_ended(self, channel: str, now: Instant) -> None:
         """A newer release boards: no card of an earlier one will be dealt again."""
@@ -333,11 +369,11 @@ class Train:
             return
         # What ended before a person last let the channel go on is forgiven.
         counted = [x for x in last if x.boarding.number > self._store.cursor(_forgiven(channel))]
-        if len(counted) < _BAD_ENDS or not all(_ended_badly(line) for line in counted):
+        if len(counted) < _BAD_ENDS or not all(ended_badly(line) for line in counted):
             return
         if state.blocked:
             return
-        self._store.put_channel(replace(state, blocked=True))
+        self._store.put_channel(replace(state, blocked=Block.BAD_ENDS))
         self._store.put_cursor(_bad_ends(channel), newest)
         note = "two releases in a row ended held or shut: the next boards when a person resumes"
         self._judge.ledger.note(channel, note, now, alert=True)
@@ -368,24 +404,14 @@ class Train:
         return set(self.bases(channel).values())
 
     def _base(self, channel: str, ring: str) -> int:
-        lines = self.lines[channel]
-        is_open = (n for n, line in lines.items() if _state(line, ring) is State.OPEN)
-        return max(is_open, default=0)
+        return max(self._open(channel, ring), default=0)
 
-    def _active(self, channel: str, ring: str) -> int:
-        count = self._judge.hearing.census.get((channel, ring))
-        return 0 if count is None else count.active
+    def _open(self, channel: str, ring: str) -> list[int]:
+        lines = self.lines[channel].items()
+        return [number for number, line in lines if state_in(line, ring) is State.OPEN]
 
     def _is_empty(self, channel: str, ring: str) -> bool:
-        """Nobody of the ring could come to harm, or nobody has to try the release for it."""
-        if self._active(channel, ring):
-            return False
-        count = self._judge.hearing.census.get((channel, ring))
-        if count is None or not count.unknown:
-            return True
-        # Clients without an identity draw no cards. They follow the rings before theirs, if
-        # there is anybody in them; what nobody can try does not open by itself.
-        return any(self._active(channel, known.name) for known in self._config.rings)
+        return self._judge.hearing.is_empty(channel, ring, {r.name for r in self._config.rings})
 
     def _count_is_stale(self, channel: str) -> bool:
         """No gate has counted this channel's rings yet: a boarding would think them empty."""
@@ -430,9 +456,9 @@ class Train:
     def _lane(self, channel: str, ring: str) -> Lane:
         lines = self.lines[channel]
         base = self._base(channel, ring)
-        revoked = tuple(n for n, line in sorted(lines.items()) if _is_revoked(line, ring, base))
+        revoked = tuple(n for n, line in sorted(lines.items()) if is_revoked(line, ring, base))
         number = self._in_flight(channel)
-        if not number or _state(lines[number], ring) not in (State.OPENING, State.HELD):
+        if not number or state_in(lines[number], ring) not in (State.OPENING, State.HELD):
             return Lane(ring, base, revoked=revoked)
         flight = self._judge.flights[(channel, number)]
         decks = {pool.deck: pool for pool in flight.pools_of(ring)}
@@ -452,34 +478,9 @@ class Train:
         )
 
 
-def _state(line: Line, ring: str) -> State | None:
-    # A ring that came later: its machines were in "everyone", and keep what they had there.
-    door = line.doors.get(ring, line.doors.get(EVERYONE))
-    return None if door is None else door.state
-
-
 def _forgiven(channel: str) -> str:
     return f"forgiven:{channel}"
 
 
 def _bad_ends(channel: str) -> str:
     return f"bad-ends:{channel}"
-
-
-def _ended_badly(line: Line) -> bool:
-    """Shut, or held by evidence to the end: nobody else got it. A person's hold is no verdict."""
-    doors = line.doors.values()
-    if any(door.state is State.SHUT for door in doors):
-        return True
-    if any(door.state is State.HELD and door.reason is not Reason.PERSON for door in doors):
-        return True
-    superseded = any(door.state is State.SUPERSEDED and door.was_held for door in doors)
-    return superseded and all(ended(door.state) for door in doors)
-
-
-def _is_revoked(line: Line, ring: str, base: int) -> bool:
-    door = line.doors.get(ring, line.doors.get(EVERYONE))
-    if door is None:
-        return False
-    left_behind = door.state is State.SUPERSEDED and door.reason is Reason.PINNED
-    return door.state is State.SHUT or (left_behind and door.number > base)

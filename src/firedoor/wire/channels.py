@@ -10,12 +10,24 @@ from firedoor.config import ChannelConfig
 from firedoor.console.model import ChannelView
 from firedoor.core.board import ChannelBoard
 from firedoor.core.door import Door, State
-from firedoor.services.records import ChannelState, Seen
+from firedoor.services.records import Block, ChannelState, Seen
 from firedoor.services.stalls import Stall, explained
 
 SKIPPED_SHOWN: Final = 50
 
 _SHORT = 12
+_BLOCKED: Final[Mapping[Block, str]] = {
+    Block.BAD_ENDS: "two releases in a row ended held or shut",
+    Block.GATE_LOST: (
+        "gate.db was deleted, replaced or restored: it is not known who was let into which release "
+        "and who polls; look first whether the machines poll again (firedoor machine list)"
+    ),
+    Block.LEDGER_LOST: (
+        "the ledger in judge.db lost its last entries: it is not known what was shut, pinned or "
+        "let through since; look first at the alerts and logs of that time, and shut again what "
+        "was shut"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +101,8 @@ def described(
         machines=machines,
         unknown=unknown,
         pinned=dict(known.pins),
-        blocked=known.state.blocked,
+        blocked=bool(known.state.blocked),
+        blocked_by=known.state.blocked.value,
         refused=_refused(known),
     )
 
@@ -105,8 +118,8 @@ def _clauses(known: Known, serving: str | None) -> Iterator[str]:
         yield f"ring {ring} is pinned to release {release[:_SHORT]}, so nothing newer boards"
     if known.state.blocked:
         yield (
-            "two releases in a row ended held or shut, so the next one boards only when a person "
-            f"resumes the channel: firedoor release resume {known.state.name}"
+            f"{_BLOCKED[known.state.blocked]}; the next release boards only when a person resumes "
+            f"the channel: firedoor release resume {known.state.name}"
         )
 
 

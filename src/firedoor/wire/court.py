@@ -1,4 +1,9 @@
-"""The judge's process: orders, snapshots and ticks, each in one durable step."""
+"""The judge's process: orders, snapshots and ticks, each in one durable step.
+
+While the ledger's head cannot be kept, a backup that is restored later would not be found by what
+is decided now. So nothing opens: no lease is renewed, no deck dealt, nothing boards. What protects
+goes on: doors are shut and held by evidence and by people, and alerts leave. People are told once.
+"""
 
 import secrets
 import threading
@@ -10,6 +15,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from firedoor.adapters.store.gate import NAME as GATE_DB
 from firedoor.config import Config
 from firedoor.core.board import Board
 from firedoor.core.door import Hold, Reason, State
@@ -26,11 +32,16 @@ from firedoor.wire.alerts import Alert, Courier, explained_at
 from firedoor.wire.files import Files
 from firedoor.wire.head import keep_head, set_aside
 from firedoor.wire.mirroring import Mirror, Result
-from firedoor.wire.restored import Custody, Findings
+from firedoor.wire.restored import KEPT_AGAIN, UNKEPT, Custody, Findings
 
 _LOOK_EVERY_S = 0.05
 _RETRY_S = 1.0
 _PROTECTING = ("shut", "hold")
+
+# What people have been told of the head since it was last in order: bits of one number.
+_TOLD = "head_told"
+_TOLD_UNKEPT, _TOLD_MISSING, _TOLD_LOST = 1, 2, 4
+
 _log = structlog.get_logger()
 
 
@@ -92,6 +103,7 @@ class Court:
         self._clock = clock
         self._waiting: list[Result] = []
         self._inbox_seen = -1
+        self._unkept = ""
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set.
@@ -111,17 +123,24 @@ class Court:
         self._load()
         bucket_s = self._config.time.bucket_ms / 1000
         due = time.monotonic()
+        look_again = due + max(bucket_s, _RETRY_S)
         while not stop.is_set():
             orders = self._new_orders()
             self._collect()
             tick = time.monotonic() >= due
             if tick and self._custody.replaced():
                 return  # Everything is loaded again, and what was replaced is dealt with there.
+            if self._unkept and time.monotonic() >= look_again:
+                return  # Likewise: a disk that is back may bring another head than it had.
             if tick:
                 due = max(due + bucket_s, time.monotonic())
-            if tick or orders or self._waiting:
+            if tick or orders or (self._waiting and not self._unkept):
                 self._step(orders, tick=tick)
+                # Before the head: people are told even if its disk never comes back.
                 self._send_alerts()
+                if not self._unkept:
+                    # A crash here leaves a head that is older than the ledger, which is no harm.
+                    self._keep_head()
             stop.wait(min(_LOOK_EVERY_S, max(0.0, due - time.monotonic())))
 
     def _load(self) -> None:
@@ -132,13 +151,39 @@ class Court:
             self._number_boards_above_the_gate()
             now = self._build()
             self._make_safe(found, now)
-        # Not before the hold is durable: if that fails, the head must be there to tell again.
-        if found.lost_at is not None:
-            set_aside(found.lost_at)
+        self._send_alerts()
         self._head = -1
-        self._keep_head()
+        # Not before the hold is durable: if that fails, the head must be there to tell again.
+        self._unkept = found.unread or self._keep_anew(found)
+        self._say_whether_kept(now)
+
+    def _keep_anew(self, found: Findings) -> str:
+        """Begin to keep the head; returns why it cannot be kept, or ""."""
+        try:
+            if found.lost_at is not None:
+                set_aside(found.lost_at)
+            self._keep_head()
+        except Unavailable as error:
+            return str(error)
         if self._files.ledger_head != self._files.own_head:
             self._files.own_head.unlink(missing_ok=True)
+        return ""
+
+    def _say_whether_kept(self, now: Instant) -> None:
+        told = self._store.cursor(_TOLD)
+        if self._unkept and not told & _TOLD_UNKEPT:
+            _log.error("head_not_kept", error=self._unkept)
+            with self._store.step():
+                self._judge.ledger.note("", UNKEPT.format(why=self._unkept), now, alert=True)
+                self._store.put_cursor(_TOLD, told | _TOLD_UNKEPT)
+            self._send_alerts()
+        elif told and not self._unkept:
+            with self._store.step():
+                if told & _TOLD_UNKEPT:
+                    self._judge.ledger.note("", KEPT_AGAIN, now, alert=True)
+                self._store.put_cursor(_TOLD, 0)
+            self._send_alerts()
+            self._keep_head()
 
     def _build(self) -> Instant:
         """Judge, train and orders from what is stored; returns the moment they are of."""
@@ -146,7 +191,7 @@ class Court:
         ledger = LedgerWriter(self._store, self._sign)
         pace = Pace(times.bucket_ms, times.silence_min_ms, times.settle_ms)
         self._judge = Judge(self._store, self._gate, self._signals, ledger, pace)
-        self._train = Train(self._judge, self._config, self._root_key, new_nonce)
+        self._train = Train(self._judge, self._config, self._root_key, new_nonce, self._claim)
         self._orders = Orders(
             self._judge, self._train, self._config, self._mirror.sync, self._claim
         )
@@ -164,18 +209,31 @@ class Court:
         """
         last = self._store.entries(after=self._store.last_index() - 1)
         since = last[0].entry.time_ms if last else 0
-        notes = found.notes(self._store.last_index() + 1, since)
+        size, told = self._store.last_index() + 1, self._store.cursor(_TOLD)
+        notes = found.notes(size, since)
         if found.must_hold:
             for flight in list(self._judge.flights.values()):
                 for ring, door in flight.doors.items():
                     if door.state in (State.WAITING, State.OPENING):
-                        hold = Hold(Reason.RESTORED, note=notes[0])
+                        hold = Hold(Reason.RESTORED, note=notes[0].text)
                         self._judge.apply(flight, ring, hold, now)
             for channel in self._config.channels:
-                self._train.block(channel.name)
-        for note in notes:
-            _log.error("records_lost", note=note)
-            self._judge.ledger.note("", note, now, alert=True)
+                self._train.block(channel.name, found.block)
+        # A head that cannot be put in order is found again at every look, and told once.
+        news = replace(
+            found,
+            lost=None if told & _TOLD_LOST else found.lost,
+            headless=found.headless and not told & _TOLD_MISSING,
+        )
+        for note in news.notes(size, since):
+            _log.error("records_lost", note=note.text)
+            if note.database:
+                decks = self._custody.decks() if note.database == GATE_DB else []
+                self._judge.ledger.lose(note.database, note.text, decks, now)
+            else:
+                self._judge.ledger.note("", note.text, now, alert=True)
+        told |= _TOLD_LOST * (found.lost is not None) | _TOLD_MISSING * found.headless
+        self._store.put_cursor(_TOLD, told)
         if found.orders_are_old:
             self._answer_old_orders(now)
         if notes:
@@ -199,26 +257,36 @@ class Court:
 
     def _step(self, orders: list[tuple[int, Order]], *, tick: bool) -> None:
         now = self._clock.now()
-        results, self._waiting = self._waiting, []
+        opens = not self._unkept
+        results: list[Result] = []
+        if opens:
+            results, self._waiting = self._waiting, []
         with self._store.step():
             answers = [(number, self._obey(number, order, now)) for number, order in orders]
             for result in results:
                 self._take_over(result)
             if tick:
-                self._judge.tick(now, self._store.board().version)
-                self._store.put_tick(now.boot, now.mono_ms, now.wall_ms)
+                self._judge.tick(now, self._store.board().version, opens=opens)
+                if opens:
+                    self._store.put_tick(now.boot, now.mono_ms, now.wall_ms)
             for channel in self._config.channels:
-                self._train.advance(channel, now)
-                self._train.consider(channel, now)
+                if opens:
+                    self._train.advance(channel, now)
+                    self._train.consider(channel, now)
+                else:
+                    self._train.fall_back(channel.name, now)
             board = self._publish_board()
             self._store.put_cursor("alerted", self._courier.delivered)
             for number, answer in answers:
                 self._store.put_cursor("request", number)
                 self._store.put_answer(number, answer.status, _with_board(answer, board))
-        # A crash here leaves a head that is older than the ledger, which is no harm.
-        self._keep_head()
 
     def _obey(self, number: int, order: Order, now: Instant) -> Answer:
+        if self._unkept and order.verb not in _PROTECTING:
+            error = f"the ledger's head is not kept: {self._unkept}"
+            hint = "bring back the disk of [ledger] head; hold and shut are obeyed meanwhile"
+            body = msgspec.json.encode({"error": error, "hint": hint}).decode()
+            return Answer("Unavailable", body)
         try:
             return self._orders.obey(order, now)
         except Unavailable:

@@ -11,25 +11,24 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import structlog
 
 from firedoor.adapters.clock import SystemClock
-from firedoor.adapters.store import gate, inbox, judge, signals
+from firedoor.adapters.store import gate, inbox, judge, judge_schema, signals
 from firedoor.adapters.store.inbox import InboxReader, InboxWriter
 from firedoor.adapters.store.judge import JudgeReader
 from firedoor.adapters.store.register import MachineRegister
-from firedoor.adapters.store.sqlite import Schema, open_writer, renew_identity
+from firedoor.adapters.store.sqlite import Schema, file_at, open_writer, renew_identity
 from firedoor.core.errors import Unavailable
 from firedoor.wire.files import Files
 
 _LOOK_EVERY_S = 0.5
 _SCHEMAS: Sequence[tuple[str, Schema]] = (
     (gate.NAME, gate.SCHEMA),
-    (judge.NAME, judge.SCHEMA),
+    (judge.NAME, judge_schema.SCHEMA),
     (inbox.NAME, inbox.SCHEMA),
     (signals.NAME, signals.SCHEMA),
 )
@@ -91,7 +90,7 @@ class Watch:
     def __init__(self, files: Files, *, every_s: float = _LOOK_EVERY_S) -> None:
         """Note which files are there now; look again every ``every_s`` seconds."""
         names = [name for name, _ in _SCHEMAS] + [files.register.name]
-        self._files = {files.data / name: _file_at(files.data / name) for name in names}
+        self._files = {files.data / name: file_at(files.data / name) for name in names}
         self._every_s = every_s
         self._ended = threading.Event()
         self._replaced = ""
@@ -120,16 +119,8 @@ class Watch:
     def _look(self) -> None:
         while not self._ended.wait(self._every_s):
             for path, known in self._files.items():
-                if _file_at(path) != known:
+                if file_at(path) != known:
                     self._replaced = path.name
                     _log.error("database_replaced", file=path.name)
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
-
-
-def _file_at(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino

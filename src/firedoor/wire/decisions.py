@@ -41,6 +41,7 @@ _MOVES: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.SUPERSEDED, Reason.NEWER): "a newer release takes its place",
     (State.SUPERSEDED, Reason.WITHDRAWN): "upstream withdrew it before it was decided",
     (State.SUPERSEDED, Reason.PINNED): "{by} pinned another release in its place",
+    (State.SUPERSEDED, Reason.MISSING): "it is passed over: files of it are missing",
 }
 
 

@@ -2,8 +2,12 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from itertools import pairwise
+from pathlib import Path
+
+import structlog
 
 from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.adapters.clock import SystemClock
@@ -15,6 +19,7 @@ from firedoor.config import Config
 from firedoor.core import silence
 from firedoor.core.board import ChannelBoard
 from firedoor.core.channel import traits
+from firedoor.core.errors import Unavailable
 from firedoor.core.ring import EVERYONE, Ring, ring_of
 from firedoor.core.stratum import stratum_of
 from firedoor.core.units import MachineNo
@@ -22,6 +27,7 @@ from firedoor.gate.app import Gate
 from firedoor.gate.identity import Doorbell
 from firedoor.gate.keeper import Channel, Keeper
 from firedoor.gate.respond import Answerer
+from firedoor.ports import Clock
 from firedoor.services.admission import Admission
 from firedoor.services.places import Place
 from firedoor.services.roster import Roster
@@ -31,6 +37,7 @@ from firedoor.wire.process import PRUNE_EVERY_S, RETENTION_MS, every, serve
 
 # What was down longer ago lies before the last session of nearly every machine.
 _RUNS_LOOKED_AT = 50
+_log = structlog.get_logger()
 
 
 async def run(config: Config, files: Files, listener: socket.socket, parent: int) -> None:
@@ -46,6 +53,7 @@ async def run(config: Config, files: Files, listener: socket.socket, parent: int
     roster.restore(history.habits(), mono_ms=now.mono_ms, wall_ms=now.wall_ms, outages=outages)
 
     rings = Rings(register, config.rings)
+    enrolled = Enrolled(files.register, clock, config.rings)
 
     def places(channel: str, number: int) -> list[Place]:
         return [stored.place for stored in history.places_of(channel, number)]
@@ -79,6 +87,7 @@ async def run(config: Config, files: Files, listener: socket.socket, parent: int
         places=places,
         clock=clock,
         bucket_ms=config.time.bucket_ms,
+        enrolled=enrolled.count,
     )
     doorbell = Doorbell(register, config.gate.identify)
     gate = Gate(keeper, doorbell, roster, Answerer(), DiskBlobs(files.blobs).path)
@@ -130,6 +139,39 @@ def _strata(register: MachineRegister, names: tuple[str, ...]) -> Callable[[int]
     if not names:
         return lambda _machine: ""
     return lambda machine: stratum_of(register.attributes(MachineNo(machine)), names)
+
+
+class Enrolled:
+    """How many machines of the register are in each ring, counted again when it changed.
+
+    It reads through a connection of its own, so that it may be asked in another thread than the
+    one that answers machines: a large register takes a while.
+    """
+
+    def __init__(self, path: Path, clock: Clock, rings: tuple[Ring, ...]) -> None:
+        """Count the first time. Raises Unavailable."""
+        self._register = MachineRegister(path, clock, read_only=True)
+        self._rings = rings
+        self._names = sorted({name for ring in rings for name, _ in ring.match})
+        self._version = -1
+        self._counts: Mapping[str, int] = {}
+        self._count_anew()
+
+    def count(self) -> Mapping[str, int]:
+        """Ring -> machines that are enrolled and not revoked; the last count if it must be."""
+        try:
+            self._count_anew()
+        except Unavailable as error:
+            _log.warning("register_not_counted", error=str(error))
+        return self._counts
+
+    def _count_anew(self) -> None:
+        version = self._register.version()
+        if version != self._version:
+            counts: Counter[str] = Counter()
+            for attributes, machines in self._register.count_by(self._names):
+                counts[ring_of(attributes, self._rings)] += machines
+            self._counts, self._version = counts, version
 
 
 def _roster(config: Config) -> Roster:

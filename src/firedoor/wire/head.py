@@ -1,5 +1,6 @@
 """The ledger's last head, kept apart from the ledger itself."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def keep_head(path: Path, head: Head) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink()
         raise Unavailable(f"cannot keep {path.name}: {error.strerror}") from error
 
 
@@ -56,10 +58,16 @@ def set_aside(path: Path) -> None:
     """Keep a head that the ledger no longer reaches, beside those set aside before it.
 
     Each is a proof that entries existed which nobody has any more; none is ever overwritten.
+
+    Raises:
+        Unavailable: It could not be moved; it stays where it is.
     """
     lost = path.with_suffix(".lost")
     number = 2
     while lost.exists():
         lost = path.with_suffix(f".lost.{number}")
         number += 1
-    path.replace(lost)
+    try:
+        path.replace(lost)
+    except OSError as error:
+        raise Unavailable(f"cannot set {path.name} aside: {error.strerror}") from error

@@ -42,6 +42,8 @@ class _Moved(msgspec.Struct, frozen=True):
     ring: str
     state: str
     reason: str
+    serves: str = ""
+    whole: bool = True
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -209,9 +211,18 @@ def _sentence(verb: Verb, target: str, answer: _Answer, *, in_force: bool) -> st
         for door in answer.doors
     )
     said = f"release {target[:_SHORT]} {_DONE[verb]}; {rings}"
+    if verb is Verb.SHUT:
+        said = f"{said}; {', '.join(map(_what_is_left, answer.doors))}"
     if in_force:
         return said
     return (
         f"{said}; it is decided and on record, but the gate has not confirmed yet that it acts "
         "on it"
     )
+
+
+def _what_is_left(door: _Moved) -> str:
+    if not door.serves:
+        return f"nothing is left to give ring {door.ring}: its machines are answered 503"
+    broken = "" if door.whole else ", of which files are missing"
+    return f"ring {door.ring} gets {door.serves[:_SHORT]}{broken}"

@@ -13,10 +13,12 @@ from typing import Final
 from firedoor.adapters.store import gate as gate_store
 from firedoor.adapters.store import inbox as inbox_store
 from firedoor.adapters.store import signals as signal_store
+from firedoor.core.errors import BadConfig, Unavailable
 from firedoor.core.ledger.chain import Head
 from firedoor.core.ledger.entry import leaf_hash
 from firedoor.ports import Numbered
-from firedoor.services.records import GateRecords, JudgeRecords
+from firedoor.services.judging import LOST_AT
+from firedoor.services.records import Block, GateRecords, JudgeRecords
 from firedoor.wire.files import Files
 from firedoor.wire.head import read_head
 
@@ -44,6 +46,26 @@ NO_HEAD: Final = (
     "were restored from a backup cannot be told; one is kept there from now on"
 )
 
+UNKEPT: Final = (
+    "the ledger's head is not kept ({why}): until it can be, nothing opens and nothing boards; "
+    "doors still shut and are still held, by evidence and by people, and no other order is obeyed"
+)
+
+KEPT_AGAIN: Final = "the ledger's head is kept again, and doors open again"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing that the ledger says of it.
+
+    Attributes:
+        text: For people.
+        database: Name of the database that is another one, "" if it is about none.
+    """
+
+    text: str
+    database: str = ""
+
 
 @dataclass(frozen=True, slots=True)
 class Findings:
@@ -54,35 +76,46 @@ class Findings:
         lost: A head that the ledger does not reach, or None.
         lost_at: Where that head lies.
         headless: There should be a head, and there is none.
+        unread: Why nobody can tell what head is kept, "" if it could be read.
     """
 
     replaced: tuple[str, ...] = ()
     lost: Head | None = None
     lost_at: Path | None = None
     headless: bool = False
+    unread: str = ""
 
-    def notes(self, size: int, since_ms: int) -> list[str]:
+    def notes(self, size: int, since_ms: int) -> list[Note]:
         """What the ledger says of it.
 
         Args:
             size: Entries in the ledger.
             since_ms: Wall clock of the last of them.
         """
-        said = [f"{name} {_ANOTHER}; {LOST[name]}" for name in self.replaced]
+        said = [Note(f"{name} {_ANOTHER}; {LOST[name]}", name) for name in self.replaced]
         if self.lost is not None:
             said.insert(
                 0,
-                f"a restored ledger ends at {size} of {self.lost.size} entries; "
-                f"the list of exposed machines is incomplete since {since_ms}",
+                Note(
+                    f"a restored ledger ends at {size} of {self.lost.size} entries; "
+                    f"the list of exposed machines is incomplete since {since_ms}"
+                ),
             )
         if self.headless:
-            said.append(NO_HEAD)
+            said.append(Note(NO_HEAD))
         return said
 
     @property
     def must_hold(self) -> bool:
         """Nothing in flight may go on by itself."""
         return self.lost is not None or gate_store.NAME in self.replaced
+
+    @property
+    def block(self) -> Block:
+        """Why nothing boards by itself, if ``must_hold``."""
+        if self.lost is not None:
+            return Block.LEDGER_LOST
+        return Block.GATE_LOST if self.must_hold else Block.NONE
 
     @property
     def orders_are_old(self) -> bool:
@@ -116,12 +149,18 @@ class Custody:
         return tuple(name for name, source in self._sources.items() if self._is_another(name))
 
     def look(self) -> Findings:
-        """Compare everything. Raises Unavailable or BadConfig, if the head cannot be read."""
+        """Compare everything. Raises Unavailable."""
         paths = dict.fromkeys((self._files.ledger_head, self._files.own_head))
-        heads = ((path, head) for path in paths if (head := read_head(path)) is not None)
-        path, kept = next(heads, (None, None))
+        try:
+            heads = [(path, head) for path in paths if (head := read_head(path)) is not None]
+        except (Unavailable, BadConfig) as error:
+            # What protects must not wait for whoever looks at the file.
+            return Findings(replaced=self.replaced(), unread=str(error))
+        path, kept = heads[0] if heads else (None, None)
         gone = kept is not None and not self._holds(kept)
-        elsewhere = self._files.ledger_head != self._files.own_head
+        # Where the folder is missing, so is the disk: its head is compared when it is back.
+        there = self._files.ledger_head.parent.is_dir()
+        elsewhere = there and self._files.ledger_head != self._files.own_head
         return Findings(
             replaced=self.replaced(),
             lost=kept if gone else None,
@@ -129,11 +168,25 @@ class Custody:
             headless=kept is None and elsewhere and self._store.last_index() >= 0,
         )
 
+    def decks(self) -> list[tuple[str, int, str, int]]:
+        """What was dealt of boardings that may be dealt more: see ``LedgerWriter.lose``."""
+        dealt: dict[tuple[str, int, str], int] = {}
+        for channel in self._store.channels():
+            for boarding in self._store.boardings(channel):
+                if not self._store.seed(channel, boarding.number):
+                    for deck in self._store.decks(channel, boarding.number):
+                        key = channel, boarding.number, deck.ring
+                        dealt[key] = max(deck.deck, dealt.get(key, 0))
+        return [(*key, last) for key, last in dealt.items()]
+
     def begin_anew(self, found: Findings) -> None:
         """Forget what was read of the replaced databases, within the caller's step.
 
         Call it before a judge is built, which begins to read where the store says.
         """
+        if found.must_hold:
+            # Machines that the lost records told of have seven days of listening to come back.
+            self._store.put_cursor(LOST_AT, self._gate.listened_ms() + 1)
         for name in found.replaced:
             match name:
                 case gate_store.NAME:

@@ -2,6 +2,8 @@
 
 The supervisor binds the listening sockets and keeps them; a role that dies is started again
 while its clients wait in the socket's backlog. A restart of a role is a pause, never a refusal.
+Only a role that was refused at its first start, as what it was given makes no sense, ends the
+tree: it would be refused for ever.
 """
 
 import os
@@ -18,10 +20,11 @@ from typing import IO
 
 import structlog
 
+from firedoor.adapters.keys.file import load_root_key, load_signing_key, load_token
 from firedoor.adapters.server import BACKLOG
 from firedoor.config import Config
 from firedoor.config.values import Listen
-from firedoor.core.errors import Unavailable
+from firedoor.core.errors import BadConfig, Unavailable
 from firedoor.wire.databases import prepare
 from firedoor.wire.files import Files
 from firedoor.wire.process import only_one
@@ -30,7 +33,10 @@ from firedoor.wire.roles import ROLES
 _GRACE_S = 8.0
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 5.0
-_HEALTHY_AFTER_S = 10.0
+HEALTHY_AFTER_S = 10.0
+"""A role that has run so long had what it needs."""
+
+_REFUSED = 2
 _SYSTEMD_FIRST_FD = 3
 _log = structlog.get_logger()
 
@@ -41,6 +47,7 @@ class _Child:
     started: float
     backoff_s: float = _FIRST_BACKOFF_S
     due: float = 0.0
+    settled: bool = False
 
 
 def bind(listen: Listen, *, search: bool = False) -> socket.socket:
@@ -119,22 +126,35 @@ def up(
 
     Raises:
         Unavailable: Another supervisor runs on this data directory.
+        BadConfig: A key or the console's token is missing or may not be used, or a role was
+            refused before it had ever run.
     """
     files = Files.of(config)
+    _expect_keys(files)
     prepare(files)
 
     def start(role: str) -> "subprocess.Popen[bytes]":
         return _start(role, config_path, config, held.get(role), log)
 
     with only_one(files.lock("up")):
-        _keep_up(start, stop, on_ready)
+        keep_up(start, stop, on_ready)
 
 
-def _keep_up(
+def keep_up(
     start: Callable[[str], "subprocess.Popen[bytes]"],
     stop: threading.Event,
     on_ready: Callable[[], None],
 ) -> None:
+    """Start all roles, and again what dies, until ``stop`` is set; then end them.
+
+    Args:
+        start: Starts a role.
+        stop: Set by a signal handler or a caller.
+        on_ready: Called once all roles have been started.
+
+    Raises:
+        BadConfig: A role was refused before it had ever run.
+    """
     children = {role: _Child(start(role), time.monotonic()) for role in ROLES}
     on_ready()
     try:
@@ -146,14 +166,28 @@ def _keep_up(
         _end([child.process for child in children.values()])
 
 
+def _expect_keys(files: Files) -> None:
+    """Find out now, where a person looks on, what a role would stumble over."""
+    load_root_key(files.root_key)
+    load_signing_key(files.ledger_key)
+    load_token(files.console_token)
+
+
 def _revive(role: str, child: _Child, start: Callable[[str], "subprocess.Popen[bytes]"]) -> None:
     now = time.monotonic()
     if not child.due:
-        if now - child.started > _HEALTHY_AFTER_S:
-            child.backoff_s = _FIRST_BACKOFF_S
+        if now - child.started > HEALTHY_AFTER_S:
+            child.backoff_s, child.settled = _FIRST_BACKOFF_S, True
         child.due = now + child.backoff_s
         child.backoff_s = min(2 * child.backoff_s, _LONGEST_BACKOFF_S)
         _log.error("role_died", role=role, status=child.process.returncode)
+        # A role that has run before may meet a file that somebody is just changing: it is tried
+        # again, since the others must not stop for it.
+        if child.process.returncode == _REFUSED and not child.settled:
+            raise BadConfig(
+                f"the {role} cannot start with what it was given",
+                hint="its own message above says why",
+            )
     if now >= child.due:
         child.process = start(role)
         child.started, child.due = now, 0.0

@@ -201,7 +201,7 @@ def test_rings_that_were_removed_have_no_machines(tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / "data" / "gate.db")) as store:
         store.execute(
             "INSERT INTO census SELECT channel, 'gone', active, free, polls, untreated, gap_ms,"
-            " unknown, unknown_ms FROM census"
+            " unknown, unknown_ms, enrolled FROM census"
         )
         store.commit()
 

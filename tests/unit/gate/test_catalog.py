@@ -182,15 +182,6 @@ def test_machines_and_boardings_are_kept_apart():
     assert not installs.is_done(2, 7)
 
 
-def test_what_is_on_record_is_not_counted_again():
-    """After a restart."""
-    installs = Installs()
-    installs.restore(2, 7)
-
-    assert installs.is_done(2, 7)
-    assert deliver(installs, (0, 100)) == []
-
-
 def test_boardings_that_have_landed_are_forgotten():
     """Memory is for what is in flight; what was not told yet still is."""
     installs = Installs()

@@ -101,13 +101,13 @@ def house(open_house: Callable[..., House]) -> House:
 
 
 def test_bytes_of_releases_that_nobody_can_be_given_go_after_a_day(house: House) -> None:
-    """The ninth is served, the eighth is what it falls back to, and five more are kept."""
-    house.history(9)
+    """The tenth is served, the two before are what it falls back to, and five more are kept."""
+    house.history(10)
 
     assert house.sweep() == 0
     assert house.sweep(days=0.5) == 0
     assert house.sweep(days=0.6) == 2
-    assert house.held(9) == [3, 4, 5, 6, 7, 8, 9]
+    assert house.held(10) == [3, 4, 5, 6, 7, 8, 9, 10]
     assert house.blobs.has(digest_of(SHARED))
     assert house.sweep(days=30) == 0
 
@@ -196,22 +196,22 @@ def test_what_a_machine_stands_on_is_kept_while_it_comes_now_and_then(
     house = open_house(2)
     house.publish("1")
     house.loop.dead.add(2)
-    for number in range(2, 10):
+    for number in range(2, 11):
         house.publish(str(number))
 
     house.sweep()
     house.sweep(days=1.1)
-    assert house.held(9) == [1, 3, 4, 5, 6, 7, 8, 9]
+    assert house.held(10) == [1, 3, 4, 5, 6, 7, 8, 9, 10]
 
     # It has left for good.
     house.sweep(days=30)
     house.sweep(days=1.1)
-    assert house.held(9) == [3, 4, 5, 6, 7, 8, 9]
+    assert house.held(10) == [3, 4, 5, 6, 7, 8, 9, 10]
 
 
 def test_a_channel_that_left_the_configuration_keeps_what_it_served(house: House) -> None:
     """Whoever takes a channel out by mistake puts it back and goes on."""
-    house.history(9)
+    house.history(10)
     text = 'data = "elsewhere"'
     bare = from_text(text, base=house.loop.config.data)
     sweeper = Sweeper(bare, Files(house.loop.config.data), house.blobs, house.loop.clock)
@@ -222,7 +222,7 @@ def test_a_channel_that_left_the_configuration_keeps_what_it_served(house: House
 
     assert swept is not None
     assert swept.blobs == 2
-    assert house.held(9) == [3, 4, 5, 6, 7, 8, 9]
+    assert house.held(10) == [3, 4, 5, 6, 7, 8, 9, 10]
 
 
 def test_nothing_is_swept_before_judge_and_gate_have_run(tmp_path: Path) -> None:
@@ -233,3 +233,19 @@ def test_nothing_is_swept_before_judge_and_gate_have_run(tmp_path: Path) -> None
     sweeper = Sweeper(config, Files(tmp_path), blobs, Loop.__new__(Loop))  # type: ignore[arg-type]  # never asked
 
     assert sweeper.sweep() is None
+
+
+def test_what_was_needed_at_the_last_sweep_outlives_the_next_two(house: House) -> None:
+    """Stored a month ago, and a session may have begun on it until a moment ago."""
+    house.history(6)
+    month_ago = time.time() - 30 * DAY_MS / 1000
+    os.utime(house.blobs.path(digest_of("1")), (month_ago, month_ago))
+    house.sweep()
+    for number in range(7, 13):
+        house.publish(str(number))
+
+    assert house.sweep(days=0.25) == 0
+    assert house.sweep(days=0.25) == 0
+    assert house.held(12)[0] == 1
+    assert house.sweep(days=1) >= 1
+    assert house.held(12)[0] > 1

@@ -68,7 +68,7 @@ class Vault(Bench):
 
     def is_blocked(self) -> bool:
         """Whether the channel boards nothing by itself."""
-        return self.loop.store.channel(AV).blocked
+        return bool(self.loop.store.channel(AV).blocked)
 
 
 @pytest.fixture

@@ -211,7 +211,10 @@ def test_an_order_returns_when_it_is_decided_recorded_and_obeyed(house: House) -
         "Amira",
         "seen trouble",
     )
-    assert outcome.sentence.endswith("ring everyone is shut (person)")
+    assert outcome.sentence.endswith(
+        "ring everyone is shut (person); nothing is left to give ring everyone: its machines are "
+        "answered 503"
+    )
     reader = JudgeReader(house.config.data)
     gate = GateReader(house.config.data)
     assert outcome.index is not None

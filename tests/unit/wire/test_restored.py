@@ -32,6 +32,7 @@ from firedoor.ports import Fetched
 from firedoor.services.ledger import BOARDED, MORE_RINGS, LedgerWriter
 from firedoor.services.mirror import Snapshot
 from firedoor.services.orders import Order
+from firedoor.wire.alerts import Alert
 from firedoor.wire.court import Court
 from firedoor.wire.decisions import described
 from firedoor.wire.files import Files
@@ -59,6 +60,7 @@ class Bench:
         self.files = Files(loop.config.data)
         self.inbox = InboxWriter(self.files.data)
         self.sign: Callable[[bytes], bytes] = lambda payload: hashlib.sha512(payload).digest()
+        self.alert: Alert = lambda _: None
         self._backup = self.files.data / "backup.db"
 
     def back_up(self) -> None:
@@ -104,7 +106,7 @@ class Bench:
                 mirror=mirror,
                 sign=self.sign,
                 root_key=lambda: ROOT_KEY,
-                alert=lambda _: None,
+                alert=self.alert,
                 clock=clock,
             )
             stop = threading.Event()
@@ -175,7 +177,7 @@ def lose_a_day(bench: Bench) -> Head:
 
 def blocked(bench: Bench) -> bool:
     """Whether the channel boards nothing by itself."""
-    return bench.loop.store.channel(AV).blocked
+    return bool(bench.loop.store.channel(AV).blocked)
 
 
 # A restored ledger

@@ -18,7 +18,7 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,7 +238,7 @@ class DiskBlobs:
                     yield digest, place
 
     def _place(self, digest: Digest) -> Path:
-        return Path(self.path(digest))
+        return _place_in(self._root, digest)
 
     def _publish(self, temporary: Path, digest: Digest) -> None:
         """Make the bytes visible: on return, the name survives a crash too."""
@@ -292,6 +292,25 @@ class DiskBlobs:
                 raise Unavailable(f"cannot read {place}: {error.strerror}") from error
             return False  # The disk itself says it cannot give the bytes back.
         return hasher.hexdigest() == digest
+
+
+def sizes_on_disk(root: Path, digests: Iterable[Digest]) -> dict[Digest, int]:
+    """Sizes in bytes of those blobs that are stored below ``root``; changes nothing there.
+
+    Raises:
+        Unavailable: The directories cannot be read.
+    """
+    sizes = {}
+    with _as_unavailable(root):
+        for digest in digests:
+            with suppress(FileNotFoundError):
+                sizes[digest] = _place_in(root, digest).stat().st_size
+    return sizes
+
+
+def _place_in(root: Path, digest: Digest) -> Path:
+    _check_digest(digest)
+    return root / digest[:_SHARD_DIGITS] / digest[_SHARD_DIGITS:]
 
 
 def _check_digest(digest: Digest) -> None:

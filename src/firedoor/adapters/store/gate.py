@@ -10,6 +10,8 @@ import numpy as np
 from firedoor.adapters.store.reader import Reader
 from firedoor.adapters.store.sqlite import (
     Schema,
+    expect_file,
+    file_at,
     open_writer,
     storage_errors,
     transaction,
@@ -22,15 +24,23 @@ from firedoor.services.roster import Habit
 
 NAME = "gate.db"
 
+# Derived: the gate counts anew once a bucket, so an upgrade may drop it.
+_CENSUS = """CREATE TABLE census (
+    channel TEXT NOT NULL, ring TEXT NOT NULL, active INTEGER NOT NULL,
+    free INTEGER NOT NULL, polls REAL NOT NULL, untreated INTEGER NOT NULL,
+    gap_ms INTEGER NOT NULL, unknown INTEGER NOT NULL, unknown_ms INTEGER NOT NULL,
+    enrolled INTEGER NOT NULL, PRIMARY KEY (channel, ring)) WITHOUT ROWID"""
+_LISTENED = "CREATE TABLE listened (one INTEGER PRIMARY KEY CHECK (one = 1), ms INTEGER NOT NULL)"
+
 SCHEMA = Schema(
-    version=3,
+    version=4,
     statements=(
         """CREATE TABLE place (
             id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
             ring TEXT NOT NULL, deck INTEGER NOT NULL, card INTEGER NOT NULL,
             machine INTEGER NOT NULL, treated INTEGER NOT NULL, cls INTEGER NOT NULL,
             beating INTEGER NOT NULL, boot TEXT NOT NULL, mono_ms INTEGER NOT NULL,
-            wall_ms INTEGER NOT NULL, stratum TEXT NOT NULL)""",
+            wall_ms INTEGER NOT NULL, stratum TEXT NOT NULL DEFAULT '')""",
         "CREATE INDEX place_of_boarding ON place (channel, number)",
         "CREATE INDEX place_of_machine ON place (machine)",
         """CREATE TABLE cut (
@@ -51,12 +61,23 @@ SCHEMA = Schema(
         """CREATE TABLE habit (
             machine INTEGER PRIMARY KEY, first_wall INTEGER NOT NULL, last_wall INTEGER NOT NULL,
             sessions INTEGER NOT NULL, gaps BLOB NOT NULL)""",
-        """CREATE TABLE census (
-            channel TEXT NOT NULL, ring TEXT NOT NULL, active INTEGER NOT NULL,
-            free INTEGER NOT NULL, polls REAL NOT NULL, untreated INTEGER NOT NULL,
-            gap_ms INTEGER NOT NULL, unknown INTEGER NOT NULL, unknown_ms INTEGER NOT NULL,
-            PRIMARY KEY (channel, ring)) WITHOUT ROWID""",
+        _CENSUS,
+        _LISTENED,
         "CREATE TABLE obeyed (one INTEGER PRIMARY KEY CHECK (one = 1), board INTEGER NOT NULL)",
+    ),
+    upgrades=MappingProxyType(
+        {
+            1: ("DROP TABLE census",),
+            2: (
+                "DROP TABLE IF EXISTS census",
+                _CENSUS,
+                _LISTENED,
+                # As far as the buckets that are kept tell, which is not above the truth.
+                """INSERT INTO listened SELECT 1, coalesce(sum(ms), 0) FROM (
+                    SELECT max(mono_ms) - min(mono_ms) AS ms FROM heard GROUP BY run, boot)""",
+            ),
+            3: ("ALTER TABLE place ADD COLUMN stratum TEXT NOT NULL DEFAULT ''",),
+        }
     ),
 )
 
@@ -66,7 +87,10 @@ class GateWriter:
 
     def __init__(self, data: Path) -> None:
         """Open or create ``gate.db`` in the data directory."""
-        self._db = open_writer(data / NAME, SCHEMA)
+        self._path = data / NAME
+        self._db = open_writer(self._path, SCHEMA)
+        self._file = file_at(self._path)
+        self._flushed: tuple[str, Instant] | None = None
 
     def close(self) -> None:
         """Close the database."""
@@ -79,7 +103,7 @@ class GateWriter:
         is started again knows which release a session was reading.
 
         Raises:
-            Unavailable: Nothing was written.
+            Unavailable: Nothing was written; also if the file lies at its path no more.
         """
         with transaction(self._db, NAME):
             self._db.executemany(
@@ -130,9 +154,14 @@ class GateWriter:
                     for c in cuts
                 ],
             )
+            # Last, where the time left for the file to go is shortest: a card that is written
+            # into a deleted file is a card that nobody knows was drawn.
+            expect_file(self._path, self._file)
 
     def flush(self, bucket: Bucket, at: Instant) -> None:
         """Write one bucket, all or nothing.
+
+        The time since the bucket before it, of the same run, counts as listened.
 
         Raises:
             Unavailable: Nothing was written.
@@ -162,7 +191,7 @@ class GateWriter:
                 [(i.channel, i.number, i.machine) for i in bucket.installed],
             )
             self._db.executemany(
-                "INSERT OR REPLACE INTO census VALUES (?,?,?,?,?,?,?,?,?)",
+                "INSERT OR REPLACE INTO census VALUES (?,?,?,?,?,?,?,?,?,?)",
                 [
                     (
                         c.channel,
@@ -174,6 +203,7 @@ class GateWriter:
                         c.gap_ms,
                         c.unknown,
                         c.unknown_ms,
+                        c.enrolled,
                     )
                     for c in bucket.census
                 ],
@@ -183,12 +213,22 @@ class GateWriter:
                 gone = set(counted) - set(bucket.rings)
                 self._db.executemany("DELETE FROM census WHERE channel = ? AND ring = ?", gone)
             self._db.execute("INSERT OR REPLACE INTO obeyed VALUES (1, ?)", (bucket.board,))
+            self._db.execute(
+                "INSERT INTO listened VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET ms = ms + ?1",
+                (self._listened_ms(bucket.run, at),),
+            )
+        self._flushed = bucket.run, at
 
     def prune(self, before_wall_ms: int) -> None:
         """Drop signs of life older than this; the newest stays, so that numbering goes on."""
         sql = "DELETE FROM heard WHERE wall_ms < ? AND seq < (SELECT max(seq) FROM heard)"
         with transaction(self._db, NAME):
             self._db.execute(sql, (before_wall_ms,))
+
+    def _listened_ms(self, run: str, at: Instant) -> int:
+        if self._flushed is None or self._flushed[0] != run or self._flushed[1].boot != at.boot:
+            return 0
+        return max(0, at.mono_ms - self._flushed[1].mono_ms)
 
 
 class GateReader(Reader):
@@ -331,6 +371,11 @@ class GateReader(Reader):
     def census(self) -> list[Census]:
         """The newest count of every ring."""
         return [Census(*row) for row in self._rows("SELECT * FROM census")]
+
+    def listened_ms(self) -> int:
+        """How long a gate has listened into this database, all its runs together, ms."""
+        rows = self._rows("SELECT ms FROM listened")
+        return int(rows[0][0]) if rows else 0
 
     def runs(self) -> list[tuple[int, int]]:
         """Wall clock of the first and the last bucket of every run, oldest first, ms."""

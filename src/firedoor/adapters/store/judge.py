@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from firedoor.adapters.store.judge_schema import SCHEMA
 from firedoor.adapters.store.reader import Reader
 from firedoor.adapters.store.sqlite import (
-    Schema,
     identity_of,
     open_writer,
     remember,
@@ -28,6 +28,7 @@ from firedoor.core.ledger.entry import Signed, leaf_bytes, parse_leaf
 from firedoor.core.release import FileEntry
 from firedoor.services.boarding import Boarding
 from firedoor.services.records import (
+    Block,
     ChannelState,
     Harmed,
     Seen,
@@ -37,59 +38,6 @@ from firedoor.services.records import (
 )
 
 NAME = "judge.db"
-
-SCHEMA = Schema(
-    version=3,
-    statements=(
-        "CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-        """CREATE TABLE channel (
-            name TEXT PRIMARY KEY, snapshot TEXT NOT NULL, synced_ms INTEGER NOT NULL,
-            error TEXT NOT NULL, failures INTEGER NOT NULL, blocked INTEGER NOT NULL)""",
-        """CREATE TABLE release (
-            id TEXT PRIMARY KEY, channel TEXT NOT NULL, created_ms INTEGER NOT NULL,
-            manifest BLOB NOT NULL, listing TEXT NOT NULL, size INTEGER NOT NULL,
-            files INTEGER NOT NULL) WITHOUT ROWID""",
-        """CREATE TABLE snapshot (
-            seq INTEGER PRIMARY KEY, channel TEXT NOT NULL, release TEXT NOT NULL,
-            seen_ms INTEGER NOT NULL, state TEXT NOT NULL)""",
-        """CREATE TABLE boarding (
-            channel TEXT NOT NULL, number INTEGER NOT NULL, release TEXT NOT NULL,
-            body TEXT NOT NULL, seed TEXT NOT NULL, verdict TEXT NOT NULL,
-            PRIMARY KEY (channel, number)) WITHOUT ROWID""",
-        "CREATE INDEX boarding_of_release ON boarding (release)",
-        """CREATE TABLE door (
-            channel TEXT NOT NULL, number INTEGER NOT NULL, ring TEXT NOT NULL,
-            body TEXT NOT NULL, PRIMARY KEY (channel, number, ring)) WITHOUT ROWID""",
-        """CREATE TABLE deck (
-            channel TEXT NOT NULL, number INTEGER NOT NULL, ring TEXT NOT NULL,
-            deck INTEGER NOT NULL, body TEXT NOT NULL, opened_ms INTEGER NOT NULL,
-            heard INTEGER NOT NULL, batch INTEGER NOT NULL, event INTEGER NOT NULL,
-            closed INTEGER NOT NULL, matured INTEGER NOT NULL, late INTEGER NOT NULL,
-            PRIMARY KEY (channel, number, ring, deck)) WITHOUT ROWID""",
-        """CREATE TABLE cell (
-            channel TEXT NOT NULL, number INTEGER NOT NULL, seq INTEGER NOT NULL,
-            ring TEXT NOT NULL, deck INTEGER NOT NULL, epoch INTEGER NOT NULL,
-            test TEXT NOT NULL, signal TEXT NOT NULL, stratum TEXT NOT NULL,
-            treated INTEGER NOT NULL, control INTEGER NOT NULL,
-            treated_harmed INTEGER NOT NULL, control_harmed INTEGER NOT NULL,
-            installed INTEGER NOT NULL, age INTEGER NOT NULL,
-            PRIMARY KEY (channel, number, seq)) WITHOUT ROWID""",
-        """CREATE TABLE harmed (
-            place INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
-            machine INTEGER NOT NULL, treated INTEGER NOT NULL, signal TEXT NOT NULL,
-            at_ms INTEGER NOT NULL, recovered_ms INTEGER NOT NULL DEFAULT 0)""",
-        "CREATE INDEX harmed_of_boarding ON harmed (channel, number)",
-        """CREATE TABLE track (
-            seq INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
-            time_ms INTEGER NOT NULL, body TEXT NOT NULL)""",
-        "CREATE INDEX track_of_boarding ON track (channel, number)",
-        "CREATE TABLE entry (idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, signature BLOB NOT NULL)",
-        "CREATE TABLE pin (channel TEXT, ring TEXT, number INTEGER, PRIMARY KEY (channel, ring))",
-        "CREATE TABLE board (one INTEGER PRIMARY KEY, version INTEGER, body TEXT)",
-        "CREATE TABLE tick (one INTEGER PRIMARY KEY, boot TEXT, mono_ms INTEGER, wall_ms INTEGER)",
-        "CREATE TABLE answer (request INTEGER PRIMARY KEY, status TEXT, body TEXT)",
-    ),
-)
 
 _BOARDING = msgspec.json.Decoder(Boarding)
 _DOOR = msgspec.json.Decoder(Door)
@@ -142,7 +90,7 @@ class JudgeReader(Reader):
         if not rows:
             return ChannelState(name)
         channel, snapshot, synced_ms, error, failures, blocked = rows[0]
-        return ChannelState(channel, snapshot, synced_ms, error, failures, bool(blocked))
+        return ChannelState(channel, snapshot, synced_ms, error, failures, Block(blocked))
 
     def channels(self) -> list[str]:
         """Names of all channels that have a release, also of those no longer configured."""
@@ -309,7 +257,7 @@ class JudgeStore(JudgeReader):
             state.synced_ms,
             state.error,
             state.failures,
-            state.blocked,
+            state.blocked.value,
         )
 
     def add_release(self, release: StoredRelease, manifest: dict[str, FileEntry]) -> None:

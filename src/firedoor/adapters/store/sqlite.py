@@ -3,7 +3,7 @@
 One process writes a database, any other may read it: WAL lets readers go on while the writer
 commits. A durable writer syncs the log at each commit (``synchronous=FULL``), so what was
 acknowledged survives ``kill -9`` and a power cut. ``user_version`` holds the schema's version:
-a file of another version is refused rather than misread.
+a file of an earlier one is brought up by its writer, any other is refused rather than misread.
 
 Others remember how far they have read a database by its row numbers. So every database has an
 identity, 128 random bits made with it: where it is another, those numbers mean nothing any more.
@@ -11,9 +11,9 @@ identity, 128 random bits made with it: where it is another, those numbers mean 
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from firedoor.core.errors import BadConfig, Unavailable
@@ -42,14 +42,30 @@ class Schema:
     Attributes:
         version: Rises with every change of the statements, from 1.
         statements: Create everything in an empty database, in order.
+        upgrades: Version -> what makes the one after it of a file of that version, in order. A
+            version that is not named has no way across.
     """
 
     version: int
     statements: tuple[str, ...]
+    upgrades: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+
+    def way_from(self, version: int) -> tuple[str, ...]:
+        """Statements that make a file of an earlier version one of this; none: there is no way.
+
+        Args:
+            version: The file's version, >= 1.
+        """
+        steps = range(version, self.version)
+        if not all(step in self.upgrades for step in steps):
+            return ()
+        return tuple(statement for step in steps for statement in self.upgrades[step])
 
 
 def open_writer(path: Path, schema: Schema, *, durable: bool = True) -> sqlite3.Connection:
     """Open a database for writing; create it, readable by its owner alone, if it is missing.
+
+    A file of an earlier version is brought up to this one, all or nothing.
 
     The connection is in autocommit mode (use ``transaction``) and may be used from any thread,
     by one at a time.
@@ -60,7 +76,7 @@ def open_writer(path: Path, schema: Schema, *, durable: bool = True) -> sqlite3.
         durable: Sync at every commit. False only for what can be made again from elsewhere.
 
     Raises:
-        BadConfig: The file has another schema version.
+        BadConfig: The file has another schema version, and there is no way across.
         Unavailable: The file cannot be opened, is no database, or the disk is full.
     """
     try:
@@ -80,8 +96,7 @@ def open_writer(path: Path, schema: Schema, *, durable: bool = True) -> sqlite3.
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
-            if _version(connection) == 0:
-                _create(connection, schema)
+            _bring_up(connection, schema)
             _require(connection, schema, path)
         _identify(connection, path.name)
     except BaseException:
@@ -95,7 +110,8 @@ def open_reader(path: Path, schema: Schema) -> sqlite3.Connection:
 
     Raises:
         BadConfig: The file has another schema version.
-        Unavailable: The file is missing, not made yet, cannot be opened or is no database.
+        Unavailable: The file is missing, not made or brought up yet, cannot be opened or is no
+            database.
     """
     connection = _connect(path, "ro")
     try:
@@ -128,6 +144,33 @@ def identity_of(connection: sqlite3.Connection, name: str, known_as: str = _OWN)
 def remember(connection: sqlite3.Connection, other: str, identity: str) -> None:
     """Note, within the caller's transaction, which database ``other`` has been read."""
     connection.execute("INSERT OR REPLACE INTO identity VALUES (?, ?)", (other, identity))
+
+
+def file_at(path: Path) -> tuple[int, int] | None:
+    """Which file lies at a path, None for none. Raises OSError if nobody can tell."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def expect_file(path: Path, opened: tuple[int, int] | None) -> None:
+    """Refuse to go on writing into a file that lies at its path no more.
+
+    Args:
+        path: The database.
+        opened: What ``file_at`` said when it was opened.
+
+    Raises:
+        Unavailable: It was deleted or replaced, or nobody can tell.
+    """
+    try:
+        there = file_at(path)
+    except OSError as error:
+        raise Unavailable(f"cannot look at {path.name}: {error.strerror}") from error
+    if there != opened:
+        raise Unavailable(f"{path.name} was deleted or replaced while it was open")
 
 
 def renew_identity(path: Path, schema: Schema, known: str) -> None:
@@ -203,13 +246,17 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _create(connection: sqlite3.Connection, schema: Schema) -> None:
+def _bring_up(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Make what an empty file or one of an earlier version lacks, all or nothing."""
+    if _version(connection) >= schema.version:
+        return
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Two processes may start at once: whoever came second finds it done.
-        if _version(connection) == 0:
-            for statement in schema.statements:
-                connection.execute(statement)
+        found = _version(connection)
+        for statement in schema.way_from(found) if found else schema.statements:
+            connection.execute(statement)
+        if not found or schema.way_from(found):
             connection.execute(f"PRAGMA user_version = {schema.version}")
         connection.execute("COMMIT")
     except BaseException:
@@ -231,6 +278,10 @@ def _require(connection: sqlite3.Connection, schema: Schema, path: Path) -> None
     version = _version(connection)
     if version == 0:
         raise Unavailable(f"{path.name} is empty", hint="its writer has not started yet")
+    if version < schema.version and schema.way_from(version):
+        raise Unavailable(
+            f"{path.name} is of an earlier Firedoor", hint="its writer has not started yet"
+        )
     if version != schema.version:
         raise BadConfig(
             f"{path.name} has schema version {version}, this Firedoor knows {schema.version}",

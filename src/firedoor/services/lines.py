@@ -1,0 +1,44 @@
+"""Lines: a channel's boardings with their doors, and what can be read off them."""
+
+from dataclasses import dataclass
+
+from firedoor.core.door import Door, Reason, State, ended
+from firedoor.core.ring import EVERYONE
+from firedoor.services.boarding import Boarding
+
+_LEFT_BEHIND = (Reason.PINNED, Reason.MISSING)
+
+
+@dataclass(slots=True)
+class Line:
+    """One boarding of a channel, whether or not the judge still watches it."""
+
+    boarding: Boarding
+    doors: dict[str, Door]
+
+
+def state_in(line: Line, ring: str) -> State | None:
+    """Where the door of a ring is, or None if there was no such one."""
+    # A ring that came later: its machines were in "everyone", and keep what they had there.
+    door = line.doors.get(ring, line.doors.get(EVERYONE))
+    return None if door is None else door.state
+
+
+def ended_badly(line: Line) -> bool:
+    """Shut, or held by evidence to the end: nobody else got it. A person's hold is no verdict."""
+    doors = line.doors.values()
+    if any(door.state is State.SHUT for door in doors):
+        return True
+    if any(door.state is State.HELD and door.reason is not Reason.PERSON for door in doors):
+        return True
+    superseded = any(door.state is State.SUPERSEDED and door.was_held for door in doors)
+    return superseded and all(ended(door.state) for door in doors)
+
+
+def is_revoked(line: Line, ring: str, base: int) -> bool:
+    """Say whether machines of a ring that have a boarding are to leave it for ``base``."""
+    door = line.doors.get(ring, line.doors.get(EVERYONE))
+    if door is None:
+        return False
+    left_behind = door.state is State.SUPERSEDED and door.reason in _LEFT_BEHIND
+    return door.state is State.SHUT or (left_behind and door.number > base)

@@ -1,0 +1,103 @@
+"""What the command line says is on the disk is on the disk."""
+
+import re
+
+import pytest
+from tests.unit.cli.desk import run
+from tests.unit.wire.site import CHANNEL
+
+from firedoor.adapters.store.judge import JudgeReader
+from firedoor.cli.keeping import Holdings
+from firedoor.core.units import Digest
+
+
+@pytest.fixture
+def site(copy):
+    """The data directory of that day; no bytes are on its disk."""
+    return copy.parent / "data"
+
+
+def column(rows, name):
+    place = rows[0].index(name)
+    return {row[0]: row[place] for row in rows[1:]}
+
+
+def files_of(data, release):
+    reader = JudgeReader(data)
+    try:
+        return dict(reader.manifest(release))
+    finally:
+        reader.close()
+
+
+def put(data, entry):
+    """Bytes of the right length under the right name; what is in them is the scrub's business."""
+    place = data / "blobs" / entry.sha256[:2] / entry.sha256[2:]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(bytes(entry.size))
+
+
+def listed(copy, release):
+    said = run("release", "list", "--config", str(copy))
+    assert said.code == 0
+    states = column(said.rows(), "bytes")
+    return next(state for short, state in states.items() if release.startswith(short))
+
+
+def kept_line(copy):
+    said = run("channel", "show", CHANNEL, "--config", str(copy))
+    return next(row[1] for row in said.rows() if row[0] == "kept on disk")
+
+
+def test_a_release_without_files_on_the_disk_is_missing(day, copy, site):
+    """A size would send a person to pin what every machine would be answered 503 for."""
+    assert listed(copy, day.good) == "missing"
+    files = list(files_of(site, day.good).values())
+    put(site, files[0])
+    assert len(files) > 1
+    assert listed(copy, day.good) == "partly missing"
+    for entry in files:
+        put(site, entry)
+    assert listed(copy, day.good) == f"{sum(entry.size for entry in files)} B"
+
+
+def test_a_file_that_was_cut_short_is_missing(day, copy, site):
+    """The gate would promise a length and not keep it."""
+    files = list(files_of(site, day.good).values())
+    for entry in files:
+        put(site, entry)
+    cut = files[0].sha256
+    (site / "blobs" / cut[:2] / cut[2:]).write_bytes(b"")
+
+    assert listed(copy, day.good) == "partly missing"
+
+
+def test_what_is_there_and_may_go_is_not_kept():
+    """Whoever wants it has to pin it today."""
+    shared, own = Digest("a" * 64), Digest("b" * 64)
+    files = {"old": {shared: 10, own: 5}, "new": {shared: 10}}
+    whole = Holdings(frozenset({"new"}), files, frozenset({shared, own}))
+    swept = Holdings(frozenset({"new"}), files, frozenset({shared}))
+
+    assert (whole.state("old"), whole.state("new")) == ("not kept", "10 B")
+    assert swept.state("old") == "partly missing"
+
+
+def test_a_file_that_releases_share_counts_once():
+    """Or the sum would be more than the disk holds."""
+    files = {"old": {Digest("a" * 64): 10}, "new": {Digest("a" * 64): 10, Digest("b" * 64): 5}}
+    stored = frozenset(files["new"])
+
+    assert Holdings(frozenset(files), files, stored).sentence() == "2 releases, 15 B"
+
+
+def test_kept_on_disk_counts_what_is_there_and_names_what_lacks(day, copy, site):
+    """A sum of what should be there is no answer to whether the backup is whole."""
+    nothing = kept_line(copy)
+    for release in (day.adopted, day.good, day.bad):
+        for entry in files_of(site, release).values():
+            put(site, entry)
+    whole = kept_line(copy)
+
+    assert re.fullmatch(r"\d releases, 0 B; \d of their files missing", nothing)
+    assert re.fullmatch(r"\d releases, [1-9]\d* B", whole)
