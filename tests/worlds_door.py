@@ -20,9 +20,9 @@ from tests.worlds import MINUTE, NEVER, Bools, Ints, World
 from firedoor.core import silence, valve
 from firedoor.core.cell import Cell
 from firedoor.core.door import Assessed, Boarded, Door, Reason, State, step
+from firedoor.core.evidence.mixture import epoch_of
 from firedoor.core.terms import Terms
 from firedoor.core.units import UnixMs
-from firedoor.services.flight import DAY_BUCKETS, EPOCH_BUCKETS
 
 RING = "everyone"
 SETTLE = 5_000
@@ -157,9 +157,7 @@ class Plan:
 def epoch_at(now: int) -> int:
     """Epoch of the start-time mixture: ``Flight.epoch_at`` at one-minute buckets."""
     buckets = now // MINUTE
-    if buckets < DAY_BUCKETS:
-        return buckets // EPOCH_BUCKETS
-    return DAY_BUCKETS // EPOCH_BUCKETS + (buckets - DAY_BUCKETS) // DAY_BUCKETS
+    return epoch_of(buckets)
 
 
 def boarded(terms: Terms) -> Door:

@@ -24,6 +24,7 @@ from typing import Final
 
 from firedoor.core.cell import Cell, Test
 from firedoor.core.errors import BadInput, TooLarge
+from firedoor.core.evidence.mixture import epoch_of
 from firedoor.core.signal import ANY
 
 COLUMNS: Final = (
@@ -49,8 +50,7 @@ _MOST_MACHINES: Final = 10**12
 _LONGEST_NAME: Final = 200
 _COUNT: Final = re.compile(r"[0-9]{1,12}")
 _DIGITS: Final = re.compile(r"[0-9]{1,15}")
-_HOUR_MS: Final = 3_600_000
-_DAY_HOURS: Final = 24
+_MINUTE_MS: Final = 60_000
 _MOST_TOLD: Final = 10
 _HINT: Final = "times are RFC 3339 or Unix milliseconds, counts are whole numbers"
 
@@ -352,9 +352,8 @@ def _shown(value: object) -> str:
 
 
 def _epoch(since_ms: int) -> int:
-    """Epoch of the start-time mixture: hours on the first day, then days, as in the gate."""
-    hours = since_ms // _HOUR_MS
-    return hours if hours < _DAY_HOURS else _DAY_HOURS - 1 + hours // _DAY_HOURS
+    """Epoch of the start-time mixture: as in a gate whose buckets are a minute."""
+    return epoch_of(since_ms // _MINUTE_MS)
 
 
 def _harm(row: Row, seq: int, deck: int, epoch: int) -> Cell:

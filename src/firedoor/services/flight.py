@@ -14,17 +14,12 @@ from firedoor.core import valve
 from firedoor.core.board import Grant
 from firedoor.core.cell import Cell, Test
 from firedoor.core.door import Door, State
+from firedoor.core.evidence.mixture import epoch_of
 from firedoor.core.ledger.canonical import to_canonical
 from firedoor.core.verdict import Evidence, Verdict, absorb, start, verdict
 from firedoor.ports import Instant
 from firedoor.services.boarding import Boarding
 from firedoor.services.pools import Pool
-
-EPOCH_BUCKETS = 60
-"""Epochs of the start-time mixture: hourly at 60 s buckets, on the first day."""
-
-DAY_BUCKETS = 1440
-"""After this many buckets an epoch lasts as long as this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +135,7 @@ class Flight:
     def epoch_at(self, wall_ms: int, bucket_ms: int) -> int:
         """Epoch of the start-time mixture; it never falls, whatever the wall clock does."""
         buckets = max(0, wall_ms - self.boarding.boarded_ms) // bucket_ms
-        if buckets < DAY_BUCKETS:
-            return max(self.epoch, buckets // EPOCH_BUCKETS)
-        first_day = DAY_BUCKETS // EPOCH_BUCKETS
-        return max(self.epoch, first_day + (buckets - DAY_BUCKETS) // DAY_BUCKETS)
+        return max(self.epoch, epoch_of(buckets))
 
     def verdict(self) -> Verdict:
         """What the evidence says now."""

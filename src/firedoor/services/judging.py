@@ -42,6 +42,10 @@ LOST_AT = "lost-at"
 _OVER = (State.SHUT, State.SUPERSEDED)
 
 
+_TOLD = 3  # members that report harm end their deck early ..
+_TOLD_SHARE = 0.05  # .. if they are this share of those who drew, too: some always report
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """The judge's times, ms: ``[time]`` of the configuration."""
@@ -224,6 +228,7 @@ class Judge:
         # By name, not by age: the order of the cells must not tell of a restart of the judge.
         for key, pool in sorted(flight.pools.items(), key=itemgetter(0)):
             if pool.cut_ms is None or pool.cut_at is None:
+                self._cut_early(flight, pool)
                 continue
             age = age_of(elapsed_ms(pool.cut_at, now))
             hits = {signal: self.hearing.hit(pool, signal) for signal in (CRASH, CHECK)}
@@ -266,6 +271,17 @@ class Judge:
         if not pool.long or flight.doors[pool.ring].state in _OVER:
             return silence.LADDER[:1]
         return silence.ladder(silence.class_deadline(cls, self._pace.silence_min_ms))
+
+    def _cut_early(self, flight: Flight, pool: Pool) -> None:
+        """End a deck whose members report harm in numbers: nothing of it counts before its cut.
+
+        Who reports is the world's doing and is looked at in both arms alike, so the cut tells
+        nothing of labels (I6).
+        """
+        decided = [signal for signal in (CRASH, CHECK) if flight.decides(signal)]
+        told = sum(int(self.hearing.hit(pool, signal).sum()) for signal in decided)
+        if told >= max(_TOLD, _TOLD_SHARE * len(pool)):
+            flight.withdraw(pool.ring)
 
     def _window(self, pool: Pool, cls: int, rung: int) -> int | None:
         """Begin of the silence window of a class that is due, or None while it is not."""

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from tests.bench.rules.rule import (
-    DAY,
-    HOUR,
     Answer,
     Bools,
     Briefing,
@@ -21,12 +19,11 @@ from tests.bench.rules.rule import (
 )
 
 from firedoor.core.cell import Cell, Test
+from firedoor.core.evidence.mixture import epoch_of
 from firedoor.core.signal import ANY
 from firedoor.core.terms import Policy, resolve
 from firedoor.core.verdict import Evidence, Rules, VerdictState, absorb, start, verdict
 from firedoor.services.boarding import rules_for
-
-HOURLY_EPOCHS = DAY // HOUR
 
 
 def shipped_rules(machines: int, policy: Policy, *, reporting: bool = True) -> Rules:
@@ -40,13 +37,6 @@ def shipped_rules(machines: int, policy: Policy, *, reporting: bool = True) -> R
     return rules_for(resolve(policy, machines), reporting=machines if reporting else 0)
 
 
-def epoch_at(minute: int) -> int:
-    """Epoch of the start-time mixture: hours on the first day, then days."""
-    if minute < DAY:
-        return minute // HOUR
-    return HOURLY_EPOCHS + (minute - DAY) // DAY
-
-
 def cell_of(closing: Closing, seq: int, minute: int) -> Cell:
     """A closing as a cell of the release."""
     test = Test.CLEARANCE if closing.signal == ANY else Test.HARM
@@ -54,7 +44,7 @@ def cell_of(closing: Closing, seq: int, minute: int) -> Cell:
         seq=seq,
         ring="everyone",
         deck=closing.deck,
-        epoch=epoch_at(minute),
+        epoch=epoch_of(minute),
         test=test,
         signal=closing.signal,
         stratum="",

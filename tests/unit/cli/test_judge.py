@@ -143,12 +143,12 @@ def test_the_fleet_is_the_largest_interval_over_all_strata():
 
 def test_an_hour_later_is_a_later_epoch():
     """Wealth is kept for harm that begins late; epochs are those of the gate."""
-    hours = (0, 1, 23, 24, 47, 48)
+    hours = (0, 1, 23, 24, 25, 240)
     text = HEAD + "".join(f"{hour * 3_600_000},v,a,,1,1,0,0\n" for hour in hours)
 
     found = [c.epoch for c in cells(read_rows(text.splitlines())) if c.test is Test.HARM]
 
-    assert found == [0, 1, 23, 24, 24, 25]
+    assert found == [0, 1, 23, 24, 25, 101]
 
 
 def test_alphas_and_delta_are_the_ones_asked_for(judge):
