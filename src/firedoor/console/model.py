@@ -35,6 +35,7 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
         blocked: Whether the next release boards only when a person resumes the channel.
         refused: What the vendor offers now, if it was shut and so does not board again by
             itself, or ``""``.
+        mode: ``enforce``, or ``shadow``: releases that board now are judged and not held.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     pinned: dict[str, str] = {}
     blocked: bool = False
     refused: str = ""
+    mode: str = "enforce"
 
 
 class DoorView(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +76,7 @@ class DoorView(msgspec.Struct, frozen=True, kw_only=True):
         budget: Harm budget B, machines.
         window: Slots there are now: floor(B / harm_upper), machines.
         harm_upper: U_t, upper bound of the excess harm per installed machine.
+        shadow: It holds nothing: its moves are what evidence would have done.
     """
 
     state: State
@@ -92,6 +95,7 @@ class DoorView(msgspec.Struct, frozen=True, kw_only=True):
     budget: int = 1
     window: int = 1
     harm_upper: float = 1.0
+    shadow: bool = False
 
 
 class Judgement(StrEnum):
