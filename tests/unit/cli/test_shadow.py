@@ -20,7 +20,8 @@ def desk(tmp_path_factory) -> Iterator[Desk]:
 def release(desk: Desk, number: int) -> str:
     (channel,) = desk.run("channel", "list", "--json").json()
     found = desk.run("release", "list", "--json").json()
-    return next(r["id"] for r in found if r["number"] == number and r["channel"] == channel["name"])
+    mine = (r for r in found if r["channel"] == channel["name"])
+    return str(next(r["id"] for r in mine if r["number"] == number))
 
 
 def test_the_channel_says_that_nothing_is_held(desk):
