@@ -136,7 +136,8 @@ def test_a_long_deck_has_one_outcome_a_machine_and_counts_nobody_twice(world, da
     assert all(what != "never" for what, hit in zip(fates(world), pool.harmed, strict=True) if hit)
 
 
-LONG = {"machines": 110, "policy": "budget = 1\ndelta = 0.0001"}
+MACHINES = 110
+POLICY = "budget = 1\ndelta = 0.0001"
 
 
 def grows_up(loop: Loop, seed: int) -> None:
@@ -148,11 +149,11 @@ def grows_up(loop: Loop, seed: int) -> None:
 def test_a_judge_started_again_before_every_tick_climbs_the_same_ladder(seed):
     """What was matured, what was looked at once more, and since when: all of it is on disk."""
     chance = random.Random(seed)
-    with loops(2, LONG["machines"], policy=LONG["policy"]) as (steady, forgetful):
+    with loops(2, MACHINES, policy=POLICY) as (steady, forgetful):
         for loop in (steady, forgetful):
             grows_up(loop, seed)
         rungs = set()
-        for happens in story(chance, 60, 110):
+        for happens in story(chance, 60, MACHINES):
             calm = [each for each in happens if each[0] in ("dies", "revives", "crashes")]
             forgetful.start_judge()
             for loop in (steady, forgetful):
@@ -181,7 +182,7 @@ def matured(loop: Loop) -> Pool | None:
 def test_labels_of_matured_members_move_nothing_until_they_are_looked_at(seed):
     """I1 for long decks: given a class's totals, who in it is treated is still a secret."""
     chance = random.Random(seed)
-    with loops(2, LONG["machines"], policy=LONG["policy"]) as (recorded, permuted):
+    with loops(2, MACHINES, policy=POLICY) as (recorded, permuted):
         for loop in (recorded, permuted):
             grows_up(loop, seed)
         for _ in range(60):
@@ -191,11 +192,12 @@ def test_labels_of_matured_members_move_nothing_until_they_are_looked_at(seed):
                 break
         pool = matured(recorded)
         assume(pool is not None)
+        assert pool is not None
         deal_anew(permuted, pool, chance)
         deal_anew(recorded, pool, None)
         before = len(recorded.store.cells(AV, 2))
         for _ in range(10):
-            victims = tuple(chance.sample(range(1, 111), 2))
+            victims = tuple(chance.sample(range(1, MACHINES + 1), 2))
             for loop in (recorded, permuted):
                 live(loop, [("dies", victims)])
             if len(recorded.store.cells(AV, 2)) > before:

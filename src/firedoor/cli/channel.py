@@ -15,6 +15,7 @@ from firedoor.console.model import ChannelView
 from firedoor.core.channel import traits
 from firedoor.core.door import State
 from firedoor.core.errors import Unavailable
+from firedoor.core.terms import Mode
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="Look at the upstream sources, and ask them again."
@@ -116,6 +117,7 @@ def _facts(view: ChannelView) -> list[tuple[str, object]]:
         ("kind", view.kind),
         ("upstream", view.upstream),
         ("state", view.state),
+        ("mode", "shadow: nothing is held" if view.mode == Mode.SHADOW else view.mode),
         ("active machines", view.machines),
         ("unknown clients", view.unknown),
         ("serving", output.short(view.serving)),

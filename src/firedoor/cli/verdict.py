@@ -10,6 +10,7 @@ from firedoor.cli import output
 from firedoor.cli.claims import NO_VERDICT, judgement, unproven, waiting
 from firedoor.cli.context import ReleaseArgument, here, release_of
 from firedoor.cli.explanation import text
+from firedoor.cli.hindsight import would_have
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.language import LANGUAGES, Language, choose_by_environment
 from firedoor.console.model import Judgement, ReleaseView, VerdictView
@@ -19,6 +20,7 @@ from firedoor.core.errors import BadInput, NotFound
 from firedoor.wire.replay import Difference, replay
 
 _GROUPS_SHOWN: Final = 20
+_SHADOW: Final = "shadow: nothing was held; see firedoor verdict shadow"
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="What the evidence says of a release, why, and a replay of it."
@@ -93,6 +95,7 @@ def show(
             ("clears at", output.share(lines.delta)),
             ("decided in", _when(boarded, view)),
             ("randomised", _randomised(view)),
+            *([("mode", _SHADOW)] if any(d.shadow for d in boarded.door.values()) else []),
         ]
     )
     for sentence in waiting(boarded):
@@ -169,6 +172,41 @@ def explain(
     language = Language(choose_by_environment(lang, os.environ))
     for line, is_heading in text(language, facts):
         (output.title if is_heading else output.line)(line)
+
+
+@app.command("shadow")
+def shadow(
+    *,
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="Name of the channel.")],
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what an enforcing door would have done with the releases judged in shadow mode.
+
+    Times are those that the shadow took: it shows a release to all machines at once, so it knows
+    sooner than a door that holds. A release that was shut would have reached fewer machines.
+
+    Example: firedoor verdict shadow tools
+    """
+    place = here(config, data)
+    place.config.channel(channel)
+    with place.judge() as judge:
+        rows = list(would_have(judge, channel))
+    if as_json:
+        output.document(rows)
+        return
+    output.table(
+        ("release", "ring", "boarded", "would have", "after", "exposed", "in words"),
+        [
+            (
+                output.short(row.release), row.ring, output.when(row.boarded_ms), row.would,
+                "-" if row.after_ms is None else output.span(row.after_ms / 1000),
+                row.exposed, row.note,
+            )
+            for row in rows
+        ],
+    )  # fmt: skip
 
 
 @app.command("replay")

@@ -9,7 +9,7 @@ from firedoor.config.settings import DEFAULT, Settings, Where, policy_layers, sh
 from firedoor.config.values import Listen, describe, show_duration
 from firedoor.core.channel import traits
 from firedoor.core.ring import EVERYONE, Ring, find_cycle
-from firedoor.core.terms import LARGEST_AUTO_ALPHA_HARM
+from firedoor.core.terms import LARGEST_AUTO_ALPHA_HARM, Mode
 
 
 def missing(settings: Settings) -> Iterator[Problem]:
@@ -33,6 +33,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
     for name in ("", *settings.names("channel")):
         yield from _alphas(settings, policy_layers(name))
     yield from _rings(settings)
+    yield from _controls(settings)
 
 
 def rings_written(settings: Settings) -> tuple[Ring, ...]:
@@ -75,6 +76,19 @@ def _listening(settings: Settings) -> Iterator[Problem]:
                     yield _problem(settings, other_where, other_key, what, "choose another port")
                 else:
                     yield _problem(settings, where, key, what, "choose another port")
+
+
+def _controls(settings: Settings) -> Iterator[Problem]:
+    """Without a control nothing can be compared, so only a door that holds nothing may do so."""
+    for channel in settings.names("channel") or ("",):
+        for ring in ("", *settings.names("ring")):
+            policy = settings.policy(policy_layers(channel, ring))
+            deciding = settings.deciding(keys.CONTROL, policy_layers(channel, ring))
+            if policy.control or policy.mode is Mode.SHADOW or deciding is None:
+                continue
+            what = "0 is for shadow mode: a door that holds something needs a control"
+            yield _problem(settings, deciding.where, keys.CONTROL, what, "write 0.10, or more")
+            return
 
 
 def _times(settings: Settings) -> Iterator[Problem]:

@@ -104,12 +104,7 @@ def _kind(value: object) -> Kind:
 
 
 def _mode(value: object) -> Mode:
-    if value == Mode.SHADOW:
-        raise values.Unfit(
-            '"enforce": shadow mode, which judges and holds nothing, is not built yet',
-            hint="to hold nothing meanwhile, let the machines poll upstream directly",
-        )
-    return Mode(values.one_of(Mode.ENFORCE)(value))
+    return Mode(values.one_of(*Mode)(value))
 
 
 def _identities(value: object) -> tuple[str, ...]:
@@ -147,7 +142,7 @@ ALPHA_HARM: Final = _key("alpha_harm", values.auto_or(values.share), '"auto"')
 ALPHA_WARN: Final = _key("alpha_warn", values.share, "0.05")
 ALPHA_CLEAR: Final = _key("alpha_clear", values.share, "0.05")
 DELTA: Final = _key("delta", values.auto_or(values.share), '"auto"')
-CONTROL: Final = _key("control", values.share, "0.10")
+CONTROL: Final = _key("control", values.share_or_none, "0.10")
 SOAK: Final = _key("soak", values.duration, '"1h"', values.show_duration)
 PATIENCE: Final = _key("patience", values.some_duration, '"7d"', values.show_duration)
 INSTALL_WAIT: Final = _auto_duration("install_wait")

@@ -126,6 +126,12 @@ def share(value: object) -> float:
     return float(value)
 
 
+def share_or_none(value: object) -> float:
+    """A share, or 0 for nobody."""
+    none = isinstance(value, int | float) and not isinstance(value, bool) and value == 0
+    return 0.0 if none else share(value)
+
+
 def yes_no(value: object) -> bool:
     """``true`` or ``false``."""
     if not isinstance(value, bool):

@@ -36,6 +36,7 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
         blocked_by: Why: ``bad ends``, ``gate records lost``, ``ledger lost``, or ``""``.
         refused: What the vendor offers now, if it was shut and so does not board again by
             itself, or ``""``.
+        mode: ``enforce``, or ``shadow``: releases that board now are judged and not held.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     blocked: bool = False
     blocked_by: str = ""
     refused: str = ""
+    mode: str = "enforce"
 
 
 class DoorView(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +78,7 @@ class DoorView(msgspec.Struct, frozen=True, kw_only=True):
         budget: Harm budget B, machines.
         window: Slots there are now: floor(B / harm_upper), machines.
         harm_upper: U_t, upper bound of the excess harm per installed machine.
+        shadow: It holds nothing: its moves are what evidence would have done.
     """
 
     state: State
@@ -94,6 +97,7 @@ class DoorView(msgspec.Struct, frozen=True, kw_only=True):
     budget: int = 1
     window: int = 1
     harm_upper: float = 1.0
+    shadow: bool = False
 
 
 class Judgement(StrEnum):

@@ -111,6 +111,9 @@ _HEADLINES: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.OPEN, Reason.CLEARED): _(
         "Release %(number)s proved safe enough: every machine gets it."
     ),
+    (State.OPEN, Reason.WOULD_SHUT): _(
+        "The evidence would have shut release %(number)s. Shadow mode: every machine keeps it."
+    ),
     (State.OPEN, Reason.WALKED): _(
         "Release %(number)s reached every machine step by step, and no harm showed."
     ),
@@ -163,6 +166,7 @@ _REASONS: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.OPEN, Reason.ADOPTED): _("was here before Firedoor"),
     (State.OPEN, Reason.EMPTY): _("no machine to try it on"),
     (State.OPEN, Reason.CLEARED): _("the evidence cleared it"),
+    (State.OPEN, Reason.WOULD_SHUT): _("the evidence would have shut it"),
     (State.OPEN, Reason.WALKED): _("reached every machine, no harm showed"),
     (State.OPEN, Reason.EXPEDITED): _("a person let everybody through"),
     (State.OPEN, Reason.PINNED): _("a person pinned it"),
@@ -190,6 +194,7 @@ _MOVES: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.OPEN, Reason.ADOPTED): _("It was here before Firedoor: nothing is claimed about it."),
     (State.OPEN, Reason.EMPTY): _("It is open: there was no machine to try it on."),
     (State.OPEN, Reason.CLEARED): _("The evidence cleared it: every machine gets it."),
+    (State.OPEN, Reason.WOULD_SHUT): _("The evidence would have shut it; every machine keeps it."),
     (State.OPEN, Reason.WALKED): _("It reached every machine step by step, and no harm showed."),
     (State.OPEN, Reason.EXPEDITED): _("A person let everybody through."),
     (State.OPEN, Reason.PINNED): _("A person pinned it: every machine of the ring gets it."),

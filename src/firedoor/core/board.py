@@ -47,6 +47,9 @@ class Lane:
         closed: Of the others: (deck, bit mask of deadline classes that have closed).
         revoked: Boarding numbers that were shut, or left behind by a pin or because their bytes are
             missing: their sessions end at once and what only they have is withheld.
+        shadow: Everybody gets the candidate, but for control members that are sealed.
+        held: In shadow mode: nobody new gets the candidate without a card. Its first deck is not
+            dealt yet (a bucket), or a person holds it.
     """
 
     ring: str
@@ -56,6 +59,8 @@ class Lane:
     closed_below: int = 1
     closed: tuple[tuple[int, int], ...] = ()
     revoked: tuple[int, ...] = ()
+    shadow: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,10 @@
       open -- another one pinned | its bytes missing --> superseded
       waiting, opening, held, shut -- expedite --> opening | open        any -- pin --> open
 
+In *shadow* mode a door holds nothing: every machine gets the release, but for a control share that
+waits one deadline. It moves as evidence has it, and where an enforcing door would be shut by
+evidence it opens, ``would have shut``. What a person orders is done in either mode.
+
 ``step(door, event)`` returns the new door and the commands to carry out, once the new door is
 durable. Commands are idempotent, so a crash between the two is healed by giving them again.
 Held never goes to open by itself. Shut is left only by ``expedite`` or ``pin``.
@@ -51,6 +55,7 @@ class Reason(StrEnum):
     EXPEDITED = "expedited"
     PINNED = "pinned"
     HARMFUL = "harmful"
+    WOULD_SHUT = "would have shut"
     PERSON = "person"
     BUDGET_SPENT = "budget spent"
     RESTORED = "restored"
@@ -79,6 +84,7 @@ class Door:
         note: That person's reason, or a sentence with the numbers that decided.
         judged: Evidence may shut it. False once a person has overridden a verdict of harm.
         was_held: It was held by evidence when a newer release took its place.
+        shadow: It holds nothing: evidence is told, and stops nobody.
     """
 
     channel: str
@@ -94,6 +100,7 @@ class Door:
     note: str = ""
     judged: bool = True
     was_held: bool = False
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +310,11 @@ def _begin(door: Door, now: UnixMs, *, empty: bool) -> tuple[Door, Commands]:
 def _assess(door: Door, event: Assessed, now: UnixMs) -> tuple[Door, Commands]:
     note = event.sentence
     watched = door.state in (State.WAITING, State.OPENING, State.HELD, State.OPEN)
+    if event.harmful and door.judged and watched and door.shadow:
+        if door.reason is Reason.WOULD_SHUT:
+            return door, ()
+        told = _to(door, State.OPEN, Reason.WOULD_SHUT, now, note=note)
+        return told, (Command.ADMIT_ALL, Command.REVEAL, Command.ALERT)
     if event.harmful and door.judged and watched:
         shut = _to(door, State.SHUT, Reason.HARMFUL, now, note=note)
         return shut, (Command.CONTAIN, Command.ALERT)

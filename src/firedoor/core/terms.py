@@ -50,7 +50,7 @@ class Policy:
         alpha_warn: Level of the warning that keeps a door from opening, in (0, 1).
         alpha_clear: Chance that an upper bound on harm is ever too low, in (0, 1).
         delta: Excess harmed machines per installed machine that clearance excludes, in (0, 1).
-        control: Least share of machines kept as control, in (0, 1).
+        control: Least share of machines kept as control, in (0, 1); also 0 in shadow mode.
         soak_ms: Observation before a door opens, >= 0.
         patience_ms: Time after which a newer snapshot may supersede an undecided release, > 0.
         install_wait_ms: Time after which a slot without a download is dormant, > 0.
@@ -88,6 +88,7 @@ class Terms:
         soak_ms: Milliseconds >= 0.
         patience_ms: Milliseconds > 0.
         install_wait_ms: Milliseconds > 0, or None: twice the machine's own deadline.
+        shadow: Nothing is held; ``control`` of the machines wait one deadline, 0 for nobody.
     """
 
     active_machines: int
@@ -100,6 +101,7 @@ class Terms:
     soak_ms: int
     patience_ms: int
     install_wait_ms: int | None
+    shadow: bool = False
 
     def install_wait_for(self, deadline_ms: int) -> int:
         """How long a machine with this silence deadline may hold a slot without a download, ms."""
@@ -136,6 +138,7 @@ def resolve(policy: Policy, active_machines: int) -> Terms:
         soak_ms=policy.soak_ms,
         patience_ms=policy.patience_ms,
         install_wait_ms=policy.install_wait_ms,
+        shadow=policy.mode is Mode.SHADOW,
     )
 
 

@@ -115,6 +115,22 @@ def deal(
     return Deal(treated, min(cards, free))
 
 
+def shadow_deal(*, free: int, control: float) -> Deal | None:
+    """The next deck of a door that holds nothing: all who have not got the release, in one.
+
+    Args:
+        free: Machines that neither have the release nor ever drew a card of it.
+        control: Share that waits for one deadline, in [0, 1); with 0 there is nobody to compare
+            with.
+
+    Returns:
+        The deck, or None where there is nobody, or nobody to compare with.
+    """
+    if free < (SMALLEST_DECK if control else 1):
+        return None
+    return Deal(min(free - 1, math.floor((1 - control) * free)) if control else free, free)
+
+
 def is_long(*, cards: int, locked: int, active: int) -> bool:
     """Whether a deck's members are watched beyond their deadline for late harm.
 

@@ -14,11 +14,12 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from firedoor.core.board import ALL_CLOSED, ChannelBoard, Lane
+from firedoor.core.board import ChannelBoard, Lane
 from firedoor.core.ring import EVERYONE
-from firedoor.services.decks import Card, Decks
+from firedoor.services.decks import Card, Decks, sealed_mask
 from firedoor.services.exposures import Exposure, Exposures
 from firedoor.services.places import AFTERWARDS, Census, Cut, Place, Standing
+from firedoor.services.rates import Rates
 from firedoor.services.roster import Roster, chunks
 from firedoor.services.strangers import Strangers
 
@@ -91,9 +92,7 @@ class Admission:
         self._decks = Decks(channel)
         self._exposures = Exposures()
         self.strangers = Strangers(ACTIVE_MS)
-        self._polls: dict[str, int] = {}
-        self._rates: dict[str, float] = {}
-        self._counted_ms = 0
+        self._rates = Rates()
         self._woke = 0
         self._standing: set[int] = set()
         self._ring_names: list[str] = [""]
@@ -229,14 +228,16 @@ class Admission:
         places: list[Place] = []
         cuts: list[Cut] = []
         number = lane.base
-        if lane.candidate and int(self.member[machine]) == lane.candidate and self.arm[machine]:
+        if self._keeps(machine, lane):
             number = lane.candidate
         elif lane.candidate and self._free(machine, lane, now):
-            self._polls[lane.ring] = self._polls.get(lane.ring, 0) + 1
+            self._rates.note(lane.ring)
             if lease:
                 places, cuts = self._draw(machine, lane, now)
             if places and places[0].treated:
                 number = lane.candidate
+        if not places and self._takes(machine, lane):
+            number = lane.candidate
         if (
             number
             and not (places and places[0].treated)
@@ -254,15 +255,17 @@ class Admission:
             lane = self._lane_of(machine)
         if lane is None:
             return 0
-        known = machine < self._size
-        if known and lane.candidate and int(self.member[machine]) == lane.candidate:
-            return lane.candidate if self.arm[machine] else lane.base
-        return lane.base
+        if machine >= self._size:
+            return self.anonymous(lane.ring)
+        gets = self._keeps(machine, lane) or self._takes(machine, lane)
+        return lane.candidate if gets else lane.base
 
     def anonymous(self, ring: str) -> int:
         """Boarding number for clients without an identity: the ring's base."""
         lane = self._lanes.get(ring)
-        return 0 if lane is None else lane.base
+        if lane is None:
+            return 0
+        return lane.candidate if lane.shadow and not lane.held else lane.base
 
     def settle(self, place: Place) -> None:
         """Remember a place that is durable (or is being loaded)."""
@@ -345,7 +348,7 @@ class Admission:
             wall_ms: Wall clock at ``now``.
             enrolled: Ring -> enrolled machines, as the register has them.
         """
-        self._smooth_polls(now, bucket_ms)
+        self._rates.smooth(self._lanes, now, bucket_ms)
         active = now - self.touched < ACTIVE_MS
         self._roster.grow(self._size - 1)
         seasoned = self._roster.all_seasoned(now)[: self._size]
@@ -358,15 +361,19 @@ class Admission:
             able = here & (cloned == 0) & ~np.isin(self.assigned, lane.revoked)
             joined = (self.member == lane.candidate) if lane.candidate else np.zeros_like(here)
             treated = joined & (self.arm > 0)
+            locked = joined & sealed_mask(lane, self.deck, self.cls)
+            if lane.shadow:
+                # Whoever was control once has waited; it does not wait again.
+                treated, locked = self._exposures.holders(lane.candidate), joined
             strange = unknown if ring == EVERYONE else 0
-            free = able & seasoned & ~treated & ~(joined & self._sealed_mask(lane))
+            free = able & seasoned & ~treated & ~locked
             counts.append(
                 Census(
                     channel=self.channel,
                     ring=ring,
                     active=int(here.sum()),
                     free=int(free.sum()),
-                    polls=self._rates.get(ring, 0.0),
+                    polls=self._rates.of(ring),
                     untreated=int((able & ~treated).sum()),
                     gap_ms=self._roster.usual_gap_ms,
                     unknown=strange,
@@ -375,16 +382,6 @@ class Admission:
                 )
             )
         return counts
-
-    def _smooth_polls(self, now: int, bucket_ms: int) -> None:
-        elapsed = now - self._counted_ms
-        if elapsed < bucket_ms // 2:
-            # A flush in between, because the board changed: too short to tell a rate.
-            return
-        for ring in self._lanes:
-            rate = self._polls.pop(ring, 0) * bucket_ms / elapsed
-            self._rates[ring] = (self._rates.get(ring, rate) + rate) / 2
-        self._counted_ms = now
 
     def _serve(self, machine: int, number: int, now: int, wall_s: int) -> None:
         self.serving[machine] = number
@@ -395,7 +392,24 @@ class Admission:
             self.assigned_at[machine] = max(wall_s, int(self.assigned_at[machine]) + 1)
             self._standing.add(machine)
 
+    def _keeps(self, machine: int, lane: Lane) -> bool:
+        """Whether a machine has the candidate already."""
+        if not lane.candidate:
+            return False
+        if lane.shadow:
+            return self._exposures.has(machine, lane.candidate)
+        return int(self.member[machine]) == lane.candidate and bool(self.arm[machine])
+
+    def _takes(self, machine: int, lane: Lane) -> bool:
+        """Whether the candidate is given to a machine that drew no card: only in shadow mode."""
+        if not lane.shadow or lane.held:
+            return False
+        joined = int(self.member[machine]) == lane.candidate
+        return not (joined and not self.arm[machine] and self._sealed(machine, lane))
+
     def _free(self, machine: int, lane: Lane, now: int) -> bool:
+        if lane.shadow and int(self.member[machine]) == lane.candidate:
+            return False
         if int(self.member[machine]) == lane.candidate and (
             self.arm[machine] or self._sealed(machine, lane)
         ):
@@ -411,18 +425,6 @@ class Admission:
             return False
         mask = self._closed[lane.ring].get(deck, 0)
         return not mask >> int(self.cls[machine]) & 1
-
-    def _sealed_mask(self, lane: Lane) -> NDArray[np.bool_]:
-        sealed = self.deck >= lane.closed_below
-        masks = self._closed[lane.ring]
-        whole = [deck for deck, mask in masks.items() if mask == ALL_CLOSED]
-        if whole:
-            sealed &= ~np.isin(self.deck, whole)
-        for deck, mask in masks.items():
-            if 0 < mask < ALL_CLOSED:
-                members = self.deck == deck
-                sealed &= ~(members & ((mask >> self.cls.astype(np.int64)) & 1 > 0))
-        return sealed
 
     def _draw(self, machine: int, lane: Lane, now: int) -> tuple[list[Place], list[Cut]]:
         # Asked while the card is still face down: it may not depend on it, and asking may fail.

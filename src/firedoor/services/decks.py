@@ -11,8 +11,11 @@ answered; its label goes to the next machine.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from firedoor.core import valve
-from firedoor.core.board import Grant, Lane, Withdrawn
+from firedoor.core.board import ALL_CLOSED, Grant, Lane, Withdrawn
 from firedoor.services.places import AFTERWARDS, Cut, Place
 
 
@@ -142,6 +145,18 @@ class Decks:
             treated=deck.treated,
             mono_ms=now,
         )
+
+
+def sealed_mask(lane: Lane, deck: NDArray[np.uint32], cls: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which members of the candidate are sealed, by deck and class; vectorised."""
+    sealed = deck >= lane.closed_below
+    whole = [number for number, mask in lane.closed if mask == ALL_CLOSED]
+    if whole:
+        sealed &= ~np.isin(deck, whole)
+    for number, mask in lane.closed:
+        if 0 < mask < ALL_CLOSED:
+            sealed &= ~((deck == number) & ((mask >> cls.astype(np.int64)) & 1 > 0))
+    return sealed
 
 
 def _treated_of(grant: Grant, drawn: int) -> int:

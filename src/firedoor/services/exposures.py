@@ -7,6 +7,7 @@ one, and that needs a record just when it never had that one.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 TRAIL = 62
 """So many boardings back from the highest, a machine's exposures are remembered one by one."""
@@ -69,6 +70,13 @@ class Exposures:
     def highest(self, machine: int) -> int:
         """The highest boarding it was exposed to, 0 for none."""
         return self._highest.item(machine)
+
+    def holders(self, number: int) -> NDArray[np.bool_]:
+        """Machines that surely have a treated place in a boarding, as far as the trail goes."""
+        back = self._highest.astype(np.int64) - number
+        near = (back >= 0) & (back < TRAIL)
+        found: NDArray[np.bool_] = near & (self._trail >> np.where(near, back, 0) & 1 > 0)
+        return found
 
     def has(self, machine: int, number: int) -> bool:
         """Say whether the machine surely has a treated place in a boarding.

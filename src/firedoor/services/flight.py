@@ -89,6 +89,7 @@ class Flight:
         last_cut: When the last deck was cut, by ring.
         installed: Treated machines known to have installed.
         epoch: Present epoch of the start-time mixture.
+        deserted: Rings in shadow mode in which there was nobody to deal a deck to.
     """
 
     boarding: Boarding
@@ -108,6 +109,7 @@ class Flight:
     last_cut: dict[str, Instant] = field(default_factory=dict)
     installed: set[int] = field(default_factory=set)
     epoch: int = 0
+    deserted: set[str] = field(default_factory=set)
     _said: tuple[Evidence, Verdict] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -151,6 +153,10 @@ class Flight:
     def may_deal(self, ring: str) -> bool:
         """No deck of the ring is open, as far as is known."""
         return ring not in self.grants and all(name != ring for name, _ in self.withdrawn)
+
+    def has_dealt(self, ring: str) -> bool:
+        """The ring's first deck was opened, or there was nobody to open it for."""
+        return ring in self.last_deck or ring in self.deserted
 
     def withdraw(self, ring: str) -> None:
         """Take back the leave to deal: the gate cuts the deck when it finds it gone."""

@@ -347,6 +347,7 @@ class Judge:
             # Those of whom records were lost have not been admitted: only nobody knows of them.
             walked = walked and not self.hearing.forgotten(door.channel, ring)
             spent = numbers.room < 1 and not flight.unresolved(ring) and numbers.debt > 0
+            spent = spent and not terms.shadow
             event = Assessed(
                 harmful=harmful,
                 cleared=ready and numbers.matured > 0 and found.harm_upper <= terms.delta,
@@ -367,6 +368,13 @@ class Judge:
             if door.state is not State.OPENING or count is None or clears:
                 continue
             free_to_deal = flight.may_deal(ring)
+            if terms.shadow:
+                shadow = valve.shadow_deal(free=count.free, control=terms.control)
+                if free_to_deal and shadow is not None:
+                    self._open_deck(flight, ring, shadow, count, now)
+                elif shadow is None:
+                    flight.deserted.add(ring)
+                continue
             quiet = not flight.unresolved(ring) and self._soaked(flight, ring, now)
             deck = valve.deal(
                 room=numbers.room if free_to_deal else 0,
@@ -377,12 +385,7 @@ class Judge:
                 quiet=quiet and not found.warn,
             )
             if deck is not None:
-                buckets = valve.patience(count.polls, count.gap_ms / self._pace.bucket_ms)
-                long = valve.is_long(
-                    cards=deck.cards, locked=flight.locked(ring), active=count.active
-                )
-                life_ms = buckets * self._pace.bucket_ms
-                self._open_deck(flight, ring, deck, life_ms, now, long=long)
+                self._open_deck(flight, ring, deck, count, now)
             elif free_to_deal and quiet and numbers.room >= 1 and _only_locked(count):
                 # Nobody else is left to try the release.
                 self._unlock(flight, ring)
@@ -428,15 +431,11 @@ class Judge:
                 del flight.pools[(ring, pool.deck)]
 
     def _open_deck(
-        self,
-        flight: Flight,
-        ring: str,
-        deck: valve.Deal,
-        life_ms: int,
-        now: Instant,
-        *,
-        long: bool,
+        self, flight: Flight, ring: str, deck: valve.Deal, count: Census, now: Instant
     ) -> None:
+        buckets = valve.patience(count.polls, count.gap_ms / self._pace.bucket_ms)
+        life_ms = buckets * self._pace.bucket_ms
+        long = valve.is_long(cards=deck.cards, locked=flight.locked(ring), active=count.active)
         boarding = flight.boarding
         number = flight.last_deck.get(ring, 0) + 1
         key = valve.deck_key(flight.seed, boarding.release, ring, number)

@@ -101,6 +101,7 @@ class LedgerWriter:
                 "judged": after.judged,
                 "commands": [command.value for command in commands],
                 "alert": Command.ALERT in commands,
+                **({"shadow": True} if after.shadow else {}),
                 "evidence": dict(evidence),
             },
             now,

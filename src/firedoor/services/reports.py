@@ -66,6 +66,7 @@ def terms_of(boarding: Boarding, doors: Iterable[Door]) -> dict[str, Json]:
                 "delta": float_to_text(terms.delta),
                 "control": float_to_text(terms.control),
                 "soak_ms": terms.soak_ms,
+                **({"shadow": True} if terms.shadow else {}),
             }
             for ring, terms in boarding.terms.items()
         },

@@ -286,7 +286,7 @@ class Train:
             event = Boarded(
                 adopted=adopted,
                 empty=self._is_empty(channel.name, ring.name),
-                blocked=self.is_blocked(ring.name, line.doors),
+                blocked=not whole.shadow and self.is_blocked(ring.name, line.doors),
             )
             line.doors[ring.name], _ = step_door(
                 self._new_door(boarding, ring.name), event, now.wall_ms
@@ -326,6 +326,7 @@ class Train:
             state=State.WAITING,
             reason=Reason.EARLIER_RING,
             since_ms=UnixMs(boarding.boarded_ms),
+            shadow=boarding.terms[ring].shadow,
         )
 
     def _supersede(self, channel: str, number: int, reason: Reason, now: Instant) -> None:
@@ -351,7 +352,7 @@ class Train:
         doors = [door for door in line.doors.values() if door.state in _UNDECIDED]
         if any(d.state is State.HELD and d.reason is Reason.PERSON for d in doors):
             return False
-        if any(d.state is State.HELD for d in doors):
+        if any(d.state is State.HELD for d in doors) or all(d.shadow for d in doors):
             return True
         patience = self._config.policy_for(channel).patience_ms
         return now.wall_ms - line.boarding.boarded_ms >= patience
@@ -460,7 +461,7 @@ class Train:
         number = self._in_flight(channel)
         if not number or state_in(lines[number], ring) not in (State.OPENING, State.HELD):
             return Lane(ring, base, revoked=revoked)
-        flight = self._judge.flights[(channel, number)]
+        flight, door = self._judge.flights[(channel, number)], lines[number].doors[ring]
         decks = {pool.deck: pool for pool in flight.pools_of(ring)}
         last = flight.last_deck.get(ring, 0)
         below = min(decks, default=last + 1)
@@ -475,6 +476,8 @@ class Train:
                 for deck in range(below, last + 1)
             ),
             revoked=revoked,
+            shadow=door.shadow,
+            held=door.shadow and (door.state is State.HELD or not flight.has_dealt(ring)),
         )
 
 

@@ -22,6 +22,7 @@ from firedoor.core.door import Hold, Reason, State
 from firedoor.core.errors import Unavailable
 from firedoor.core.ledger.chain import Head
 from firedoor.core.ledger.entry import leaf_hash
+from firedoor.core.terms import Mode
 from firedoor.ports import Clock, Instant, Numbered, SignalSource
 from firedoor.services.judging import Judge, Pace
 from firedoor.services.ledger import LedgerWriter, Sign
@@ -214,11 +215,12 @@ class Court:
         if found.must_hold:
             for flight in list(self._judge.flights.values()):
                 for ring, door in flight.doors.items():
-                    if door.state in (State.WAITING, State.OPENING):
+                    if door.state in (State.WAITING, State.OPENING) and not door.shadow:
                         hold = Hold(Reason.RESTORED, note=notes[0].text)
                         self._judge.apply(flight, ring, hold, now)
             for channel in self._config.channels:
-                self._train.block(channel.name, found.block)
+                if self._config.policy_for(channel.name).mode is not Mode.SHADOW:
+                    self._train.block(channel.name, found.block)
         # A head that cannot be put in order is found again at every look, and told once.
         news = replace(
             found,

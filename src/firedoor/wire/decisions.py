@@ -25,6 +25,7 @@ _MOVES: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.OPENING, Reason.EXPEDITED): "{by} widened the harm budget to {budget}",
     (State.OPEN, None): "it is open to every machine",
     (State.OPEN, Reason.CLEARED): "it is open to every machine: the evidence cleared it",
+    (State.OPEN, Reason.WOULD_SHUT): "the evidence would have shut it; every machine keeps it",
     (State.OPEN, Reason.WALKED): "it reached every machine step by step",
     (State.OPEN, Reason.EMPTY): "it is open: there was no machine to try it on",
     (State.OPEN, Reason.ADOPTED): "it was here before Firedoor, so nothing is claimed about it",
@@ -88,6 +89,7 @@ def _move(body: Mapping[str, Json]) -> str:
         said = _MOVES.get((state, reason)) or _MOVES[state, None]
     said = said.format(by=_text(body, "by") or "somebody", budget=_count(body, "budget"))
     note = _text(body, "note")
+    said = f"in shadow mode: {said}" if body.get("shadow") else said
     return f"{said}; {note}" if note else said
 
 

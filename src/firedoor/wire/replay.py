@@ -327,7 +327,7 @@ def _compare(door: _DoorBody, boarding: _Boarding, index: int, tolerance: float)
     same("warn", said.warn, now.warn)
     same("installed", said.installed, now.matured.installed)
     same("streams", [msgspec.to_builtins(stream) for stream in said.streams], _streams(now))
-    if door.reason == Reason.HARMFUL and now.state is not VerdictState.HARMFUL:
+    if door.reason in {Reason.HARMFUL, Reason.WOULD_SHUT} and now.state is not VerdictState.HARMFUL:
         raise _Differs(index, f"shut as harmful, but the evidence says {now.state}")
     if door.reason == Reason.CLEARED:
         delta = text_to_float(boarding.body.rings[door.ring].delta)

@@ -83,6 +83,7 @@ def door_view(
         budget=door.budget,
         window=door.budget if numbers is None else numbers.window,
         harm_upper=harm_upper,
+        shadow=door.shadow,
     )
 
 

@@ -7,6 +7,8 @@ A store that does not exist yet gives empty answers: the console may be the firs
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar, cast
 
+import msgspec
+
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.store.gate import GateReader
 from firedoor.adapters.store.judge import JudgeReader
@@ -181,7 +183,7 @@ class Views:
     def _channel(self, config: ChannelConfig) -> ChannelView:
         with self._sources.snapshot() as judge:
             if judge is None:
-                return channels.described(config, None, 0)
+                return self._moded(channels.described(config, None, 0))
             boardings = judge.boardings(config.name)[-BOARDINGS_SHOWN:]
             in_flight = None
             for boarding in reversed(boardings):
@@ -206,7 +208,7 @@ class Views:
             gate = self._sources.gate
             active = sum(self._active(gate, config.name).values())
             unknown = self._unknown(gate, config.name).get(EVERYONE, 0)
-            return channels.described(config, known, active, unknown)
+            return self._moded(channels.described(config, known, active, unknown))
 
     def _releases(self, channel: str) -> list[ReleaseView]:
         with self._sources.snapshot() as judge:
@@ -338,6 +340,10 @@ class Views:
         # machines are elsewhere now.
         rings = {ring.name for ring in self._config.rings}
         return [c for c in census if c.channel == channel and c.ring in rings]
+
+    def _moded(self, view: ChannelView) -> ChannelView:
+        mode = self._config.policy_for(view.name).mode
+        return msgspec.structs.replace(view, mode=mode.value)
 
     def _in_order(self, doors: Iterable[Door]) -> list[Door]:
         order = {ring.name: place for place, ring in enumerate(self._config.rings)}

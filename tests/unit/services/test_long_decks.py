@@ -23,7 +23,7 @@ def burn(loop: Loop, number: int, deadlines: float, buckets: int) -> None:
 
 
 def fleet(start, machines: int, policy: str = QUICK, **how: object) -> Loop:
-    loop = start(machines, policy=policy, **how)
+    loop: Loop = start(machines, policy=policy, **how)
     loop.settle_in()
     return loop
 
