@@ -100,7 +100,7 @@ class Flights:
     def _board_all(self) -> None:
         now = self.clock.now()
         terms = {EVERYONE: resolve(Policy(), MACHINES)}
-        rules = rules_for(terms[EVERYONE], reporting=MACHINES)
+        rules = rules_for(terms[EVERYONE], reporting=MACHINES, strata=Policy().strata)
         places, cuts = [], []
         with self.store.step():
             for channel, number in _all():
@@ -142,6 +142,7 @@ class Flights:
                     Place(
                         channel, number, EVERYONE, 1, card, machine, card < TREATED, LONGEST_CLASS,
                         beating=True, mono_ms=now.mono_ms,
+                        stratum=f"model=m{machine % 7},os=o{machine % 3},site=s{machine % 40}",
                     )
                     for card, machine in enumerate(drawn)
                 ]  # fmt: skip

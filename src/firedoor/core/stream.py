@@ -15,7 +15,7 @@ import numpy as np
 from firedoor.core.cell import Cell
 from firedoor.core.evidence import harm, merge, mixture
 from firedoor.core.evidence.counts import Counts
-from firedoor.core.evidence.harm import Harm
+from firedoor.core.evidence.harm import Factors, Harm
 from firedoor.core.stratum import values_of
 from firedoor.core.units import LogE
 
@@ -125,8 +125,9 @@ class StreamVerdict:
 def absorb_stream(stream: Stream, cell: Cell, attributes: tuple[str, ...]) -> Stream:
     """Take a harm cell of this signal; ``attributes`` are those by which groups are made."""
     counts = Counts.of_cell(cell)
-    after = harm.absorb_sparing(stream.harm, counts, cell.epoch)
-    groups = _absorb_groups(stream, cell, counts, attributes)
+    factors = harm.sparing_factors(counts, len(stream.harm.plain.epochs) - 1)
+    after = harm.absorb_factors(stream.harm, factors, cell.epoch)
+    groups = _absorb_groups(stream, cell, factors, attributes)
     # The last row answers for all liars; without any it is the only one.
     log_e = float(harm.log_e(after)[-1])
     if attributes:
@@ -151,7 +152,7 @@ def absorb_stream(stream: Stream, cell: Cell, attributes: tuple[str, ...]) -> St
 
 
 def _absorb_groups(
-    stream: Stream, cell: Cell, counts: Counts, attributes: tuple[str, ...]
+    stream: Stream, cell: Cell, factors: Factors, attributes: tuple[str, ...]
 ) -> tuple[Group, ...]:
     """Take a cell into the groups its stratum belongs to; a new group begins with E = 1.
 
@@ -167,7 +168,7 @@ def _absorb_groups(
             continue
         key = (attribute, values[attribute])
         group = groups.get(key) or Group(*key, harm.start(len(stream.harm.plain.epochs)))
-        after = harm.absorb_sparing(group.harm, counts, cell.epoch)
+        after = harm.absorb_factors(group.harm, factors, cell.epoch)
         groups[key] = replace(
             group,
             harm=after,

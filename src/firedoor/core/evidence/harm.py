@@ -27,7 +27,7 @@ convex order.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,6 +57,13 @@ class Harm:
 
     plain: Wealth
     linear: Wealth
+
+
+class Factors(NamedTuple):
+    """ln of the factors of one closing, shape (d, J): row d leaves d harmed treated ones out."""
+
+    plain: Floats
+    linear: Floats
 
 
 def start(streams: int) -> Harm:
@@ -113,7 +120,14 @@ def absorb_sparing(harm: Harm, counts: Counts, epoch: int) -> Harm:
     Source: the minimum over who to leave out is ours; the idea of answering for the worst f
     reports is that of evidence.md 5.2.
     """
-    liars = len(harm.plain.epochs) - 1
+    return absorb_factors(harm, sparing_factors(counts, len(harm.plain.epochs) - 1), epoch)
+
+
+def sparing_factors(counts: Counts, liars: int) -> Factors:
+    """The factors of one closing, for a state of ``liars`` + 1 rows; see ``absorb_sparing``.
+
+    Every stream that takes the closing multiplies by the same ones.
+    """
     left_out = np.arange(min(liars, int(counts.treated_harmed[0])) + 1)
     spared = Counts.of(
         treated=counts.treated - left_out,
@@ -121,9 +135,14 @@ def absorb_sparing(harm: Harm, counts: Counts, epoch: int) -> Harm:
         treated_harmed=counts.treated_harmed - left_out,
         control_harmed=counts.control_harmed,
     )
+    return Factors(plain(spared), linear(spared))
+
+
+def absorb_factors(harm: Harm, factors: Factors, epoch: int) -> Harm:
+    """Take one closing, whose factors are known, into one stream; see ``absorb_sparing``."""
     return Harm(
-        _absorb_worst(mixture.open_through(harm.plain, epoch), plain(spared)),
-        _absorb_worst(mixture.open_through(harm.linear, epoch), linear(spared)),
+        _absorb_worst(mixture.open_through(harm.plain, epoch), factors.plain),
+        _absorb_worst(mixture.open_through(harm.linear, epoch), factors.linear),
     )
 
 
