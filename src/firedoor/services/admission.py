@@ -408,11 +408,8 @@ class Admission:
         return not (joined and not self.arm[machine] and self._sealed(machine, lane))
 
     def _free(self, machine: int, lane: Lane, now: int) -> bool:
-        if lane.shadow and int(self.member[machine]) == lane.candidate:
-            return False
-        if int(self.member[machine]) == lane.candidate and (
-            self.arm[machine] or self._sealed(machine, lane)
-        ):
+        joined = int(self.member[machine]) == lane.candidate
+        if joined and (lane.shadow or self.arm[machine] or self._sealed(machine, lane)):
             return False
         # A patient still has a shut release in place: it is in no arm of a later one.
         if int(self.assigned[machine]) in lane.revoked:
