@@ -42,7 +42,7 @@ class Race:
 
     def harmed(self, runs: int, chance: np.random.Generator) -> Ints:
         """Treated machines harmed at the halt, shape (R,)."""
-        weights = (("silence", 0.4), ("crash", 0.4), ("check", 0.2))
+        weights = (("silence", 0.8), ("crash", 0.5), ("check", 0.3))
         rules = Rules(self.alpha, 0.05, 0.05, 0.01, weights if self.full else (("crash", 1.0),))
         return np.array([self._run(rules, chance) for _ in range(runs)])
 

@@ -53,7 +53,7 @@ def test_a_judge_that_halts_at_thirty_times_its_alpha_is_caught():
     """A level that is not kept shows in the healthy worlds, in as few as eighty runs."""
     runs = 80
     flow = Flow(1_000, 1_000, 0.05, minutes=720)
-    rules = replace(honest(), weights=(("crash", 1.0),))
+    rules = replace(honest(), shares=(("crash", 1.0),))
 
     wrong = false_halts(flow, judge(hasty(rules, 30.0)), runs, 12)
     right = false_halts(flow, judge(rules), runs, 12)

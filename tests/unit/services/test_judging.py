@@ -155,11 +155,31 @@ def test_a_crash_between_the_card_and_the_cut_counts_when_the_deck_is_cut(start)
     assert 0 < len(drawn) < 40
     assert not loop.flight(2).last_cut
     loop.clock.pass_ms(1)
-    loop.crash(*drawn)
+    loop.crash(*drawn[:2])
     loop.bucket(2)
     assert harm_cells(loop, 2, "crash") == []
     loop.period = {}
     loop.bucket(2)
+
+    (cell,) = harm_cells(loop, 2, "crash")
+    assert cell.treated_harmed + cell.control_harmed == 2
+
+
+def test_a_deck_whose_members_crash_in_numbers_ends_early(start):
+    """What they tell counts after the cut only: it must not wait for the slow ones."""
+    loop = start(40)
+    slow_fleet(loop)
+    loop.beat(loop.machines)
+    loop.bucket()
+    loop.period = {m: 1 if m <= 5 else 50 for m in loop.machines}
+    loop.publish("2")
+    loop.bucket(2)
+    drawn = [p.place.machine for p in loop.places(2) if p.place.deck]
+    assert 3 <= len(drawn) < 40
+    assert not loop.flight(2).last_cut
+    loop.clock.pass_ms(1)
+    loop.crash(*drawn)
+    loop.bucket(3)
 
     (cell,) = harm_cells(loop, 2, "crash")
     assert cell.treated_harmed + cell.control_harmed == len(drawn)

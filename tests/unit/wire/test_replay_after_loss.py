@@ -145,7 +145,7 @@ def test_who_is_on_record_in_a_lost_deck_is_still_compared_with_its_card(audited
         audited,
         gate.NAME,
         "INSERT INTO place SELECT NULL, channel, 2, ring, 1, 0, 99, ?, cls, beating, "
-        "boot, mono_ms, wall_ms FROM place WHERE number = 4 AND deck = 1 AND card = 0",
+        "boot, mono_ms, wall_ms, stratum FROM place WHERE number = 4 AND deck = 1 AND card = 0",
         not cards[0],
     )
 
