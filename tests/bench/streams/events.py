@@ -6,7 +6,7 @@ the weights of several signals cost is in the figure.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tests.bench.rules.firedoor import cell_of
@@ -42,8 +42,10 @@ class Race:
 
     def harmed(self, runs: int, chance: np.random.Generator) -> Ints:
         """Treated machines harmed at the halt, shape (R,)."""
-        weights = (("silence", 0.8), ("crash", 0.5), ("check", 0.3))
-        rules = Rules(self.alpha, 0.05, 0.05, 0.01, weights if self.full else (("crash", 1.0),))
+        shares = (("silence", 0.8), ("crash", 0.5), ("check", 0.3))
+        rules = Rules(self.alpha, 0.05, 0.05, 0.01, shares if self.full else (("silence", 1.0),))
+        if self.full:
+            rules = replace(rules, attributes=("model", "site", "os"))
         return np.array([self._run(rules, chance) for _ in range(runs)])
 
     def _run(self, rules: Rules, chance: np.random.Generator) -> int:
@@ -57,13 +59,13 @@ class Race:
             minute = 60 * min(event // EPOCH_EVENTS, 23)
             hit = bool(chance.random() < p)
             harmed, event = harmed + hit, event + 1
-            closing = Closing(1, "crash", treated, POOL - treated, int(hit), int(not hit))
+            closing = Closing(1, "silence", treated, POOL - treated, int(hit), int(not hit))
             evidence = absorb(evidence, cell_of(closing, evidence.seq + 1, minute))
             if evidence.max_log_e >= enough:
                 break
             if chance.random() < noise:
                 mine = bool(chance.random() < self.share)
-                closing = Closing(1, "silence", treated, POOL - treated, int(mine), int(not mine))
+                closing = Closing(1, "crash", treated, POOL - treated, int(mine), int(not mine))
                 evidence = absorb(evidence, cell_of(closing, evidence.seq + 1, minute))
         return harmed
 
