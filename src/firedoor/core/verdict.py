@@ -45,7 +45,7 @@ import numpy as np
 from firedoor.core.cell import Cell, Test
 from firedoor.core.evidence import clearance, excess, harm, merge, mixture
 from firedoor.core.evidence.clearance import Clearance
-from firedoor.core.evidence.counts import Counts
+from firedoor.core.evidence.counts import Counts, Matured
 from firedoor.core.evidence.excess import Excess
 from firedoor.core.stream import Stream, StreamVerdict, absorb_stream, describe
 from firedoor.core.units import LogE
@@ -115,25 +115,6 @@ class Rules:
             raise ValueError(f"an attribute is named twice: {self.attributes}")
         if self.liars < 0:
             raise ValueError(f"liars {self.liars} is negative")
-
-
-@dataclass(frozen=True, slots=True)
-class Matured:
-    """Totals of the clearance cells, one outcome per machine, counts >= 0.
-
-    Attributes:
-        treated: Treated machines of matured classes.
-        control: Control machines of matured classes.
-        treated_harmed: Of the treated, harmed.
-        control_harmed: Of the control, harmed.
-        installed: Of the treated, known to have installed (M1).
-    """
-
-    treated: int = 0
-    control: int = 0
-    treated_harmed: int = 0
-    control_harmed: int = 0
-    installed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,18 +298,12 @@ def _merge(rules: Rules, streams: tuple[Stream, ...]) -> float:
 
 
 def _absorb_clearance(evidence: Evidence, cell: Cell) -> Evidence:
-    before, counts = evidence.matured, Counts.of_cell(cell)
+    counts = Counts.of_cell(cell)
     return replace(
         evidence,
         clearance=clearance.absorb(evidence.clearance, counts),
         excess=excess.absorb(evidence.excess, counts),
-        matured=Matured(
-            treated=before.treated + cell.treated,
-            control=before.control + cell.control,
-            treated_harmed=before.treated_harmed + cell.treated_harmed,
-            control_harmed=before.control_harmed + cell.control_harmed,
-            installed=before.installed + cell.installed,
-        ),
+        matured=evidence.matured.plus(counts),
     )
 
 

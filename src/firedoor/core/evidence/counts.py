@@ -100,6 +100,35 @@ class Counts:
         return self.treated_harmed + self.control_harmed
 
 
+@dataclass(frozen=True, slots=True)
+class Matured:
+    """Totals of the clearance cells, one outcome per machine, counts >= 0.
+
+    Attributes:
+        treated: Treated machines of matured classes.
+        control: Control machines of matured classes.
+        treated_harmed: Of the treated, harmed.
+        control_harmed: Of the control, harmed.
+        installed: Of the treated, known to have installed (M1).
+    """
+
+    treated: int = 0
+    control: int = 0
+    treated_harmed: int = 0
+    control_harmed: int = 0
+    installed: int = 0
+
+    def plus(self, counts: Counts) -> Self:
+        """Add matured classes, one in each row."""
+        return type(self)(
+            self.treated + int(counts.treated.sum()),
+            self.control + int(counts.control.sum()),
+            self.treated_harmed + int(counts.treated_harmed.sum()),
+            self.control_harmed + int(counts.control_harmed.sum()),
+            self.installed + int(counts.installed.sum()),
+        )
+
+
 def _whole(values: ArrayLike) -> Ints:
     array = np.asarray(values)
     # Also keeps NaN out: a whole number cannot be one.

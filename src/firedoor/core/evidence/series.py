@@ -29,7 +29,7 @@ import numpy as np
 from firedoor.core.cell import Cell, Test
 from firedoor.core.evidence import clearance, harm, mixture
 from firedoor.core.evidence.clearance import Clearance
-from firedoor.core.evidence.counts import Counts, Floats, Ints
+from firedoor.core.evidence.counts import Counts, Floats, Ints, Matured
 from firedoor.core.evidence.harm import Harm
 from firedoor.core.evidence.mixture import Wealth, frozen, log_sum
 
@@ -62,17 +62,6 @@ class Stream:
     control: int = 0
     treated_harmed: int = 0
     control_harmed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Matured:
-    """Totals of the clearance cells, counts >= 0."""
-
-    treated: int = 0
-    control: int = 0
-    treated_harmed: int = 0
-    control_harmed: int = 0
-    installed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +203,7 @@ def _absorb_classes(series: Series, cells: Sequence[Cell]) -> Series:
             alone.control[-1:],
             alone.control_harmed[-1:],
         ),
-        matured=Matured(
-            treated=matured.treated + int(counts.treated.sum()),
-            control=matured.control + int(counts.control.sum()),
-            treated_harmed=matured.treated_harmed + int(counts.treated_harmed.sum()),
-            control_harmed=matured.control_harmed + int(counts.control_harmed.sum()),
-            installed=matured.installed + int(counts.installed.sum()),
-        ),
+        matured=matured.plus(counts),
     )
 
 
