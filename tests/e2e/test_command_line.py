@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,17 @@ def site(tmp_path_factory) -> Iterator[Site]:
     site = Site(path, vendor)
     with running(path):
         until(lambda: site.ask("release", "list", "tools").code == 0 and site.boardings() == 1)
+        # The console reads its token when it starts, which may be after the judge's first answer.
+        until(lambda: console_answers(ports["console"]))
         yield site
+
+
+def console_answers(port: int) -> bool:
+    """Whether the console is there."""
+    url = f"http://127.0.0.1:{port}/healthz"
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10) as reply:
+        return int(reply.status) == 200
+    return False
 
 
 def free_ports(count: int) -> list[int]:
