@@ -7,6 +7,7 @@ its own (cohorts.md 2; ADR 0013).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,6 +17,7 @@ from firedoor.core.cell import Cell
 from firedoor.core.evidence import harm, merge, mixture
 from firedoor.core.evidence.counts import Counts
 from firedoor.core.evidence.harm import Factors, Harm
+from firedoor.core.evidence.merge import Bets
 from firedoor.core.stratum import values_of
 from firedoor.core.units import LogE
 
@@ -37,6 +39,7 @@ class Group:
         control_harmed: Control members harmed, count >= 0.
         expected: Treated members that would have been harmed by chance, >= 0.
         log_e: ln E of the group.
+        bets: What that brings to its attribute, see ``merge.bets_of``.
     """
 
     attribute: str
@@ -46,6 +49,7 @@ class Group:
     control_harmed: int = 0
     expected: float = 0.0
     log_e: LogE = _NO_EVIDENCE
+    bets: Bets = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class Stream:
         groups: Values of attributes among whose machines something happened, in the order in
             which it did.
         log_e: ln E of the signal.
+        log_e_plain: ln E of the plain factor, all machines together.
+        log_e_linear: ln E of the linear factor, all machines together.
     """
 
     signal: str
@@ -77,6 +83,8 @@ class Stream:
     expected: float = 0.0
     groups: tuple[Group, ...] = ()
     log_e: LogE = _NO_EVIDENCE
+    log_e_plain: LogE = _NO_EVIDENCE
+    log_e_linear: LogE = _NO_EVIDENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +137,15 @@ def absorb_stream(stream: Stream, cell: Cell, attributes: tuple[str, ...]) -> St
     after = harm.absorb_factors(stream.harm, factors, cell.epoch)
     groups = _absorb_groups(stream, cell, factors, attributes)
     # The last row answers for all liars; without any it is the only one.
-    log_e = float(harm.log_e(after)[-1])
+    plain, linear = mixture.log_e(after.plain)[-1:], mixture.log_e(after.linear)[-1:]
+    log_e = float(harm.halved(plain, linear)[0])
     if attributes:
-        by_attribute = [
-            merge.spread([group.log_e for group in groups if group.attribute == attribute])
-            for attribute in attributes
-        ]
-        log_e = float(
-            np.logaddexp(math.log1p(-GROUPS) + log_e, math.log(GROUPS) + merge.mean(by_attribute))
+        log_e = with_groups(
+            log_e,
+            [
+                merge.spread_of(group.bets for group in groups if group.attribute == attribute)
+                for attribute in attributes
+            ],
         )
     return replace(
         stream,
@@ -145,10 +154,18 @@ def absorb_stream(stream: Stream, cell: Cell, attributes: tuple[str, ...]) -> St
         control=stream.control + cell.control,
         treated_harmed=stream.treated_harmed + cell.treated_harmed,
         control_harmed=stream.control_harmed + cell.control_harmed,
-        expected=stream.expected + _expected(cell),
+        expected=stream.expected + expected(cell),
         groups=groups,
         log_e=LogE(log_e),
+        log_e_plain=LogE(float(plain[0])),
+        log_e_linear=LogE(float(linear[0])),
     )
+
+
+def with_groups(log_e: float, by_attribute: Sequence[float]) -> float:
+    """Merge ln E of all machines together with that of each attribute's groups."""
+    groups = merge.mean(by_attribute)
+    return float(np.logaddexp(math.log1p(-GROUPS) + log_e, math.log(GROUPS) + groups))
 
 
 def _absorb_groups(
@@ -169,18 +186,20 @@ def _absorb_groups(
         key = (attribute, values[attribute])
         group = groups.get(key) or Group(*key, harm.start(len(stream.harm.plain.epochs)))
         after = harm.absorb_factors(group.harm, factors, cell.epoch)
+        log_e = float(harm.log_e(after)[-1])
         groups[key] = replace(
             group,
             harm=after,
             treated_harmed=group.treated_harmed + cell.treated_harmed,
             control_harmed=group.control_harmed + cell.control_harmed,
-            expected=group.expected + _expected(cell),
-            log_e=LogE(float(harm.log_e(after)[-1])),
+            expected=group.expected + expected(cell),
+            log_e=LogE(log_e),
+            bets=merge.bets_of(log_e),
         )
     return tuple(groups.values())
 
 
-def _expected(cell: Cell) -> float:
+def expected(cell: Cell) -> float:
     """Treated members that chance would have harmed: K w."""
     at_risk = cell.treated + cell.control
     events = cell.treated_harmed + cell.control_harmed
@@ -198,8 +217,8 @@ def describe(stream: Stream) -> StreamVerdict:
         control_harmed=stream.control_harmed,
         expected=stream.expected,
         log_e=stream.log_e,
-        log_e_plain=LogE(float(mixture.log_e(stream.harm.plain)[-1])),
-        log_e_linear=LogE(float(mixture.log_e(stream.harm.linear)[-1])),
+        log_e_plain=stream.log_e_plain,
+        log_e_linear=stream.log_e_linear,
         groups=tuple(
             GroupVerdict(
                 attribute=group.attribute,
