@@ -22,7 +22,7 @@ from firedoor.core.signal import CHECK, CRASH, SILENCE
 from firedoor.core.verdict import Verdict, VerdictState
 from firedoor.ports import Instant, SignalSource
 from firedoor.services import reports
-from firedoor.services.flight import Flight, Numbers, Silent, elapsed_ms
+from firedoor.services.flight import Flight, Numbers, Silent, elapsed_ms, weigh
 from firedoor.services.hearing import Hearing
 from firedoor.services.ledger import LedgerWriter
 from firedoor.services.places import Census
@@ -42,6 +42,7 @@ LOST_AT = "lost-at"
 _OVER = (State.SHUT, State.SUPERSEDED)
 
 
+_MOST_DUE = 1 << 16  # cells held in memory at a start before they are weighed
 _TOLD = 3  # members that report harm end their deck early ..
 _TOLD_SHARE = 0.05  # .. if they are this share of those who drew, too: some always report
 
@@ -114,6 +115,7 @@ class Judge:
         self.hearing.listen(self.flights, now)
         for flight in self.flights.values():
             self._close_due(flight, now)
+        weigh(self.flights.values())
         for flight in self.flights.values():
             found = flight.verdict()
             self._assess(flight, found, now, board, opens=opens)
@@ -168,8 +170,14 @@ class Judge:
         return any(door.state is State.SHUT for door in flight.doors.values())
 
     def _recall(self, flights: Mapping[tuple[str, int], Flight], now: Instant) -> None:
+        due = 0
         for flight in flights.values():
             self._recall_cells(flight)
+            due += len(flight.due)
+            if due >= _MOST_DUE:
+                weigh(flights.values())
+                due = 0
+        weigh(flights.values())
         self.hearing.catch_up(flights, now)
         for flight in flights.values():
             self._remember_the_silent(flight, now)
@@ -295,7 +303,7 @@ class Judge:
     def _take(self, flight: Flight, pool: Pool, closing: Closing, now: Instant) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number
         for cell in closing.cells:
-            numbered = replace(cell, seq=flight.evidence.seq + 1)
+            numbered = replace(cell, seq=flight.seq + 1)
             flight.absorb(numbered)
             self.store.add_cell(channel, number, numbered)
         pool.take(closing)
