@@ -15,7 +15,7 @@ from firedoor.core.evidence.counts import Counts
 from firedoor.core.evidence.harm import Harm
 from firedoor.core.evidence.merge import Bets
 from firedoor.core.stratum import values_of
-from firedoor.core.stream import Group, Stream, expected, with_groups
+from firedoor.core.stream import Group, GroupVerdict, Stream, expected, with_groups
 from firedoor.core.units import LogE
 from firedoor.core.verdict import Evidence, merged
 
@@ -98,24 +98,22 @@ class _Process:
     number: int
     taken: list[tuple[Cell, int]] = field(default_factory=list)
 
-    def expected(self, before: float) -> float:
-        """Members that chance would have harmed, after the cells: added one by one."""
-        for cell, _ in self.taken:
-            before += expected(cell)
-        return before
-
     def closed(self, before: Group | None, key: _Key, found: _Found) -> Group:
         """The group after all its cells."""
-        group = before or Group(*key, found.states[self.number])
-        cells, (_, last) = [cell for cell, _ in self.taken], self.taken[-1]
+        treated_harmed, control_harmed, by_chance = 0, 0, 0.0
+        if before is not None:
+            said = before.said
+            treated_harmed, control_harmed = said.treated_harmed, said.control_harmed
+            by_chance = said.expected
+        for cell, _ in self.taken:
+            treated_harmed += cell.treated_harmed
+            control_harmed += cell.control_harmed
+            by_chance += expected(cell)
+        _, last = self.taken[-1]
         return Group(
-            *key,
-            harm=found.states[self.number],
-            treated_harmed=group.treated_harmed + sum(cell.treated_harmed for cell in cells),
-            control_harmed=group.control_harmed + sum(cell.control_harmed for cell in cells),
-            expected=self.expected(group.expected),
-            log_e=LogE(found.log_e[last]),
-            bets=found.bets[last],
+            GroupVerdict(*key, treated_harmed, control_harmed, by_chance, LogE(found.log_e[last])),
+            found.states[self.number],
+            found.bets[last],
         )
 
 
@@ -143,7 +141,7 @@ class _Stream:
     def of(cls, stream: Stream, plan: _Plan, attributes: tuple[str, ...]) -> "_Stream":
         bets: dict[str, dict[str, Bets]] = {attribute: {} for attribute in attributes}
         for group in stream.groups:
-            bets[group.attribute][group.value] = group.bets
+            bets[group.said.attribute][group.said.value] = group.bets
         whole = _Process(plan.enrol(stream.harm))
         return cls(stream, whole, {}, bets, {}, stream.log_e)
 
@@ -184,7 +182,10 @@ class _Stream:
         if not taken:
             return self.before
         stream, (_, last) = self.before, taken[-1]
-        groups = {(group.attribute, group.value): group for group in stream.groups}
+        by_chance = stream.expected
+        for cell, _ in taken:
+            by_chance += expected(cell)
+        groups = {(group.said.attribute, group.said.value): group for group in stream.groups}
         for key, process in self.groups.items():
             groups[key] = process.closed(groups.get(key), key, found)
         return Stream(
@@ -195,7 +196,7 @@ class _Stream:
             control=stream.control + sum(cell.control for cell, _ in taken),
             treated_harmed=stream.treated_harmed + sum(cell.treated_harmed for cell, _ in taken),
             control_harmed=stream.control_harmed + sum(cell.control_harmed for cell, _ in taken),
-            expected=self.whole.expected(stream.expected),
+            expected=by_chance,
             groups=tuple(groups.values()),
             log_e=self.log_e,
             log_e_plain=LogE(found.plain[last]),
@@ -204,7 +205,7 @@ class _Stream:
 
     def _state(self, key: _Key, plan: _Plan) -> Harm:
         for group in self.before.groups:
-            if (group.attribute, group.value) == key:
+            if (group.said.attribute, group.said.value) == key:
                 return group.harm
         return plan.beginning
 

@@ -28,28 +28,39 @@ _NO_EVIDENCE = LogE(0.0)  # ln 1
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Harm evidence of one signal among the machines with one value of one attribute.
+class GroupVerdict:
+    """What is said of the machines with one value of one attribute.
 
     Attributes:
         attribute: Name of the attribute (``model``, ``site``, ..).
         value: Its value.
-        harm: The e-process; ``liars`` + 1 rows.
         treated_harmed: Treated members harmed, count >= 0.
         control_harmed: Control members harmed, count >= 0.
         expected: Treated members that would have been harmed by chance, >= 0.
         log_e: ln E of the group.
-        bets: What that brings to its attribute, see ``merge.bets_of``.
     """
 
     attribute: str
     value: str
+    treated_harmed: int
+    control_harmed: int
+    expected: float
+    log_e: LogE
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Harm evidence of one signal among the machines with one value of one attribute.
+
+    Attributes:
+        said: What it amounts to.
+        harm: The e-process; ``liars`` + 1 rows.
+        bets: What its ln E brings to its attribute, see ``merge.bets_of``.
+    """
+
+    said: GroupVerdict
     harm: Harm
-    treated_harmed: int = 0
-    control_harmed: int = 0
-    expected: float = 0.0
-    log_e: LogE = _NO_EVIDENCE
-    bets: Bets = (0.0, 0.0, 0.0)
+    bets: Bets
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +96,6 @@ class Stream:
     log_e: LogE = _NO_EVIDENCE
     log_e_plain: LogE = _NO_EVIDENCE
     log_e_linear: LogE = _NO_EVIDENCE
-
-
-@dataclass(frozen=True, slots=True)
-class GroupVerdict:
-    """One value of one attribute in a verdict. Counts as in :class:`Group`."""
-
-    attribute: str
-    value: str
-    treated_harmed: int
-    control_harmed: int
-    expected: float
-    log_e: LogE
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ def absorb_stream(stream: Stream, cell: Cell, attributes: tuple[str, ...]) -> St
         log_e = with_groups(
             log_e,
             [
-                merge.spread_of(group.bets for group in groups if group.attribute == attribute)
+                merge.spread_of(g.bets for g in groups if g.said.attribute == attribute)
                 for attribute in attributes
             ],
         )
@@ -179,21 +178,25 @@ def _absorb_groups(
     if not attributes:
         return ()  # A stratum by which nothing is told apart may be any text.
     values = values_of(cell.stratum)
-    groups = {(group.attribute, group.value): group for group in stream.groups}
+    groups = {(group.said.attribute, group.said.value): group for group in stream.groups}
     for attribute in attributes:
         if attribute not in values:
             continue
         key = (attribute, values[attribute])
-        group = groups.get(key) or Group(*key, harm.start(len(stream.harm.plain.epochs)))
-        after = harm.absorb_factors(group.harm, factors, cell.epoch)
-        log_e = float(harm.log_e(after)[-1])
-        groups[key] = replace(
-            group,
+        before = groups.get(key)
+        state = harm.start(len(stream.harm.plain.epochs)) if before is None else before.harm
+        after = harm.absorb_factors(state, factors, cell.epoch)
+        log_e = LogE(float(harm.log_e(after)[-1]))
+        said = GroupVerdict(*key, 0, 0, 0.0, log_e) if before is None else before.said
+        groups[key] = Group(
+            said=GroupVerdict(
+                *key,
+                treated_harmed=said.treated_harmed + cell.treated_harmed,
+                control_harmed=said.control_harmed + cell.control_harmed,
+                expected=said.expected + expected(cell),
+                log_e=log_e,
+            ),
             harm=after,
-            treated_harmed=group.treated_harmed + cell.treated_harmed,
-            control_harmed=group.control_harmed + cell.control_harmed,
-            expected=group.expected + expected(cell),
-            log_e=LogE(log_e),
             bets=merge.bets_of(log_e),
         )
     return tuple(groups.values())
@@ -220,14 +223,9 @@ def describe(stream: Stream) -> StreamVerdict:
         log_e_plain=stream.log_e_plain,
         log_e_linear=stream.log_e_linear,
         groups=tuple(
-            GroupVerdict(
-                attribute=group.attribute,
-                value=group.value,
-                treated_harmed=group.treated_harmed,
-                control_harmed=group.control_harmed,
-                expected=group.expected,
-                log_e=group.log_e,
+            sorted(
+                (group.said for group in stream.groups),
+                key=lambda said: (-said.log_e, said.attribute, said.value),
             )
-            for group in sorted(stream.groups, key=lambda g: (-g.log_e, g.attribute, g.value))
         ),
     )

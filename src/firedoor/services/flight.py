@@ -5,6 +5,7 @@ at any moment, and then gives the same cells and the same verdict.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,12 +16,13 @@ from firedoor.core.board import Grant
 from firedoor.core.cell import Cell, Test
 from firedoor.core.door import Door, State
 from firedoor.core.evidence.mixture import epoch_of
-from firedoor.core.ledger.canonical import to_canonical
 from firedoor.core.tick import Known, absorb_all, verdicts
 from firedoor.core.verdict import Evidence, Verdict, check, start
 from firedoor.ports import Instant
 from firedoor.services.boarding import Boarding
 from firedoor.services.pools import Pool
+
+_SPELLED = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,8 +243,9 @@ def weigh(flights: Iterable[Flight]) -> list[Verdict]:
 
 def digest_of(before: str, cell: Cell) -> str:
     """Chain the digest of a boarding's cells: what a decision names as its evidence."""
-    row = to_canonical(msgspec.to_builtins(cell))
-    return hashlib.sha256(before.encode() + b"\n" + row).hexdigest()
+    # The canonical spelling (core.ledger.canonical): these few fields need none of its checks.
+    row = _SPELLED.encode(msgspec.to_builtins(cell))
+    return hashlib.sha256(f"{before}\n{row}".encode()).hexdigest()
 
 
 def elapsed_ms(earlier: Instant, later: Instant) -> int:
