@@ -1,9 +1,11 @@
 """Laws of a tick: thousands of releases weighed at once are as many releases weighed one by one."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,8 +13,10 @@ from hypothesis import strategies as st
 
 from firedoor.core.cell import Cell, Test
 from firedoor.core.evidence import clearance, excess, merge
+from firedoor.core.ledger.canonical import to_canonical
 from firedoor.core.tick import absorb_all, verdicts
 from firedoor.core.verdict import Merging, Rules, absorb, start, verdict
+from firedoor.services.flight import digest_of
 
 SIGNALS = ("silence", "crash", "check")
 MODELS = ("", "model=a", "model=b", "model=a,site=x", "model=b,site=x", "site=y")
@@ -180,3 +184,14 @@ def _random_class(dice: np.random.Generator) -> Cell:
         1, "everyone", 1, 0, Test.CLEARANCE, "any", "",
         treated, control, harmed, int(dice.binomial(control, 0.001)), treated,
     )  # fmt: skip
+
+
+@given(st.text(max_size=30), st.text(max_size=20), st.integers(0, 2**53 - 1))
+def test_the_digest_of_a_cell_is_that_of_its_canonical_spelling(
+    before: str, stratum: str, treated: int
+) -> None:
+    """Whoever recomputes the chain has the specification of the spelling and nothing else."""
+    cell = Cell(1, "ring", 2, 3, Test.HARM, "crash", stratum, treated, 5, 0, 1)
+    row = to_canonical(msgspec.to_builtins(cell))
+
+    assert digest_of(before, cell) == hashlib.sha256(before.encode() + b"\n" + row).hexdigest()

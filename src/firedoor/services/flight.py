@@ -95,6 +95,7 @@ class Flight:
         deserted: Rings in shadow mode in which there was nobody to deal a deck to.
         due: Cells that have been taken and not weighed yet.
         said: What the evidence last amounted to, and which evidence that was.
+        deciding: Signals with a share in the verdict.
     """
 
     boarding: Boarding
@@ -117,6 +118,12 @@ class Flight:
     deserted: set[str] = field(default_factory=set)
     due: list[Cell] = field(default_factory=list)
     said: Known | None = field(default=None, repr=False, compare=False)
+    deciding: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Look up once what is asked for every cell."""
+        shares = self.boarding.rules.shares
+        self.deciding = frozenset(signal for signal, share in shares if share > 0.0)
 
     @classmethod
     def begin(cls, boarding: Boarding, seed: bytes, doors: Sequence[Door]) -> "Flight":
@@ -155,7 +162,7 @@ class Flight:
 
     def decides(self, signal: str) -> bool:
         """Say whether a signal has a share in the verdict; others are only shown."""
-        return any(name == signal and q > 0.0 for name, q in self.boarding.rules.shares)
+        return signal in self.deciding
 
     def epoch_at(self, wall_ms: int, bucket_ms: int) -> int:
         """Epoch of the start-time mixture; it never falls, whatever the wall clock does."""
@@ -219,6 +226,10 @@ class Flight:
             room=valve.room(budget=budget, upper=found.harm_upper, in_flight=in_flight, debt=debt),
             watched=sum(pool.watched() for pool in self.pools_of(ring)),
         )
+
+    def all_numbers(self, found: Verdict) -> dict[str, Numbers]:
+        """Where each ring stands under this verdict."""
+        return {ring: self.numbers(ring, found) for ring in self.doors}
 
     def watched(self) -> bool:
         """The judge still has something to learn or to decide here."""
