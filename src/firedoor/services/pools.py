@@ -372,7 +372,8 @@ def _harm_cells(
     size = len(pool.strata)
     x1 = np.bincount(pool.stratum[hit & pool.treated], minlength=size).tolist()
     x0 = np.bincount(pool.stratum[hit & ~pool.treated], minlength=size).tolist()
-    return by_stratum(whole, dict(zip(pool.strata, zip(x1, x0, strict=True), strict=True)))
+    codes = set(pool.stratum[hit].tolist())
+    return by_stratum(whole, {pool.strata[code]: (x1[code], x0[code]) for code in codes})
 
 
 _COLUMNS: dict[str, type[np.generic]] = {

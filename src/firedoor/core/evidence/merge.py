@@ -54,7 +54,7 @@ def hedged(log_e: float, share: float) -> float:
 
 def product(parts: Iterable[tuple[float, float]]) -> float:
     """Log of the hedged product of (ln E_i, q_i); 0 of none."""
-    return math.fsum(hedged(log_e, share) for log_e, share in parts)
+    return math.fsum([hedged(log_e, share) for log_e, share in parts])
 
 
 def mean(log_e: Sequence[float]) -> float:
@@ -64,7 +64,7 @@ def mean(log_e: Sequence[float]) -> float:
     top = max(log_e)
     if top == -math.inf:
         return top
-    return top + math.log(math.fsum(math.exp(each - top) for each in log_e) / len(log_e))
+    return top + math.log(math.fsum([math.exp(each - top) for each in log_e]) / len(log_e))
 
 
 def spread(log_e: Iterable[float]) -> float:
@@ -96,5 +96,5 @@ def spread_of(bets: Iterable[Bets]) -> float:
 
 
 def _log_add(one: float, other: float) -> float:
-    low, high = sorted((one, other))
+    low, high = (one, other) if one <= other else (other, one)
     return high if low == -math.inf else high + math.log1p(math.exp(low - high))
