@@ -202,12 +202,11 @@ def close_everything(pool: Pool, crashed: list[bool], silent: list[bool]) -> lis
     cells: list[Cell] = []
     closing = count_events(pool, np.array(crashed), signal=CRASH, epoch=0)
     if closing is not None:
-        pool.harmed |= closing.harmed
+        pool.take(closing)
         cells += closing.cells
     for cls in pool.open_classes():
         closing = close_class(pool, cls, silent=np.array(silent), installed=pool.treated, epoch=0)
-        pool.harmed |= closing.harmed
-        pool.closed.add(cls)
+        pool.take(closing)
         cells += closing.cells
     return cells
 

@@ -7,6 +7,7 @@ its own (cohorts.md 2; ADR 0013).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,6 +17,7 @@ from firedoor.core.cell import Cell
 from firedoor.core.evidence import harm, merge, mixture
 from firedoor.core.evidence.counts import Counts
 from firedoor.core.evidence.harm import Factors, Harm
+from firedoor.core.evidence.merge import Bets
 from firedoor.core.stratum import values_of
 from firedoor.core.units import LogE
 
@@ -26,13 +28,12 @@ _NO_EVIDENCE = LogE(0.0)  # ln 1
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Harm evidence of one signal among the machines with one value of one attribute.
+class GroupVerdict:
+    """What is said of the machines with one value of one attribute.
 
     Attributes:
         attribute: Name of the attribute (``model``, ``site``, ..).
         value: Its value.
-        harm: The e-process; ``liars`` + 1 rows.
         treated_harmed: Treated members harmed, count >= 0.
         control_harmed: Control members harmed, count >= 0.
         expected: Treated members that would have been harmed by chance, >= 0.
@@ -41,11 +42,25 @@ class Group:
 
     attribute: str
     value: str
+    treated_harmed: int
+    control_harmed: int
+    expected: float
+    log_e: LogE
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Harm evidence of one signal among the machines with one value of one attribute.
+
+    Attributes:
+        said: What it amounts to.
+        harm: The e-process; ``liars`` + 1 rows.
+        bets: What its ln E brings to its attribute, see ``merge.bets_of``.
+    """
+
+    said: GroupVerdict
     harm: Harm
-    treated_harmed: int = 0
-    control_harmed: int = 0
-    expected: float = 0.0
-    log_e: LogE = _NO_EVIDENCE
+    bets: Bets
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,8 @@ class Stream:
         groups: Values of attributes among whose machines something happened, in the order in
             which it did.
         log_e: ln E of the signal.
+        log_e_plain: ln E of the plain factor, all machines together.
+        log_e_linear: ln E of the linear factor, all machines together.
     """
 
     signal: str
@@ -77,18 +94,8 @@ class Stream:
     expected: float = 0.0
     groups: tuple[Group, ...] = ()
     log_e: LogE = _NO_EVIDENCE
-
-
-@dataclass(frozen=True, slots=True)
-class GroupVerdict:
-    """One value of one attribute in a verdict. Counts as in :class:`Group`."""
-
-    attribute: str
-    value: str
-    treated_harmed: int
-    control_harmed: int
-    expected: float
-    log_e: LogE
+    log_e_plain: LogE = _NO_EVIDENCE
+    log_e_linear: LogE = _NO_EVIDENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +136,15 @@ def absorb_stream(stream: Stream, cell: Cell, attributes: tuple[str, ...]) -> St
     after = harm.absorb_factors(stream.harm, factors, cell.epoch)
     groups = _absorb_groups(stream, cell, factors, attributes)
     # The last row answers for all liars; without any it is the only one.
-    log_e = float(harm.log_e(after)[-1])
+    plain, linear = mixture.log_e(after.plain)[-1:], mixture.log_e(after.linear)[-1:]
+    log_e = float(harm.halved(plain, linear)[0])
     if attributes:
-        by_attribute = [
-            merge.spread([group.log_e for group in groups if group.attribute == attribute])
-            for attribute in attributes
-        ]
-        log_e = float(
-            np.logaddexp(math.log1p(-GROUPS) + log_e, math.log(GROUPS) + merge.mean(by_attribute))
+        log_e = with_groups(
+            log_e,
+            [
+                merge.spread_of(g.bets for g in groups if g.said.attribute == attribute)
+                for attribute in attributes
+            ],
         )
     return replace(
         stream,
@@ -145,10 +153,18 @@ def absorb_stream(stream: Stream, cell: Cell, attributes: tuple[str, ...]) -> St
         control=stream.control + cell.control,
         treated_harmed=stream.treated_harmed + cell.treated_harmed,
         control_harmed=stream.control_harmed + cell.control_harmed,
-        expected=stream.expected + _expected(cell),
+        expected=stream.expected + expected(cell),
         groups=groups,
         log_e=LogE(log_e),
+        log_e_plain=LogE(float(plain[0])),
+        log_e_linear=LogE(float(linear[0])),
     )
+
+
+def with_groups(log_e: float, by_attribute: Sequence[float]) -> float:
+    """Merge ln E of all machines together with that of each attribute's groups."""
+    groups = merge.mean(by_attribute)
+    return float(np.logaddexp(math.log1p(-GROUPS) + log_e, math.log(GROUPS) + groups))
 
 
 def _absorb_groups(
@@ -162,25 +178,31 @@ def _absorb_groups(
     if not attributes:
         return ()  # A stratum by which nothing is told apart may be any text.
     values = values_of(cell.stratum)
-    groups = {(group.attribute, group.value): group for group in stream.groups}
+    groups = {(group.said.attribute, group.said.value): group for group in stream.groups}
     for attribute in attributes:
         if attribute not in values:
             continue
         key = (attribute, values[attribute])
-        group = groups.get(key) or Group(*key, harm.start(len(stream.harm.plain.epochs)))
-        after = harm.absorb_factors(group.harm, factors, cell.epoch)
-        groups[key] = replace(
-            group,
+        before = groups.get(key)
+        state = harm.start(len(stream.harm.plain.epochs)) if before is None else before.harm
+        after = harm.absorb_factors(state, factors, cell.epoch)
+        log_e = LogE(float(harm.log_e(after)[-1]))
+        said = GroupVerdict(*key, 0, 0, 0.0, log_e) if before is None else before.said
+        groups[key] = Group(
+            said=GroupVerdict(
+                *key,
+                treated_harmed=said.treated_harmed + cell.treated_harmed,
+                control_harmed=said.control_harmed + cell.control_harmed,
+                expected=said.expected + expected(cell),
+                log_e=log_e,
+            ),
             harm=after,
-            treated_harmed=group.treated_harmed + cell.treated_harmed,
-            control_harmed=group.control_harmed + cell.control_harmed,
-            expected=group.expected + _expected(cell),
-            log_e=LogE(float(harm.log_e(after)[-1])),
+            bets=merge.bets_of(log_e),
         )
     return tuple(groups.values())
 
 
-def _expected(cell: Cell) -> float:
+def expected(cell: Cell) -> float:
     """Treated members that chance would have harmed: K w."""
     at_risk = cell.treated + cell.control
     events = cell.treated_harmed + cell.control_harmed
@@ -198,17 +220,12 @@ def describe(stream: Stream) -> StreamVerdict:
         control_harmed=stream.control_harmed,
         expected=stream.expected,
         log_e=stream.log_e,
-        log_e_plain=LogE(float(mixture.log_e(stream.harm.plain)[-1])),
-        log_e_linear=LogE(float(mixture.log_e(stream.harm.linear)[-1])),
+        log_e_plain=stream.log_e_plain,
+        log_e_linear=stream.log_e_linear,
         groups=tuple(
-            GroupVerdict(
-                attribute=group.attribute,
-                value=group.value,
-                treated_harmed=group.treated_harmed,
-                control_harmed=group.control_harmed,
-                expected=group.expected,
-                log_e=group.log_e,
+            sorted(
+                (group.said for group in stream.groups),
+                key=lambda said: (-said.log_e, said.attribute, said.value),
             )
-            for group in sorted(stream.groups, key=lambda g: (-g.log_e, g.attribute, g.value))
         ),
     )

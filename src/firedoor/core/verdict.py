@@ -34,7 +34,7 @@ ADR 0012 (merging) and 0013 (strata).
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import reduce
@@ -197,8 +197,7 @@ def absorb(evidence: Evidence, cell: Cell) -> Evidence:
         ValueError: The cell is not the next one (a repeat would count twice, a gap would hide
             something), or its signal has no share in the rules.
     """
-    if cell.seq != evidence.seq + 1:
-        raise ValueError(f"cell {cell.seq} after cell {evidence.seq}")
+    check(evidence.rules, evidence.seq, cell)
     match cell.test:
         case Test.HARM:
             after = _absorb_harm(evidence, cell)
@@ -209,6 +208,18 @@ def absorb(evidence: Evidence, cell: Cell) -> Evidence:
     return replace(after, seq=cell.seq)
 
 
+def check(rules: Rules, seq: int, cell: Cell) -> None:
+    """Refuse a cell that :func:`absorb` does not take after cell ``seq``.
+
+    Raises:
+        ValueError: As there.
+    """
+    if cell.seq != seq + 1:
+        raise ValueError(f"cell {cell.seq} after cell {seq}")
+    if cell.test is Test.HARM and all(cell.signal != signal for signal, _ in rules.shares):
+        raise ValueError(f"cell {cell.seq}: signal {cell.signal!r} has no share in the rules")
+
+
 def fold(rules: Rules, cells: Iterable[Cell]) -> Evidence:
     """Evidence of all cells of a release, in the order of ``seq``; same bits as step by step."""
     return reduce(absorb, cells, start(rules))
@@ -217,8 +228,25 @@ def fold(rules: Rules, cells: Iterable[Cell]) -> Evidence:
 def verdict(evidence: Evidence) -> Verdict:
     """Say what the evidence amounts to now."""
     rules = evidence.rules
-    harm_upper = float(clearance.upper(evidence.clearance, rules.alpha_clear)[0])
-    harm_lower = float(excess.lower(evidence.excess, rules.alpha_clear)[0])
+    return conclude(
+        evidence,
+        harm_upper=float(clearance.upper(evidence.clearance, rules.alpha_clear)[0]),
+        harm_lower=float(excess.lower(evidence.excess, rules.alpha_clear)[0]),
+        log_e_clear=LogE(float(clearance.log_e(evidence.clearance, rules.delta)[0])),
+        streams=tuple(describe(stream) for stream in evidence.streams),
+    )
+
+
+def conclude(
+    evidence: Evidence,
+    *,
+    harm_upper: float,
+    harm_lower: float,
+    log_e_clear: LogE,
+    streams: tuple[StreamVerdict, ...],
+) -> Verdict:
+    """:func:`verdict` where the bounds and what the streams say is known; ``harm_lower`` raw."""
+    rules = evidence.rules
     warn = evidence.log_e >= -math.log(rules.alpha_warn)
     if evidence.max_log_e >= -math.log(rules.alpha_harm):
         state = VerdictState.HARMFUL
@@ -231,12 +259,12 @@ def verdict(evidence: Evidence) -> Verdict:
         warn=warn,
         log_e_harm=evidence.log_e,
         max_log_e_harm=evidence.max_log_e,
-        log_e_clear=LogE(float(clearance.log_e(evidence.clearance, rules.delta)[0])),
+        log_e_clear=log_e_clear,
         harm_upper=harm_upper,
         # Bets that change with the arms may let the bounds cross on odd data.
         harm_lower=min(harm_lower, harm_upper),
         debt=_debt(evidence.streams),
-        streams=tuple(describe(stream) for stream in evidence.streams),
+        streams=streams,
         matured=evidence.matured,
         seq=evidence.seq,
     )
@@ -270,14 +298,12 @@ def forecast(evidence: Evidence, installs_per_hour: float) -> float | None:
 
 
 def _absorb_harm(evidence: Evidence, cell: Cell) -> Evidence:
-    if cell.signal not in (stream.signal for stream in evidence.streams):
-        raise ValueError(f"cell {cell.seq}: signal {cell.signal!r} has no share in the rules")
     attributes = evidence.rules.attributes
     streams = tuple(
         absorb_stream(stream, cell, attributes) if stream.signal == cell.signal else stream
         for stream in evidence.streams
     )
-    log_e = LogE(_merge(evidence.rules, streams))
+    log_e = merged(evidence.rules, [(stream.log_e, stream.share) for stream in streams])
     return replace(
         evidence,
         streams=streams,
@@ -286,13 +312,14 @@ def _absorb_harm(evidence: Evidence, cell: Cell) -> Evidence:
     )
 
 
-def _merge(rules: Rules, streams: tuple[Stream, ...]) -> float:
+def merged(rules: Rules, streams: Sequence[tuple[LogE, float]]) -> LogE:
+    """Merge (ln E, share) of each signal into ln of the release's harm E."""
     match rules.merging:
         case Merging.PRODUCT:
-            return merge.product((stream.log_e, stream.share) for stream in streams)
+            return LogE(merge.product(streams))
         case Merging.MEAN:
-            bets = [math.log(s.share) + s.log_e for s in streams if s.share > 0.0]
-            return float(mixture.log_sum(np.array(bets), axis=0))
+            bets = [math.log(share) + log_e for log_e, share in streams if share > 0.0]
+            return LogE(float(mixture.log_sum(np.array(bets), axis=0)))
         case _:
             assert_never(rules.merging)
 

@@ -5,7 +5,8 @@ at any moment, and then gives the same cells and the same verdict.
 """
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -15,11 +16,13 @@ from firedoor.core.board import Grant
 from firedoor.core.cell import Cell, Test
 from firedoor.core.door import Door, State
 from firedoor.core.evidence.mixture import epoch_of
-from firedoor.core.ledger.canonical import to_canonical
-from firedoor.core.verdict import Evidence, Verdict, absorb, start, verdict
+from firedoor.core.tick import Known, absorb_all, verdicts
+from firedoor.core.verdict import Evidence, Verdict, check, start
 from firedoor.ports import Instant
 from firedoor.services.boarding import Boarding
 from firedoor.services.pools import Pool
+
+_SPELLED = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,8 @@ class Flight:
         boarding: What was fixed when it boarded.
         seed: Its secret seed.
         doors: By ring.
-        evidence: The fold over its cells.
-        digest: Digest of those cells.
+        weighed: The fold over the cells that have been weighed.
+        digest: Digest of all cells.
         pools: Pools that have not closed, by (ring, deck).
         grants: Decks that may be dealt, by ring.
         withdrawn: Decks that may not be dealt any more, until the gate's cut has come.
@@ -90,12 +93,15 @@ class Flight:
         installed: Treated machines known to have installed.
         epoch: Present epoch of the start-time mixture.
         deserted: Rings in shadow mode in which there was nobody to deal a deck to.
+        due: Cells that have been taken and not weighed yet.
+        said: What the evidence last amounted to, and which evidence that was.
+        deciding: Signals with a share in the verdict.
     """
 
     boarding: Boarding
     seed: bytes
     doors: dict[str, Door]
-    evidence: Evidence
+    weighed: Evidence
     digest: str = ""
     pools: dict[tuple[str, int], Pool] = field(default_factory=dict)
     grants: dict[str, Grant] = field(default_factory=dict)
@@ -110,16 +116,40 @@ class Flight:
     installed: set[int] = field(default_factory=set)
     epoch: int = 0
     deserted: set[str] = field(default_factory=set)
-    _said: tuple[Evidence, Verdict] | None = field(default=None, repr=False, compare=False)
+    due: list[Cell] = field(default_factory=list)
+    said: Known | None = field(default=None, repr=False, compare=False)
+    deciding: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Look up once what is asked for every cell."""
+        shares = self.boarding.rules.shares
+        self.deciding = frozenset(signal for signal, share in shares if share > 0.0)
 
     @classmethod
     def begin(cls, boarding: Boarding, seed: bytes, doors: Sequence[Door]) -> "Flight":
         """A boarding without a cell."""
         return cls(boarding, seed, {door.ring: door for door in doors}, start(boarding.rules))
 
+    @property
+    def evidence(self) -> Evidence:
+        """The fold over all its cells."""
+        if self.due:
+            weigh([self])
+        return self.weighed
+
+    @property
+    def seq(self) -> int:
+        """Number of its last cell, 0 before the first."""
+        return self.due[-1].seq if self.due else self.weighed.seq
+
     def absorb(self, cell: Cell) -> None:
-        """Take the next cell into the evidence and the ring's accounts."""
-        self.evidence = absorb(self.evidence, cell)
+        """Take the next cell into the ring's accounts, to be weighed when somebody asks.
+
+        Raises:
+            ValueError: It is not the next one, or its signal has no share.
+        """
+        check(self.boarding.rules, self.seq, cell)
+        self.due.append(cell)
         self.digest = digest_of(self.digest, cell)
         self.epoch = max(self.epoch, cell.epoch)
         if cell.test is Test.HARM and self.decides(cell.signal):
@@ -132,7 +162,7 @@ class Flight:
 
     def decides(self, signal: str) -> bool:
         """Say whether a signal has a share in the verdict; others are only shown."""
-        return any(name == signal and q > 0.0 for name, q in self.boarding.rules.shares)
+        return signal in self.deciding
 
     def epoch_at(self, wall_ms: int, bucket_ms: int) -> int:
         """Epoch of the start-time mixture; it never falls, whatever the wall clock does."""
@@ -142,9 +172,9 @@ class Flight:
     def verdict(self) -> Verdict:
         """What the evidence says now."""
         # A bisection over the evidence: most ticks bring a boarding no cell and need no new one.
-        if self._said is None or self._said[0] is not self.evidence:
-            self._said = (self.evidence, verdict(self.evidence))
-        return self._said[1]
+        if self.said is not None and not self.due:
+            return self.said[1]
+        return weigh([self])[0]
 
     def pools_of(self, ring: str) -> list[Pool]:
         """Pools of a ring that have not closed."""
@@ -197,16 +227,36 @@ class Flight:
             watched=sum(pool.watched() for pool in self.pools_of(ring)),
         )
 
+    def all_numbers(self, found: Verdict) -> dict[str, Numbers]:
+        """Where each ring stands under this verdict."""
+        return {ring: self.numbers(ring, found) for ring in self.doors}
+
     def watched(self) -> bool:
         """The judge still has something to learn or to decide here."""
         undecided = {State.WAITING, State.OPENING, State.HELD}
         return bool(self.pools) or any(door.state in undecided for door in self.doors.values())
 
 
+def weigh(flights: Iterable[Flight]) -> list[Verdict]:
+    """Weigh the cells that are due, of all flights at once, and say what each amounts to.
+
+    Returns:
+        Verdicts of the flights that had anything due or had never been asked, in their order.
+        The bits are those of weighing one cell at a time.
+    """
+    stale = [flight for flight in flights if flight.due or flight.said is None]
+    found = absorb_all([(flight.weighed, flight.due) for flight in stale])
+    said = verdicts(found, [flight.said for flight in stale])
+    for flight, evidence, verdict in zip(stale, found, said, strict=True):
+        flight.weighed, flight.due, flight.said = evidence, [], (evidence, verdict)
+    return said
+
+
 def digest_of(before: str, cell: Cell) -> str:
     """Chain the digest of a boarding's cells: what a decision names as its evidence."""
-    row = to_canonical(msgspec.to_builtins(cell))
-    return hashlib.sha256(before.encode() + b"\n" + row).hexdigest()
+    # The canonical spelling (core.ledger.canonical): these few fields need none of its checks.
+    row = _SPELLED.encode(msgspec.to_builtins(cell))
+    return hashlib.sha256(f"{before}\n{row}".encode()).hexdigest()
 
 
 def elapsed_ms(earlier: Instant, later: Instant) -> int:

@@ -165,6 +165,10 @@ class Hearing:
         """Places of one boarding."""
         return self._gate.places_of(channel, number)
 
+    def events(self, signal: str) -> int:
+        """How many events of this stream have ever been read."""
+        return self._events[signal].puts
+
     def hit(self, pool: Pool, signal: str) -> Mask:
         """Members of a pool with an event of this stream since their card."""
         return self._events[signal].of(pool.machines) > pool.drawn_ms
@@ -268,11 +272,13 @@ class Latest:
     def __init__(self) -> None:
         """Start with nothing."""
         self._values: NDArray[np.int64] = np.zeros(1024, np.int64)
+        self.puts = 0
 
     def put(self, machine: int, value: int) -> None:
         """Note the newest value of a machine."""
         self._reach(machine)
         self._values[machine] = value
+        self.puts += 1
 
     def of(self, machines: NDArray[np.uint32]) -> NDArray[np.int64]:
         """Values of these machines."""

@@ -9,6 +9,7 @@ leases of all decks run out and the gate enrols nobody.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from operator import itemgetter
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -22,7 +23,7 @@ from firedoor.core.signal import CHECK, CRASH, SILENCE
 from firedoor.core.verdict import Verdict, VerdictState
 from firedoor.ports import Instant, SignalSource
 from firedoor.services import reports
-from firedoor.services.flight import Flight, Numbers, Silent, elapsed_ms
+from firedoor.services.flight import Flight, Numbers, Silent, elapsed_ms, weigh
 from firedoor.services.hearing import Hearing
 from firedoor.services.ledger import LedgerWriter
 from firedoor.services.places import Census
@@ -39,9 +40,11 @@ CURSORS = ("heard", "batch", "event")
 LOST_AT = "lost-at"
 """Cursor: 1 ms more than the gate had listened when records were lost; 0 for never."""
 
+_Rings: TypeAlias = dict[str, Numbers]
+
 _OVER = (State.SHUT, State.SUPERSEDED)
-
-
+_EVENTS = (CRASH, CHECK)
+_MOST_DUE = 1 << 16  # cells held in memory at a start before they are weighed
 _TOLD = 3  # members that report harm end their deck early ..
 _TOLD_SHARE = 0.05  # .. if they are this share of those who drew, too: some always report
 
@@ -71,7 +74,7 @@ class Judge:
         self.ledger = ledger
         self.flights: dict[tuple[str, int], Flight] = {}
         self._pace = pace
-        self._published: dict[tuple[str, int], tuple[Verdict, dict[str, Numbers]]] = {}
+        self._published: dict[tuple[str, int], tuple[Verdict, _Rings]] = {}
         self._track: dict[tuple[str, int], str] = {}
         cursors = {name: store.cursor(name) for name in CURSORS}
         lost_at = store.cursor(LOST_AT) - 1
@@ -114,12 +117,14 @@ class Judge:
         self.hearing.listen(self.flights, now)
         for flight in self.flights.values():
             self._close_due(flight, now)
+        weigh(self.flights.values())
         for flight in self.flights.values():
             found = flight.verdict()
-            self._assess(flight, found, now, board, opens=opens)
+            numbers = flight.all_numbers(found)
+            self._assess(flight, found, numbers, now, board, opens=opens)
             if opens:
-                self._deal(flight, found, now, board)
-            self._publish(flight, found, now)
+                self._deal(flight, found, numbers, now, board)
+            self._publish(flight, found, numbers, now)
         for name in CURSORS:
             self.store.put_cursor(name, self.hearing.cursors[name])
         for key in [key for key, flight in self.flights.items() if not flight.watched()]:
@@ -161,15 +166,22 @@ class Judge:
 
     def publish(self, flight: Flight, now: Instant) -> None:
         """Store what a boarding looks like now."""
-        self._publish(flight, flight.verdict(), now)
+        found = flight.verdict()
+        self._publish(flight, found, flight.all_numbers(found), now)
 
     @staticmethod
     def _is_shut(flight: Flight) -> bool:
         return any(door.state is State.SHUT for door in flight.doors.values())
 
     def _recall(self, flights: Mapping[tuple[str, int], Flight], now: Instant) -> None:
+        due = 0
         for flight in flights.values():
             self._recall_cells(flight)
+            due += len(flight.due)
+            if due >= _MOST_DUE:
+                weigh(flights.values())
+                due = 0
+        weigh(flights.values())
         self.hearing.catch_up(flights, now)
         for flight in flights.values():
             self._remember_the_silent(flight, now)
@@ -231,11 +243,11 @@ class Judge:
                 self._cut_early(flight, pool)
                 continue
             age = age_of(elapsed_ms(pool.cut_at, now))
-            hits = {signal: self.hearing.hit(pool, signal) for signal in (CRASH, CHECK)}
-            shown = {signal: hit for signal, hit in hits.items() if not flight.decides(signal)}
-            for signal, hit in hits.items():
-                if signal in shown:
+            decided = [signal for signal in _EVENTS if flight.decides(signal)]
+            for signal in decided:
+                if not pool.unseen(signal, self.hearing.events(signal)):
                     continue
+                hit = self.hearing.hit(pool, signal)
                 closing = count_events(pool, hit, signal=signal, epoch=epoch, age=age)
                 if closing is not None:
                     self._take(flight, pool, closing, now)
@@ -256,7 +268,7 @@ class Judge:
                     installed=np.isin(pool.machines, list(flight.installed)),
                     epoch=epoch,
                     age=age,
-                    shown=shown,
+                    shown={s: self.hearing.hit(pool, s) for s in _EVENTS if s not in decided},
                     last=rung + 1 == len(rungs),
                 )
                 self._take(flight, pool, closing, now)
@@ -278,7 +290,7 @@ class Judge:
         Who reports is the world's doing and is looked at in both arms alike, so the cut tells
         nothing of labels (I6).
         """
-        decided = [signal for signal in (CRASH, CHECK) if flight.decides(signal)]
+        decided = [signal for signal in _EVENTS if flight.decides(signal)]
         told = sum(int(self.hearing.hit(pool, signal).sum()) for signal in decided)
         if told >= max(_TOLD, _TOLD_SHARE * len(pool)):
             flight.withdraw(pool.ring)
@@ -287,15 +299,14 @@ class Judge:
         """Begin of the silence window of a class that is due, or None while it is not."""
         span = silence.class_deadline(cls, self._pace.silence_min_ms)
         after = (pool.cut_ms or 0) + self._pace.settle_ms + (rung - 1) * span
-        beating = bool(pool.beating[pool.cls == cls].any())
-        begin = self.hearing.life.window(after, intake=beating)
+        begin = self.hearing.life.window(after, intake=pool.beats(cls))
         due = begin is not None and self.hearing.life.until >= begin + span
         return begin if due else None
 
     def _take(self, flight: Flight, pool: Pool, closing: Closing, now: Instant) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number
         for cell in closing.cells:
-            numbered = replace(cell, seq=flight.evidence.seq + 1)
+            numbered = replace(cell, seq=flight.seq + 1)
             flight.absorb(numbered)
             self.store.add_cell(channel, number, numbered)
         pool.take(closing)
@@ -329,13 +340,19 @@ class Judge:
                 flight.recovered[silent.ring] = flight.recovered.get(silent.ring, 0) + 1
 
     def _assess(
-        self, flight: Flight, found: Verdict, now: Instant, board: int, *, opens: bool
+        self,
+        flight: Flight,
+        found: Verdict,
+        rings: _Rings,
+        now: Instant,
+        board: int,
+        *,
+        opens: bool,
     ) -> None:
         sentence = reports.sentence(flight, found)
         harmful = found.state is VerdictState.HARMFUL
         for ring, door in flight.doors.items():
-            terms = flight.boarding.terms[ring]
-            numbers = flight.numbers(ring, found)
+            terms, numbers = flight.boarding.terms[ring], rings[ring]
             ready = (
                 opens
                 and not found.warn
@@ -358,11 +375,12 @@ class Judge:
             )
             self.apply(flight, ring, event, now)
 
-    def _deal(self, flight: Flight, found: Verdict, now: Instant, board: int) -> None:
+    def _deal(
+        self, flight: Flight, found: Verdict, rings: _Rings, now: Instant, board: int
+    ) -> None:
         for ring, door in flight.doors.items():
             count = self.hearing.count(door.channel, ring, board=board)
-            terms = flight.boarding.terms[ring]
-            numbers = flight.numbers(ring, found)
+            terms, numbers = flight.boarding.terms[ring], rings[ring]
             # Evidence of other rings does not open this one: somebody here has to try it first.
             clears = found.harm_upper <= terms.delta and numbers.matured > 0 and not found.warn
             if door.state is not State.OPENING or count is None or clears:
@@ -389,6 +407,7 @@ class Judge:
             elif free_to_deal and quiet and numbers.room >= 1 and _only_locked(count):
                 # Nobody else is left to try the release.
                 self._unlock(flight, ring)
+                rings[ring] = flight.numbers(ring, found)
             elif all(pool.is_matured() or not len(pool) for pool in flight.pools_of(ring)):
                 # A deck that nobody has drawn from yet may wait for a machine, but not for ever.
                 warn = found.warn and free_to_deal
@@ -464,9 +483,8 @@ class Judge:
             if channel == opened.channel and number < opened.number:
                 self._unlock(flight, opened.ring)
 
-    def _publish(self, flight: Flight, found: Verdict, now: Instant) -> None:
+    def _publish(self, flight: Flight, found: Verdict, rings: _Rings, now: Instant) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number
-        rings: dict[str, Numbers] = {ring: flight.numbers(ring, found) for ring in flight.doors}
         if self._published.get((channel, number)) == (found, rings):
             return
         self._published[(channel, number)] = (found, rings)

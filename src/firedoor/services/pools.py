@@ -13,6 +13,7 @@ Source: cohorts.md 1.3.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,17 @@ class Closing:
     signal: str
     closed_class: int | None = None
     matured_class: int | None = None
+
+
+class _Facts(NamedTuple):
+    """What a pool is asked at every tick, see its methods of these names."""
+
+    sealed_counts: tuple[int, int]
+    watched: int
+    open_classes: tuple[int, ...]
+    beating_classes: frozenset[int]
+    able: Mask
+    looked: dict[str, int]  # events of a stream that had been read when it was last counted
 
 
 class Pool:
@@ -113,6 +125,7 @@ class Pool:
         self.strata: list[str] = []
         self._codes: dict[str, int] = {}
         self._known_harmed = np.array(sorted(harmed_rows), np.int64)
+        self._facts: _Facts | None = None
         for name, dtype in _COLUMNS.items():
             setattr(self, name, np.zeros(0, dtype))
 
@@ -135,6 +148,7 @@ class Pool:
         for name, values in fresh.items():
             column = np.asarray(values, _COLUMNS[name])
             setattr(self, name, np.concatenate([getattr(self, name), column]))
+        self._facts = None
 
     def _code(self, stratum: str) -> int:
         if stratum not in self._codes:
@@ -158,8 +172,7 @@ class Pool:
 
     def sealed_counts(self) -> tuple[int, int]:
         """Treated members in flight ("heard" does not resolve one before it matures), and all."""
-        early = self.blocks()[0]
-        return int(np.count_nonzero(early & self.treated)), int(np.count_nonzero(early))
+        return self._known().sealed_counts
 
     def locked(self) -> int:
         """Members that may not draw another card: their class has not closed."""
@@ -167,9 +180,7 @@ class Pool:
 
     def watched(self) -> int:
         """Sealed members whose class has matured."""
-        if not self.rungs:
-            return 0
-        return int(np.count_nonzero(self.sealed() & np.isin(self.cls, list(self.rungs))))
+        return self._known().watched
 
     def is_closed(self) -> bool:
         """All classes have closed."""
@@ -182,6 +193,7 @@ class Pool:
     def take(self, closing: Closing) -> None:
         """What a closing has revealed is known from now on."""
         self.harmed |= closing.harmed
+        self._facts = None
         if closing.matured_class is not None:
             self.rungs[closing.matured_class] = self.rungs.get(closing.matured_class, 0) + 1
         if closing.closed_class is not None:
@@ -191,11 +203,46 @@ class Pool:
         """Free a class, both arms at once. Without a closing its late harm is not counted."""
         self.closed.add(cls)
         self.rungs.pop(cls, None)
+        self._facts = None
 
     def open_classes(self) -> list[int]:
         """Classes that are still sealed, shortest deadline first."""
-        present = np.flatnonzero(np.bincount(self.cls))
-        return [cls for cls in present.tolist() if cls not in self.closed]
+        return list(self._known().open_classes)
+
+    def beats(self, cls: int) -> bool:
+        """Regular heartbeats of a member of the class reach the intake."""
+        return cls in self._known().beating_classes
+
+    def able(self) -> Mask:
+        """Sealed members whose events would be new: those that can send any."""
+        return self._known().able
+
+    def unseen(self, signal: str, events: int) -> bool:
+        """Say whether anything may have changed since this was last asked.
+
+        Args:
+            signal: A stream.
+            events: How many events of the stream have ever been read.
+        """
+        looked = self._known().looked
+        new = looked.get(signal) != events
+        looked[signal] = events
+        return new
+
+    def _known(self) -> "_Facts":
+        # Asked at every tick, and changed when somebody is seated or a closing reveals something.
+        if self._facts is None:
+            early, sealed = self.blocks()[0], self.sealed()
+            present = np.flatnonzero(np.bincount(self.cls)).tolist()
+            self._facts = _Facts(
+                (int(np.count_nonzero(early & self.treated)), int(np.count_nonzero(early))),
+                int(np.count_nonzero(sealed)) - int(np.count_nonzero(early)),
+                tuple(cls for cls in present if cls not in self.closed),
+                frozenset(self.cls[self.beating].tolist()),
+                sealed & self.beating,
+                {},
+            )
+        return self._facts
 
     def closed_mask(self) -> int:
         """Closed classes as a bit mask."""
@@ -224,9 +271,9 @@ def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int, age: int = 0
         their exposure, as for silence: with two different risk sets in one pool E would be no
         supermartingale.
     """
-    able = pool.beating & hit
-    if not (pool.sealed() & able).any():
+    if not (hit & pool.able()).any():
         return None
+    able = pool.beating & hit
     cells: list[Cell] = []
     counted = np.zeros(len(pool), np.bool_)
     for block in pool.blocks():
@@ -325,7 +372,8 @@ def _harm_cells(
     size = len(pool.strata)
     x1 = np.bincount(pool.stratum[hit & pool.treated], minlength=size).tolist()
     x0 = np.bincount(pool.stratum[hit & ~pool.treated], minlength=size).tolist()
-    return by_stratum(whole, dict(zip(pool.strata, zip(x1, x0, strict=True), strict=True)))
+    codes = set(pool.stratum[hit].tolist())
+    return by_stratum(whole, {pool.strata[code]: (x1[code], x0[code]) for code in codes})
 
 
 _COLUMNS: dict[str, type[np.generic]] = {

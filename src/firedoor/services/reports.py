@@ -80,7 +80,7 @@ def sentence(flight: Flight, found: Verdict) -> str:
         for s in found.streams
         if s.treated_harmed or s.control_harmed
     )
-    rules = flight.evidence.rules
+    rules = flight.boarding.rules
     if found.state is VerdictState.HARMFUL:
         needed = -math.log(rules.alpha_harm)
         reached = f"the e-value reached {_power(found.max_log_e_harm)}, {_power(needed)} shuts"
@@ -122,7 +122,7 @@ def verdict_json(flight: Flight, found: Verdict, rings: Mapping[str, Numbers]) -
         {
             "verdict": found,
             "rings": dict(rings),
-            "rules": flight.evidence.rules,
+            "rules": flight.boarding.rules,
             "cells_digest": flight.digest,
             "sentence": sentence(flight, found),
         }

@@ -38,9 +38,7 @@ def mask(text):
 
 def take(opened, closing):
     """As the judge does."""
-    opened.harmed |= closing.harmed
-    if closing.closed_class is not None:
-        opened.closed.add(closing.closed_class)
+    opened.take(closing)
     return closing
 
 

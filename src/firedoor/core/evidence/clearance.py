@@ -31,8 +31,9 @@ delta is ours: evidence.md uses the six fixed bets for U and the half mixture fo
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -82,6 +83,32 @@ class Clearance:
         )
 
     __hash__ = None  # type: ignore[assignment]  # a value made of arrays has no cheap hash
+
+    def take(self, rows: Sequence[int] | Ints) -> Self:
+        """Only some processes, numbered from 0, in this order."""
+        control, control_harmed = self.control[rows], self.control_harmed[rows]
+        control.flags.writeable = control_harmed.flags.writeable = False
+        return type(self)(
+            self.delta,
+            frozen(self.intercepts[rows]),
+            frozen(self.slopes[rows]),
+            control,
+            control_harmed,
+        )
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Self]) -> Self:
+        """The processes of several states, one below the other; all aimed at the same delta."""
+        control = np.concatenate([part.control for part in parts])
+        control_harmed = np.concatenate([part.control_harmed for part in parts])
+        control.flags.writeable = control_harmed.flags.writeable = False
+        return cls(
+            parts[0].delta,
+            frozen(np.concatenate([part.intercepts for part in parts])),
+            frozen(np.concatenate([part.slopes for part in parts])),
+            control,
+            control_harmed,
+        )
 
 
 def start(streams: int, delta: float) -> Clearance:
@@ -204,18 +231,22 @@ def upper(clearance: Clearance, alpha: float) -> Floats:
     if not 0.0 < alpha < 1.0:
         raise ValueError(f"alpha {alpha} is not in (0, 1)")
     enough = -math.log(alpha)
-    low, high = np.zeros(len(clearance.control)), np.ones(len(clearance.control))
-    if (log_e(clearance, 1.0) < enough - _MARGIN).all():
-        # E grows with delta: where not even 1 is excluded, as long as little has matured, no
-        # halving would find anything. Most boardings in flight are there at most ticks.
-        return high
+    found = np.ones(len(clearance.control))
+    # E grows with delta: where not even 1 is excluded, as long as little has matured, no halving
+    # would find anything. Most boardings in flight are there at most ticks.
+    rows = np.flatnonzero(log_e(clearance, 1.0) >= enough - _MARGIN)
+    if not len(rows):
+        return found
+    asked = clearance.take(rows)
+    low, high = np.zeros(len(rows)), np.ones(len(rows))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
-        excluded = log_e(clearance, middle) >= enough
+        excluded = log_e(asked, middle) >= enough
         high = np.where(excluded, middle, high)
         low = np.where(excluded, low, middle)
     # The loop never asks about 1 itself: nothing can be harmed more often than always.
-    return high
+    found[rows] = high
+    return found
 
 
 def installs_to_clear(clearance: Clearance, alpha: float, *, treated: int) -> float | None:

@@ -1,5 +1,6 @@
 """Counts of closings, one row per stream: the only thing the evidence ever looks at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
@@ -79,6 +80,18 @@ class Counts:
                 )
             )
         )
+
+    @classmethod
+    def of_cells(cls, cells: Sequence[Cell]) -> Self:
+        """One row for each cell."""
+        table = np.array(
+            [
+                (c.treated, c.control, c.treated_harmed, c.control_harmed, c.installed)
+                for c in cells
+            ],
+            dtype=np.int64,
+        ).reshape(-1, 5)
+        return cls(*(_frozen(column) for column in table.T))
 
     def take(self, rows: Ints) -> Self:
         """Only some rows, numbered from 0, in this order."""

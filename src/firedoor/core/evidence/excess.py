@@ -32,14 +32,15 @@ Source: evidence.md 2.2 (factor, proof), 2.3 (tolerance, lower bound).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from firedoor.core.evidence.cluster import checked_size
-from firedoor.core.evidence.counts import Counts, Floats
+from firedoor.core.evidence.counts import Counts, Floats, Ints
 from firedoor.core.evidence.mixture import frozen, log_sum
 
 BETS: Final = frozen(np.array([1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0]))
@@ -51,6 +52,7 @@ b grows fastest where the true harm is 1 + b times the tolerance asked about.
 _LOG_WEIGHT: Final = -math.log(len(BETS))
 _LARGEST_SHARE: Final = 0.98  # of m0/m1, where a single harmed control machine would end the bet
 _HALVINGS: Final = 50  # of [0, 1]: to 1e-15
+_MARGIN: Final = 1e-6  # far above the rounding of a log E
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +76,18 @@ class Excess:
         )
 
     __hash__ = None  # type: ignore[assignment]  # a value made of arrays has no cheap hash
+
+    def take(self, rows: Sequence[int] | Ints) -> Self:
+        """Only some processes, numbered from 0, in this order."""
+        return type(self)(frozen(self.intercepts[rows]), frozen(self.slopes[rows]))
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Self]) -> Self:
+        """The processes of several states, one below the other."""
+        return cls(
+            frozen(np.concatenate([part.intercepts for part in parts])),
+            frozen(np.concatenate([part.slopes for part in parts])),
+        )
 
 
 def start(streams: int) -> Excess:
@@ -150,10 +164,17 @@ def lower(excess: Excess, alpha: float) -> Floats:
     if not 0.0 < alpha < 1.0:
         raise ValueError(f"alpha {alpha} is not in (0, 1)")
     enough = -math.log(alpha)
-    low, high = np.zeros(len(excess.slopes)), np.ones(len(excess.slopes))
+    found = np.zeros(len(excess.slopes))
+    # E falls with delta: where not even 0 is refuted, no halving would find anything.
+    rows = np.flatnonzero(log_e(excess, 0.0) >= enough - _MARGIN)
+    if not len(rows):
+        return found
+    asked = excess.take(rows)
+    low, high = np.zeros(len(rows)), np.ones(len(rows))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
-        proved = log_e(excess, middle) >= enough
+        proved = log_e(asked, middle) >= enough
         low = np.where(proved, middle, low)
         high = np.where(proved, high, middle)
-    return low
+    found[rows] = low
+    return found

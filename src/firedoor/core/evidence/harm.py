@@ -60,7 +60,10 @@ class Harm:
 
 
 class Factors(NamedTuple):
-    """ln of the factors of one closing, shape (d, J): row d leaves d harmed treated ones out."""
+    """ln of the factors of S closings, shape (S, d, J): row d leaves d harmed treated ones out.
+
+    Where fewer were harmed than a row leaves out it is infinite: nobody's worst case.
+    """
 
     plain: Floats
     linear: Floats
@@ -89,8 +92,8 @@ def absorb(harm: Harm, counts: Counts, epoch: ArrayLike) -> Harm:
     )
 
 
-def absorb_sparing(harm: Harm, counts: Counts, epoch: int) -> Harm:
-    r"""Take one closing into one stream, as if its worst witnesses had kept silent.
+def absorb_sparing(harm: Harm, counts: Counts, epoch: ArrayLike) -> Harm:
+    r"""Take one closing into each of S streams, as if its worst witnesses had kept silent.
 
     A machine that plays dead once it holds the new release can fake harm. Up to k such liars,
     fixed in advance, may act on their cards, on everything seen so far, and together. Row r of
@@ -110,45 +113,58 @@ def absorb_sparing(harm: Harm, counts: Counts, epoch: int) -> Harm:
     before it. With k = 0 this is :func:`absorb`.
 
     Args:
-        harm: State with k+1 rows.
-        counts: One row.
-        epoch: Present epoch, from 0.
+        harm: State with k+1 rows for each stream, those of one stream together.
+        counts: The closings, S rows.
+        epoch: Present epoch, a scalar or shape (S,), from 0.
 
     Returns:
-        The state after. The last row is the evidence that survives k liars.
+        The state after. A stream's last row is its evidence that survives k liars.
 
     Source: the minimum over who to leave out is ours; the idea of answering for the worst f
     reports is that of evidence.md 5.2.
     """
-    return absorb_factors(harm, sparing_factors(counts, len(harm.plain.epochs) - 1), epoch)
+    rows = len(harm.plain.epochs) // len(counts.treated)
+    return absorb_factors(harm, sparing_factors(counts, rows - 1), epoch)
 
 
 def sparing_factors(counts: Counts, liars: int) -> Factors:
-    """The factors of one closing, for a state of ``liars`` + 1 rows; see ``absorb_sparing``.
+    """The factors of S closings, for states of ``liars`` + 1 rows; see ``absorb_sparing``.
 
-    Every stream that takes the closing multiplies by the same ones.
+    Every stream that takes a closing multiplies by the same ones.
     """
-    left_out = np.arange(min(liars, int(counts.treated_harmed[0])) + 1)
+    most = int(counts.treated_harmed.max(initial=0))
+    possible = np.arange(min(liars, most) + 1) <= counts.treated_harmed[:, None]
+    closing, left_out = np.nonzero(possible)
+    x0 = counts.control_harmed[closing]
     spared = Counts.of(
-        treated=counts.treated - left_out,
-        control=np.maximum(counts.control - (liars - left_out), counts.control_harmed),
-        treated_harmed=counts.treated_harmed - left_out,
-        control_harmed=counts.control_harmed,
+        treated=counts.treated[closing] - left_out,
+        control=np.maximum(counts.control[closing] - (liars - left_out), x0),
+        treated_harmed=counts.treated_harmed[closing] - left_out,
+        control_harmed=x0,
     )
-    return Factors(plain(spared), linear(spared))
+    factors = Factors(*(np.full((*possible.shape, len(RATIOS)), np.inf) for _ in range(2)))
+    factors.plain[possible], factors.linear[possible] = plain(spared), linear(spared)
+    return factors
 
 
-def absorb_factors(harm: Harm, factors: Factors, epoch: int) -> Harm:
-    """Take one closing, whose factors are known, into one stream; see ``absorb_sparing``."""
+def absorb_factors(harm: Harm, factors: Factors, epoch: ArrayLike) -> Harm:
+    """Take a closing, whose factors are known, into each stream; see ``absorb_sparing``."""
+    rows = len(harm.plain.epochs) // len(factors.plain)
+    epochs = np.repeat(epoch, rows) if np.ndim(epoch) else epoch
     return Harm(
-        _absorb_worst(mixture.open_through(harm.plain, epoch), factors.plain),
-        _absorb_worst(mixture.open_through(harm.linear, epoch), factors.linear),
+        _absorb_worst(mixture.open_through(harm.plain, epochs), factors.plain),
+        _absorb_worst(mixture.open_through(harm.linear, epochs), factors.linear),
     )
 
 
 def log_e(harm: Harm) -> Floats:
     """Log of (E_plain + E_linear) / 2 of each stream, shape (S,)."""
-    return np.logaddexp(mixture.log_e(harm.plain), mixture.log_e(harm.linear)) - _LN_2
+    return halved(mixture.log_e(harm.plain), mixture.log_e(harm.linear))
+
+
+def halved(plain: Floats, linear: Floats) -> Floats:
+    """Log of (E_plain + E_linear) / 2 from the logs of both, of any shape."""
+    return np.logaddexp(plain, linear) - _LN_2
 
 
 def plain(counts: Counts) -> Floats:
@@ -280,9 +296,12 @@ def _by_terms(counts: Counts, rows: Ints, width: int) -> Floats:
 
 
 def _absorb_worst(wealth: Wealth, log_factors: Floats) -> Wealth:
-    """Row r becomes the smallest of row r-d times factor d, over all d."""
-    worst = np.full_like(wealth.placed, np.inf)
-    rows = len(worst)
-    for d, factor in enumerate(log_factors):
-        np.minimum(worst[d:], wealth.placed[: rows - d] + factor, out=worst[d:])
-    return Wealth(frozen(worst), wealth.epochs)
+    """Row r of each stream becomes the smallest of its row r-d times factor d, over all d."""
+    streams, depth, bets = log_factors.shape
+    before = wealth.placed.reshape(streams, -1, bets)
+    worst = before + log_factors[:, :1]
+    rows = before.shape[1]
+    for d in range(1, depth):
+        spared = before[:, : rows - d] + log_factors[:, d : d + 1]
+        np.minimum(worst[:, d:], spared, out=worst[:, d:])
+    return Wealth(frozen(worst.reshape(-1, bets)), wealth.epochs)

@@ -28,11 +28,19 @@ the signals of one judge, and what it gains).
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from firedoor.core.evidence.counts import Floats
 
 SPREADS: Final = (1 / 2, 1 / 8, 1 / 64)
 """Shares u bet on each of several values of an attribute; nobody knows how many are hit, or how
 many there are, so all three are tried with a third of the wealth each."""
+
+
+Bets: TypeAlias = tuple[float, float, float]
+"""ln((1 - u) + u E) for each share u of :data:`SPREADS`."""
 
 
 def hedged(log_e: float, share: float) -> float:
@@ -46,7 +54,7 @@ def hedged(log_e: float, share: float) -> float:
 
 def product(parts: Iterable[tuple[float, float]]) -> float:
     """Log of the hedged product of (ln E_i, q_i); 0 of none."""
-    return math.fsum(hedged(log_e, share) for log_e, share in parts)
+    return math.fsum([hedged(log_e, share) for log_e, share in parts])
 
 
 def mean(log_e: Sequence[float]) -> float:
@@ -56,19 +64,37 @@ def mean(log_e: Sequence[float]) -> float:
     top = max(log_e)
     if top == -math.inf:
         return top
-    return top + math.log(math.fsum(math.exp(each - top) for each in log_e) / len(log_e))
+    return top + math.log(math.fsum([math.exp(each - top) for each in log_e]) / len(log_e))
 
 
-def spread(log_e: Sequence[float]) -> float:
+def spread(log_e: Iterable[float]) -> float:
     """Log of the merged evidence of values that exclude each other (models, sites).
 
     Args:
         log_e: ln E of every value that had an event. A value without has E = 1 and may be left
             out: it changes nothing.
     """
-    return mean([product((each, share) for each in log_e) for share in SPREADS])
+    return spread_of(bets_of(each) for each in log_e)
+
+
+def bets_of(log_e: float) -> Bets:
+    """What one value's evidence brings to each of the spreads; :func:`spread_of` merges them."""
+    one, other, third = SPREADS
+    return hedged(log_e, one), hedged(log_e, other), hedged(log_e, third)
+
+
+def bets_of_all(log_e: Floats) -> list[Bets]:
+    """:func:`bets_of` each of them, with the same bits."""
+    # Not np.log1p and np.exp: they are other functions than those of ``math``, and round apart.
+    columns = [np.logaddexp(math.log1p(-u), math.log(u) + log_e).tolist() for u in SPREADS]
+    return list(zip(*columns, strict=True))
+
+
+def spread_of(bets: Iterable[Bets]) -> float:
+    """:func:`spread` of values whose bets are known, in any order: the sums are exact."""
+    return mean([math.fsum(column) for column in zip(*bets, strict=True)])
 
 
 def _log_add(one: float, other: float) -> float:
-    low, high = sorted((one, other))
+    low, high = (one, other) if one <= other else (other, one)
     return high if low == -math.inf else high + math.log1p(math.exp(low - high))

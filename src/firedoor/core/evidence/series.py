@@ -123,13 +123,13 @@ def _absorb_harm(series: Series, cells: Sequence[Cell], *, together: bool) -> Se
         raise ValueError(f"signal {unknown!r} has no weight")
     signal = np.array([numbers[cell.signal] for cell in cells])
     epochs = np.array([cell.epoch for cell in cells], dtype=np.int64)
-    counts = _counts(cells)
+    counts = Counts.of_cells(cells)
     paths = np.empty((len(names), len(cells)))
     streams: dict[str, Stream] = {}
     for number, name in enumerate(names):
         stream = series.streams[name]
         own = np.flatnonzero(signal == number)
-        after, path = _walk(stream, _rows(counts, own), epochs[own], together=together)
+        after, path = _walk(stream, counts.take(own), epochs[own], together=together)
         # Between its own cells a signal stays where it was.
         last = np.searchsorted(own, np.arange(len(cells)), side="right")
         paths[number] = np.concatenate([[stream.log_e], path])[last]
@@ -179,7 +179,7 @@ def _run(wealth: Wealth, factors: Floats, epochs: Ints) -> tuple[Wealth, Floats]
 
 
 def _absorb_classes(series: Series, cells: Sequence[Cell]) -> Series:
-    counts, before = _counts(cells), series.clearance
+    counts, before = Counts.of_cells(cells), series.clearance
     # A bet looks at the controls of earlier classes and at nothing else that came before, so
     # each class can stand in a row of its own that knows just that.
     nothing = np.zeros((len(cells), before.intercepts.shape[1]))
@@ -210,21 +210,3 @@ def _absorb_classes(series: Series, cells: Sequence[Cell]) -> Series:
 def _sum(before: Floats, rows: Floats) -> Floats:
     # From the first to the last: pairs of pairs would give other bits.
     return frozen(np.cumsum(np.concatenate([before, rows]), axis=0)[-1:].copy())
-
-
-def _counts(cells: Sequence[Cell]) -> Counts:
-    table = np.array(
-        [(c.treated, c.control, c.treated_harmed, c.control_harmed, c.installed) for c in cells],
-        dtype=np.int64,
-    )
-    return Counts(*np.ascontiguousarray(table.T))
-
-
-def _rows(counts: Counts, at: Ints) -> Counts:
-    return Counts(
-        counts.treated[at],
-        counts.control[at],
-        counts.treated_harmed[at],
-        counts.control_harmed[at],
-        counts.installed[at],
-    )
