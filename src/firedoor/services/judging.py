@@ -21,7 +21,7 @@ from firedoor.core.door import step as step_door
 from firedoor.core.signal import CHECK, CRASH, SILENCE
 from firedoor.core.verdict import Verdict, VerdictState
 from firedoor.ports import Instant, SignalSource
-from firedoor.services import reports
+from firedoor.services import past, reports
 from firedoor.services.flight import Flight, Numbers, Silent, elapsed_ms
 from firedoor.services.hearing import Hearing
 from firedoor.services.ledger import LedgerWriter
@@ -333,6 +333,7 @@ class Judge:
     ) -> None:
         sentence = reports.sentence(flight, found)
         harmful = found.state is VerdictState.HARMFUL
+        newest = not found.worse or past.is_newest(flight.boarding, self.store)
         for ring, door in flight.doors.items():
             terms = flight.boarding.terms[ring]
             numbers = flight.numbers(ring, found)
@@ -354,9 +355,13 @@ class Judge:
                 walked=ready and walked and numbers.matured > 0 and not spent,
                 spent=spent,
                 recovered=opens and numbers.room >= 1 and flight.all_spoke_again(ring),
+                worse=found.worse,
+                newest=newest,
                 sentence=sentence,
             )
             self.apply(flight, ring, event, now)
+        if found.worse:
+            past.accuse(flight, sentence, self.store, self.ledger, now)
 
     def _deal(self, flight: Flight, found: Verdict, now: Instant, board: int) -> None:
         for ring, door in flight.doors.items():
