@@ -4,11 +4,13 @@ Only cells that are written at every look, whether or not anybody was harmed, ar
 
 * clearance cells: each treated member of a matured class is at risk once, from the cut of its
   deck to its deadline, and harmed if any signal that decides told of it by then (``any``);
-* late cells: each treated member of a matured class that nothing was told of is at risk once at
-  every later look, and harmed if it was silent (``silence``).
+* late cells: each member of a matured class that nothing was told of is at risk once at every
+  later look, and harmed if it was silent (``silence``).
 
-Harm cells are written only where somebody was harmed, so their totals are no exposure. Controls
-had another release and do not count. Rings are kept apart: every release begins in the same
+Harm cells are written only where somebody was harmed, so their totals are no exposure. In a first
+look controls do not count: they installed nothing. In a later one they do: four deadlines after
+the cut both arms have lived with a good release for long, and without them a late watch, which
+treats few, would know nothing for years. Rings are kept apart: every release begins in the same
 rings, and compared with the whole fleet a lively laboratory would be harmed each time.
 
 The counts add up over decks and releases. They are fixed when a release boards, and are in the
@@ -40,8 +42,8 @@ class PastBucket:
         ring: Ring.
         signal: ``any`` for first looks, ``silence`` for later ones.
         age: Bucket of the time since the cut, as in ``core.cell``.
-        events: Treated members harmed, count >= 0.
-        exposure: Treated members at risk, count >= events.
+        events: Members harmed, count >= 0; of first looks the treated alone.
+        exposure: Members at risk, likewise, count >= events.
     """
 
     ring: str
@@ -72,8 +74,9 @@ def summed(cells: Iterable[Cell]) -> tuple[PastBucket, ...]:
     exposure: dict[Place, int] = defaultdict(int)
     for cell in cells:
         if is_look(cell):
-            events[place_of(cell)] += cell.treated_harmed
-            exposure[place_of(cell)] += cell.treated
+            late = cell.test is Test.LATE
+            events[place_of(cell)] += cell.treated_harmed + late * cell.control_harmed
+            exposure[place_of(cell)] += cell.treated + late * cell.control
     seen = sorted((p for p in exposure if exposure[p]), key=lambda p: (-exposure[p], p))
     kept = sorted(seen[:MOST_BUCKETS])
     return tuple(PastBucket(*place, events[place], exposure[place]) for place in kept)
