@@ -7,7 +7,7 @@ factor for drift (``core.evidence.history``) is far larger.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from firedoor.core.door import Door, Reason, State
 from firedoor.core.evidence import past
@@ -28,7 +28,15 @@ _STOPPED = (Reason.WORSE, Reason.LATE_HARM, Reason.HARMFUL)
 _UNDER_WAY = (State.WAITING, State.OPENING, State.HELD, State.OPEN)
 
 
-def good(lines: Iterable[Line], store: JudgeRecords) -> list[Line]:
+class Cursors(Protocol):
+    """Where it is written which boardings history has accused."""
+
+    def cursor(self, name: str) -> int:
+        """A number by its name, 0 if it was never put."""
+        ...
+
+
+def good(lines: Iterable[Line], store: Cursors) -> list[Line]:
     """The newest good releases among boardings of one channel, oldest first."""
     known = sorted(lines, key=lambda line: line.boarding.number)
     found = [line for line in known if _is_good(line.doors.values(), line, store)]
@@ -73,7 +81,7 @@ def accuse(
     ledger.note(boarding.channel, note, now, alert=True)
 
 
-def _is_good(doors: Iterable[Door], line: Line, store: JudgeRecords) -> bool:
+def _is_good(doors: Iterable[Door], line: Line, store: Cursors) -> bool:
     states = [(door.state, door.reason) for door in doors]
     allowed = (*_EARNED, Reason.EMPTY)
     opened = all(state is State.OPEN and reason in allowed for state, reason in states)
