@@ -92,6 +92,7 @@ def show(
             ("in words", claimless or view.sentence),
             ("log e harm", f"{view.log_e_harm:.4f} (warns at {lines.log_e_warn:.4f})"),
             ("shuts at", f"{lines.log_e_shut:.4f}"),
+            ("log e history", _compared(view)),
             ("log e clear", f"{view.log_e_clear:.4f}"),
             ("harm upper", f"{output.share(view.harm_upper)}"),
             ("clears at", output.share(lines.delta)),
@@ -352,6 +353,14 @@ def replay_(
             )
     if found.difference is not None:
         raise typer.Exit(1)
+
+
+def _compared(view: VerdictView) -> str:
+    """Against past good releases."""
+    if not view.past:
+        return NO_VERDICT
+    held = f"{view.log_e_history:.4f} (holds at {view.thresholds.log_e_warn:.4f})"
+    return f"{held}, frozen: the controls are harmed too" if view.frozen else held
 
 
 def _of(question: Question) -> str:
