@@ -30,13 +30,13 @@ def with_past(start, machines: int = 60, policy: str = STRICT, good: int = 3) ->
     return loop
 
 
-def boarded(loop: Loop, number: int) -> object:
+def boarded(loop: Loop, number: int) -> list[list[object]]:
     (body,) = [
         signed.entry.body
         for signed in loop.store.entries()
         if signed.entry.kind == "boarded" and signed.entry.body["number"] == number
     ]
-    return msgspec.convert(body["rules"], dict)["past"]
+    return msgspec.convert(msgspec.convert(body["rules"], dict)["past"], list[list[object]])
 
 
 def reasons(loop: Loop, number: int) -> list[object]:
@@ -56,8 +56,9 @@ def test_the_past_is_what_good_releases_showed_and_is_in_the_ledger_before_a_car
         cell.treated for cell in cells if cell.test is Test.CLEARANCE
     )
     assert known == past.summed(cells)
-    assert boarded(loop, 4) == [[b.ring, b.signal, b.age, b.events, b.exposure] for b in known]
-    assert boarded(loop, 2) == []
+    written = [(b.ring, b.signal, b.age, b.events, b.exposure) for b in known]
+    assert [tuple(bucket) for bucket in boarded(loop, 4)] == written
+    assert not boarded(loop, 2)
 
 
 def test_what_was_let_through_or_contained_is_no_past(start):
@@ -75,7 +76,7 @@ def test_what_was_let_through_or_contained_is_no_past(start):
 
 def test_a_release_that_is_worse_than_the_past_is_held_and_goes_on_when_a_person_says_so(start):
     """At this alpha the control alone would let it harm its whole budget, and more."""
-    loop = with_past(start)
+    loop = with_past(start, policy=f"expedite_needs_two = true\n{STRICT}")
     release = loop.publish("5")
     loop.deadly.add(release)
     for _ in range(30):
@@ -86,8 +87,12 @@ def test_a_release_that_is_worse_than_the_past_is_held_and_goes_on_when_a_person
     door = loop.door(5)
     assert (door.state, door.reason) == (State.HELD, Reason.WORSE)
     assert "worse than past good releases" in door.note
-    answer = loop.order("resume", release=release, reason="they were switched off")
-    assert answer.status == "ok"
+    said = loop.flight(5).verdict()
+    loop.start_judge()
+    assert loop.flight(5).verdict() == said
+    order = {"release": release, "reason": "they were switched off"}
+    assert loop.order("resume", **order).status == "NotAllowed"
+    assert loop.order("resume", **order, approved_by="Bo").status == "ok"
     loop.bucket()
     assert loop.door(5).reason is not Reason.WORSE
     assert reasons(loop, 5).count(Reason.WORSE) == 1
