@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from firedoor.core.cell import Cell, Test
 from firedoor.core.evidence import clearance, excess, merge
+from firedoor.core.evidence.past import PastBucket
 from firedoor.core.ledger.canonical import to_canonical
 from firedoor.core.tick import absorb_all, verdicts
 from firedoor.core.verdict import Merging, Rules, absorb, start, verdict
@@ -31,7 +32,24 @@ rules = st.builds(
     merging=st.sampled_from(Merging),
     attributes=st.sampled_from([(), ("model",), ("site", "model")]),
     liars=st.sampled_from([0, 0, 0, 1, 3]),
+    past=st.sampled_from(
+        [
+            (),
+            (PastBucket("everyone", "any", 0, 2, 9_000),),
+            (
+                PastBucket("everyone", "any", 0, 2, 9_000),
+                PastBucket("everyone", "silence", 0, 0, 9),
+            ),
+        ]
+    ),
 )
+
+
+signals = {
+    Test.HARM: st.sampled_from(SIGNALS),
+    Test.CLEARANCE: st.just("any"),
+    Test.LATE: st.just("silence"),
+}
 
 
 @st.composite
@@ -52,7 +70,7 @@ def cells(draw: st.DrawFn) -> list[Cell]:
                 deck=1,
                 epoch=epoch,
                 test=test,
-                signal=draw(st.sampled_from(SIGNALS)) if harm else "any",
+                signal=draw(signals[test]),
                 stratum=draw(st.sampled_from(MODELS)) if harm else "",
                 treated=treated,
                 control=control,

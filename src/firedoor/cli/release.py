@@ -283,8 +283,9 @@ def resume(
 ) -> None:
     """Let a held door go on, or let the next release of a channel board.
 
-    After "budget spent" the door gets fresh slots: as many machines more may be put at risk, for
-    which the policy may want a second person.
+    After "budget spent" the door gets fresh slots: as many machines more may be put at risk. After
+    "worse than history" it deals on, after "late harm" it is open again; history holds it no more.
+    For each of these the policy may want a second person.
 
     Example: firedoor release resume 2cb81f3d --reason "the sites had a power cut"
     """

@@ -1,12 +1,14 @@
 """``firedoor verdict``: what the evidence says, why, and whether it can be computed again."""
 
 import os
+import secrets
 from typing import Annotated, Final
 
 import msgspec
 import typer
 
 from firedoor.cli import output
+from firedoor.cli.auditing import FEW, Audited, Question, audit
 from firedoor.cli.claims import NO_VERDICT, judgement, unproven, waiting
 from firedoor.cli.context import ReleaseArgument, here, release_of
 from firedoor.cli.explanation import text
@@ -90,6 +92,7 @@ def show(
             ("in words", claimless or view.sentence),
             ("log e harm", f"{view.log_e_harm:.4f} (warns at {lines.log_e_warn:.4f})"),
             ("shuts at", f"{lines.log_e_shut:.4f}"),
+            ("log e history", _compared(view)),
             ("log e clear", f"{view.log_e_clear:.4f}"),
             ("harm upper", f"{output.share(view.harm_upper)}"),
             ("clears at", output.share(lines.delta)),
@@ -209,6 +212,73 @@ def shadow(
     )  # fmt: skip
 
 
+@app.command("audit")
+def audit_(
+    *,
+    channel: Annotated[
+        str,
+        typer.Argument(
+            metavar="CHANNEL", show_default=False, help="Only this channel; else every one."
+        ),
+    ] = "",
+    deals: Annotated[
+        int,
+        typer.Option(
+            "--deals", metavar="N", min=0, max=10_000, help="Fresh deals of each release's cards."
+        ),
+    ] = 20,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            metavar="S",
+            min=0,
+            show_default=False,
+            help="Of the deals, to repeat an audit; else drawn, and told.",
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask of past good releases whether the judge accuses as seldom as it promises.
+
+    The newest 50 releases that evidence opened are judged again as they were, and with their cards
+    dealt anew: who was harmed stays, who was treated is drawn. Each count is held against what
+    chance gives with a probability of one in a hundred. Ends with 1 where there are more.
+
+    Example: firedoor verdict audit tools
+    """
+    place = here(config, data)
+    names = (
+        [place.config.channel(channel).name]
+        if channel
+        else [each.name for each in place.config.channels]
+    )
+    drawn = secrets.randbits(32) if seed is None else seed
+    with place.judge() as judge:
+        found = [audit(judge, name, deals=deals, seed=drawn) for name in names]
+    if as_json:
+        output.document({"seed": drawn, "deals": deals, "channels": found})
+    else:
+        output.table(
+            ("channel", "good releases", "warned", "dealt again", "warned", "unusual", "passed"),
+            [
+                (
+                    each.channel, each.releases, _of(each.observed), each.dealt.asked,
+                    _of(each.dealt), _of(each.unusual), "yes" if each.passed else "no",
+                )
+                for each in found
+            ],
+        )  # fmt: skip
+        output.line(f"seed {drawn}; (n) is the most that chance gives")
+        for each in found:
+            for sentence in _remarks(each):
+                output.line(f"{each.channel}: {sentence}")
+    if not all(each.passed for each in found):
+        raise typer.Exit(1)
+
+
 @app.command("replay")
 def replay_(
     *,
@@ -283,6 +353,30 @@ def replay_(
             )
     if found.difference is not None:
         raise typer.Exit(1)
+
+
+def _compared(view: VerdictView) -> str:
+    """Against past good releases."""
+    if not view.past:
+        return NO_VERDICT
+    held = f"{view.log_e_history:.4f} (holds at {view.thresholds.log_e_warn:.4f})"
+    return f"{held}, frozen: the controls are harmed too" if view.frozen else held
+
+
+def _of(question: Question) -> str:
+    return f"{question.alarms} ({question.most})"
+
+
+def _remarks(found: Audited) -> list[str]:
+    """What the numbers of one channel do not say by themselves."""
+    remarks = list(found.advice)
+    if found.advice:
+        remarks.append(f"releases to look at: {', '.join(map(str, found.loudest)) or 'none'}")
+    if found.undealt:
+        remarks.append(f"{found.undealt} cannot be dealt again: open decks, or records lost")
+    if found.releases < FEW:
+        remarks.append(f"{found.releases} good releases say little; from {FEW} on they say more")
+    return remarks
 
 
 def _when(release: ReleaseView, view: VerdictView) -> str:

@@ -13,6 +13,7 @@ import msgspec
 
 from firedoor.core.cell import Cell
 from firedoor.core.door import Reason, State
+from firedoor.core.evidence.past import PastBucket
 
 
 class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,6 +249,9 @@ class VerdictView(VerdictSummary, frozen=True, kw_only=True):
         sentence: The verdict in an English sentence with its numbers.
         streams: Every stream, watched or not.
         cells: Every closing in order: the verdict is a fold over them.
+        log_e_history: Evidence against "no worse than past good releases"; 0 without a past.
+        frozen: The controls are above the past themselves: an outage, not the release.
+        past: What past good releases showed, fixed when the release boarded.
     """
 
     release: str
@@ -259,6 +263,9 @@ class VerdictView(VerdictSummary, frozen=True, kw_only=True):
     sentence: str = ""
     streams: tuple[StreamView, ...] = ()
     cells: tuple[Cell, ...] = ()
+    log_e_history: float = 0.0
+    frozen: bool = False
+    past: tuple[PastBucket, ...] = ()
 
 
 class Arm(StrEnum):

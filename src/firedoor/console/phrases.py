@@ -147,6 +147,14 @@ _HEADLINES: Final[Mapping[tuple[State, Reason | None], str]] = {
         "%(by)s holds release %(number)s after %(admitted)s of %(machines)s machines. Nobody new "
         "gets it until a person lets it go on."
     ),
+    (State.HELD, Reason.WORSE): _(
+        "Release %(number)s is held after %(admitted)s of %(machines)s machines: it is worse than "
+        "past good releases. Nobody new gets it until a person decides."
+    ),
+    (State.HELD, Reason.LATE_HARM): _(
+        "Release %(number)s had opened and shows late harm: it is worse than past good releases. "
+        "The machines that have it keep it; nobody else gets it until a person decides."
+    ),
     (State.HELD, Reason.RESTORED): _(
         "Release %(number)s is held: records were restored from an older copy, so not every "
         "machine it reached is known. Nobody new gets it until a person decides."
@@ -176,6 +184,8 @@ _REASONS: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.HELD, None): _("a precaution"),
     (State.HELD, Reason.BUDGET_SPENT): _("the harm budget is spent"),
     (State.HELD, Reason.PERSON): _("a person holds it"),
+    (State.HELD, Reason.WORSE): _("worse than past good releases"),
+    (State.HELD, Reason.LATE_HARM): _("late harm"),
     (State.HELD, Reason.RESTORED): _("records were restored from an older copy"),
     (State.SUPERSEDED, None): _("another one took its place"),
     (State.SUPERSEDED, Reason.NEWER): _("a newer one took its place"),
@@ -204,6 +214,10 @@ _MOVES: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.HELD, None): _("It is held: nobody new gets it."),
     (State.HELD, Reason.BUDGET_SPENT): _("Its harm budget is spent: nobody new gets it."),
     (State.HELD, Reason.PERSON): _("A person holds it: nobody new gets it."),
+    (State.HELD, Reason.WORSE): _("It is worse than past good releases: nobody new gets it."),
+    (State.HELD, Reason.LATE_HARM): _(
+        "Late harm shows: the machines that have it keep it, nobody else gets it."
+    ),
     (State.HELD, Reason.RESTORED): _(
         "Records were restored from an older copy: nobody new gets it until a person decides."
     ),

@@ -50,6 +50,7 @@ class Lane:
         shadow: Everybody gets the candidate, but for control members that are sealed.
         held: In shadow mode: nobody new gets the candidate without a card. Its first deck is not
             dealt yet (a bucket), or a person holds it.
+        kept: Whoever has had the candidate keeps it, without a card too: it had been open.
     """
 
     ring: str
@@ -61,6 +62,7 @@ class Lane:
     revoked: tuple[int, ...] = ()
     shadow: bool = False
     held: bool = False
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)

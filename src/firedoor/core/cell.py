@@ -31,6 +31,8 @@ class Test(StrEnum):
     """Against "no worse than control": one cell per pool, signal and tick with new events."""
     CLEARANCE = "clearance"
     """Against "worse by at least delta": one cell per matured class, one outcome per machine."""
+    LATE = "late"
+    """Against "worse than past good releases": one cell per later look at a matured class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,15 @@ class Cell:
         ring: Ring of the pool.
         deck: Number of the deck, from 1, within the release and ring.
         epoch: Epoch of the start-time mixture the closing falls in, >= 0, never falling.
-        test: Harm or clearance.
+        test: Harm, clearance or late.
         signal: Stream the events belong to (``silence``, ``crash``, ``check``);
-            ``any`` for clearance, which counts the first critical harm of any watched signal.
+            ``any`` for clearance, which counts the first critical harm of any watched signal;
+            ``silence`` for late.
         stratum: Stratum of the harmed members (``core.stratum``); ``""`` where nothing is known
-            of them, where strata are pooled, and for clearance.
+            of them, where strata are pooled, and for clearance and late.
         treated: Harm: sealed treated members of the whole pool just before this cell (R1).
-            Clearance: all treated members of the matured class (m1). Count >= 0.
+            Clearance: all treated members of the matured class (m1). Late: those of them that
+            are sealed still. Count >= 0.
         control: The same for control members (R0, m0). Count >= 0.
         treated_harmed: Of the treated, those with a new first event (x1), <= treated.
         control_harmed: Of the control, likewise (x0), <= control.

@@ -11,6 +11,8 @@
       waiting, opening, held, open -- a person, harmful evidence in any ring --> shut
       waiting, opening, held -- newer | withdrawn | person --> superseded
       open -- another one pinned | its bytes missing --> superseded
+      opening, open -- worse than past good releases --> held
+      held (late harm) -- resume --> open
       waiting, opening, held, shut -- expedite --> opening | open        any -- pin --> open
 
 In *shadow* mode a door holds nothing: every machine gets the release, but for a control share that
@@ -58,6 +60,8 @@ class Reason(StrEnum):
     WOULD_SHUT = "would have shut"
     PERSON = "person"
     BUDGET_SPENT = "budget spent"
+    WORSE = "worse than history"
+    LATE_HARM = "late harm"
     RESTORED = "restored"
     NEWER = "newer"
     WITHDRAWN = "withdrawn"
@@ -85,6 +89,7 @@ class Door:
         judged: Evidence may shut it. False once a person has overridden a verdict of harm.
         was_held: It was held by evidence when a newer release took its place.
         shadow: It holds nothing: evidence is told, and stops nobody.
+        compared: Past releases may hold it. False once a person has overridden that.
     """
 
     channel: str
@@ -101,6 +106,7 @@ class Door:
     judged: bool = True
     was_held: bool = False
     shadow: bool = False
+    compared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,8 @@ class Assessed:
         walked: Every active machine is admitted, matured and soaked, E below the warning level.
         spent: The window is full of harmed machines and nobody is unresolved.
         recovered: The silent machines that spent the budget have spoken again.
+        worse: The release is worse than past good ones.
+        newest: No later release of the channel is open or under way.
         sentence: The numbers behind it, in one sentence.
     """
 
@@ -137,6 +145,8 @@ class Assessed:
     walked: bool = False
     spent: bool = False
     recovered: bool = False
+    worse: bool = False
+    newest: bool = True
     sentence: str = ""
 
 
@@ -224,6 +234,7 @@ class Command(StrEnum):
 Commands = tuple[Command, ...]
 
 _ENDED = frozenset({State.OPEN, State.SHUT, State.SUPERSEDED})
+_EARNED = frozenset({Reason.CLEARED, Reason.WALKED})
 
 
 def ended(state: State) -> bool:
@@ -259,14 +270,8 @@ def step(door: Door, event: Event, now: UnixMs) -> tuple[Door, Commands]:
                 raise _illegal(door, "hold")
             held = _to(door, State.HELD, reason, now, by=by, note=note)
             return held, (Command.STOP, Command.ALERT)
-        case Resume(by, note, fresh, blocked):
-            if door.state is not State.HELD:
-                raise _illegal(door, "resume")
-            if blocked:
-                return _to(door, State.WAITING, Reason.EARLIER_RING, now, by=by, note=note), ()
-            more = fresh if door.reason is Reason.BUDGET_SPENT else 0
-            opening = _to(door, State.OPENING, Reason.PERSON, now, by=by, note=note)
-            return replace(opening, budget=door.budget + more), (Command.DEAL,)
+        case Resume():
+            return _resume(door, event, now)
         case Shut(by, note):
             if door.state in (State.SHUT, State.SUPERSEDED):
                 raise _illegal(door, "shut")
@@ -318,6 +323,13 @@ def _assess(door: Door, event: Assessed, now: UnixMs) -> tuple[Door, Commands]:
     if event.harmful and door.judged and watched:
         shut = _to(door, State.SHUT, Reason.HARMFUL, now, note=note)
         return shut, (Command.CONTAIN, Command.ALERT)
+    if event.worse and door.judged and door.compared and not door.shadow:
+        if door.state is State.OPENING:
+            held = _to(door, State.HELD, Reason.WORSE, now, note=note)
+            return held, (Command.STOP, Command.ALERT)
+        if door.state is State.OPEN and door.reason in _EARNED and event.newest:
+            held = _to(door, State.HELD, Reason.LATE_HARM, now, note=note)
+            return held, (Command.STOP, Command.ALERT)
     if door.state is State.OPENING:
         if event.cleared:
             opened = _to(door, State.OPEN, Reason.CLEARED, now, note=note)
@@ -333,17 +345,42 @@ def _assess(door: Door, event: Assessed, now: UnixMs) -> tuple[Door, Commands]:
     return door, ()
 
 
+def _resume(door: Door, event: Resume, now: UnixMs) -> tuple[Door, Commands]:
+    by, note = event.by, event.note
+    if door.state is not State.HELD:
+        raise _illegal(door, "resume")
+    compared = door.compared and door.reason not in (Reason.WORSE, Reason.LATE_HARM)
+    if door.reason is Reason.LATE_HARM:
+        # Its seed is revealed: no deck can be dealt from it, so it opens or stays held.
+        opened = _to(door, State.OPEN, Reason.EXPEDITED, now, by=by, note=note)
+        return replace(opened, compared=compared), (Command.ADMIT_ALL,)
+    if event.blocked:
+        waiting = _to(door, State.WAITING, Reason.EARLIER_RING, now, by=by, note=note)
+        return replace(waiting, compared=compared), ()
+    more = event.fresh if door.reason is Reason.BUDGET_SPENT else 0
+    opening = _to(door, State.OPENING, Reason.PERSON, now, by=by, note=note)
+    opening = replace(opening, budget=door.budget + more, compared=compared)
+    return opening, (Command.DEAL,)
+
+
 def _expedite(door: Door, event: Expedite, now: UnixMs) -> tuple[Door, Commands]:
     if door.state not in (State.WAITING, State.OPENING, State.HELD, State.SHUT):
         raise _illegal(door, "expedite")
     # Whoever lets a shut release through has read the verdict and answers for it; anything
     # else stays under the judge.
     judged = door.judged and door.state is not State.SHUT
+    compared = door.compared and door.reason not in (Reason.WORSE, Reason.LATE_HARM)
     if event.budget is None:
         opened = _to(door, State.OPEN, Reason.EXPEDITED, now, by=event.by, note=event.note)
-        return replace(opened, judged=judged), (Command.ADMIT_ALL, Command.REVEAL)
+        return replace(opened, judged=judged, compared=compared), (
+            Command.ADMIT_ALL,
+            Command.REVEAL,
+        )
+    if door.reason is Reason.LATE_HARM:
+        raise _illegal(door, "expedite by a budget")
     opening = _to(door, State.OPENING, Reason.EXPEDITED, now, by=event.by, note=event.note)
-    widened = replace(opening, budget=door.budget + event.budget, judged=judged)
+    budget = door.budget + event.budget
+    widened = replace(opening, budget=budget, judged=judged, compared=compared)
     return widened, (Command.DEAL,)
 
 

@@ -7,22 +7,25 @@ releases whose clearance or excess has changed.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 from firedoor.core.cell import Cell, Test
-from firedoor.core.evidence import clearance, excess
+from firedoor.core.evidence import clearance, excess, history
 from firedoor.core.evidence.clearance import Clearance
 from firedoor.core.evidence.counts import Counts
 from firedoor.core.evidence.excess import Excess
+from firedoor.core.evidence.history import History
 from firedoor.core.harms import absorb_harms
 from firedoor.core.stream import StreamVerdict, describe
 from firedoor.core.units import LogE
-from firedoor.core.verdict import Evidence, Verdict, check, conclude
+from firedoor.core.verdict import Evidence, Verdict, check, conclude, rate_of
 
 Release: TypeAlias = tuple[Evidence, Sequence[Cell]]
 """What is known of a release, and its next cells, in the order of ``seq``."""
+
+_Look: TypeAlias = tuple[Cell, float]  # and the rate of the past
 
 Known: TypeAlias = tuple[Evidence, Verdict]
 """Evidence, and what it amounted to."""
@@ -54,6 +57,12 @@ def absorb_all(releases: Sequence[Release]) -> list[Evidence]:
     for numbers in by_delta.values():
         matured = _absorb_classes([(after[number], classes[number]) for number in numbers])
         for number, evidence in zip(numbers, matured, strict=True):
+            after[number] = evidence
+    looks = [_looks(evidence, cells) for evidence, cells in releases]
+    compared = [number for number, found in enumerate(looks) if found]
+    if compared:
+        told = _absorb_past([(after[number], looks[number]) for number in compared])
+        for number, evidence in zip(compared, told, strict=True):
             after[number] = evidence
     return [
         replace(evidence, seq=cells[-1].seq) if cells else evidence
@@ -135,27 +144,82 @@ def _described(evidence: Evidence, known: Known | None) -> tuple[StreamVerdict, 
 
 def _absorb_classes(releases: Sequence[tuple[Evidence, list[Cell]]]) -> list[Evidence]:
     """Take matured classes into releases that aim at the same delta; each has one at least."""
-    safety = Clearance.stacked([evidence.clearance for evidence, _ in releases])
-    harmed = Excess.stacked([evidence.excess for evidence, _ in releases])
-    after: list[Evidence] = [evidence for evidence, _ in releases]
-    # The n-th class of every release in the n-th round: a bet looks at the controls before it.
-    numbers, turn = list(range(len(releases))), 0
+    queues = [classes for _, classes in releases]
+    safety = _in_turns(
+        Clearance.stacked([evidence.clearance for evidence, _ in releases]),
+        queues,
+        lambda state, cells: clearance.absorb(state, Counts.of_cells(cells)),
+    )
+    harmed = _in_turns(
+        Excess.stacked([evidence.excess for evidence, _ in releases]),
+        queues,
+        lambda state, cells: excess.absorb(state, Counts.of_cells(cells)),
+    )
+    return [
+        replace(
+            evidence,
+            clearance=safety[number],
+            excess=harmed[number],
+            matured=evidence.matured.plus(Counts.of_cells(classes)),
+        )
+        for number, (evidence, classes) in enumerate(releases)
+    ]
+
+
+def _looks(evidence: Evidence, cells: Iterable[Cell]) -> list[_Look]:
+    if not evidence.rates:
+        return []
+    rated = ((cell, rate_of(evidence, cell)) for cell in cells)
+    return [(cell, rate) for cell, rate in rated if rate is not None]
+
+
+def _absorb_past(releases: Sequence[tuple[Evidence, list[_Look]]]) -> list[Evidence]:
+    """Take looks that the past knows a rate of; each release has one at least."""
+    after = _in_turns(
+        History.stacked([evidence.history for evidence, _ in releases]),
+        [looks for _, looks in releases],
+        lambda state, looks: history.absorb(
+            state,
+            Counts.of_cells([cell for cell, _ in looks]),
+            [rate for _, rate in looks],
+            [cell.epoch for cell, _ in looks],
+        ),
+    )
+    log_e = history.log_e(History.stacked(after)).tolist()
+    return [
+        replace(evidence, history=after[number], log_e_history=LogE(log_e[number]))
+        for number, (evidence, _) in enumerate(releases)
+    ]
+
+
+class _Rows(Protocol):
+    def take(self, rows: Sequence[int]) -> Self: ...
+
+
+_State = TypeVar("_State", bound=_Rows)
+_Item = TypeVar("_Item")
+
+
+def _in_turns(
+    state: _State,
+    queues: Sequence[Sequence[_Item]],
+    step: Callable[[_State, list[_Item]], _State],
+) -> list[_State]:
+    """Let each row of the state take its queue, which is not empty: the n-th of all at once.
+
+    What a row makes of an item may depend on those before it.
+    """
+    done = [state] * len(queues)
+    numbers, turn = list(range(len(queues))), 0
     while numbers:
-        cells = [releases[number][1][turn] for number in numbers]
-        counts = Counts.of_cells(cells)
-        safety, harmed = clearance.absorb(safety, counts), excess.absorb(harmed, counts)
+        state = step(state, [queues[number][turn] for number in numbers])
+        turn += 1
         going_on = []
         for row, number in enumerate(numbers):
-            if turn + 1 < len(releases[number][1]):
+            if turn < len(queues[number]):
                 going_on.append(row)
-                continue
-            after[number] = replace(
-                after[number],
-                clearance=safety.take([row]),
-                excess=harmed.take([row]),
-                matured=after[number].matured.plus(Counts.of_cells(releases[number][1])),
-            )
+            else:
+                done[number] = state.take([row])
         numbers = [numbers[row] for row in going_on]
-        safety, harmed = safety.take(going_on), harmed.take(going_on)
-        turn += 1
-    return after
+        state = state.take(going_on)
+    return done

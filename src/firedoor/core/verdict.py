@@ -22,6 +22,9 @@ the values of each attribute, for harm to one model or one site among many that 
     cleared   U <= delta, E is below the warning level now, and the release is not harmful.
               P(U is ever below the true excess) <= alpha_clear.
     undecided otherwise.
+    worse     than past good releases: (E + E_hist)/2 and E_hist are at 1/alpha_warn now. Never
+              harmful for that alone: the past cannot say whose fault it is.
+              P(ever, if the release is no worse than both) <= alpha_warn + alpha_ref.
 
 The state is a value and a cell is absorbed once, in the order of its ``seq``: folding from the
 first cell gives the same bits as going on from yesterday's state, which is what makes a verdict
@@ -29,26 +32,31 @@ replayable. The bits hold for one build of numpy on one kind of processor: expon
 logarithms of another kind differ in the last place (2e-15 after two thousand cells, measured with
 and without AVX-512), so whoever replays elsewhere compares the state and the numbers to 1e-9.
 
-Source: cohorts.md 1 (cells, debt), evidence.md 2.3, 2.7, 3.1; decisions.md 4 (what a door asks);
-ADR 0012 (merging) and 0013 (strata).
+Source: cohorts.md 1 (cells, debt), evidence.md 2.3, 2.6, 2.7, 3.1; decisions.md 4 (what a door
+asks); ADR 0012 (merging), 0013 (strata) and 0016 (history).
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import reduce
-from typing import assert_never
+from typing import Final, assert_never
 
 import numpy as np
 
 from firedoor.core.cell import Cell, Test
-from firedoor.core.evidence import clearance, excess, harm, merge, mixture
+from firedoor.core.evidence import clearance, excess, harm, history, merge, mixture, past
 from firedoor.core.evidence.clearance import Clearance
 from firedoor.core.evidence.counts import Counts, Matured
 from firedoor.core.evidence.excess import Excess
+from firedoor.core.evidence.history import History
+from firedoor.core.evidence.past import PastBucket, Place
 from firedoor.core.stream import Stream, StreamVerdict, absorb_stream, describe
 from firedoor.core.units import LogE
+
+ALPHA_REF: Final = 0.01
+"""Chance that any rate of the past is bounded too low."""
 
 _SECONDS_PER_HOUR = 3600.0
 _ROUNDING = 1e-9  # of weights given in decimals
@@ -87,6 +95,8 @@ class Rules:
         merging: How the signals are merged.
         attributes: Attributes of machines by which localised harm is looked for.
         liars: Treated machines that may fake harm without an effect on the verdict, >= 0.
+        past: What past good releases showed. Where nothing is known, nothing is compared.
+        alpha_ref: Chance that any rate made of it is too low, in (0, 1).
     """
 
     alpha_harm: float
@@ -97,10 +107,12 @@ class Rules:
     merging: Merging = Merging.PRODUCT
     attributes: tuple[str, ...] = ()
     liars: int = 0
+    past: tuple[PastBucket, ...] = ()
+    alpha_ref: float = ALPHA_REF
 
     def __post_init__(self) -> None:
         """Refuse rules under which the guarantees would not hold."""
-        for name in ("alpha_harm", "alpha_warn", "alpha_clear", "delta"):
+        for name in ("alpha_harm", "alpha_warn", "alpha_clear", "delta", "alpha_ref"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise ValueError(f"{name} {getattr(self, name)} is not in (0, 1)")
         signals = [signal for signal, _ in self.shares]
@@ -130,6 +142,9 @@ class Evidence:
         clearance: The clearance e-process, one row.
         excess: The excess e-process, one row: the same cells, the other question.
         matured: Totals behind both.
+        rates: Bounds of the past, events per machine at risk.
+        history: The history e-process, one row.
+        log_e_history: ln of its E now.
     """
 
     rules: Rules
@@ -140,6 +155,9 @@ class Evidence:
     clearance: Clearance
     excess: Excess
     matured: Matured
+    rates: Mapping[Place, float]
+    history: History
+    log_e_history: LogE = _NO_EVIDENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +173,9 @@ class Verdict:
         harm_upper: U, upper bound on the excess harmed per installed machine, in (0, 1].
         harm_lower: L, lower bound on the same, in [0, U], at the same confidence; 0 until the
             release is known to be worse.
+        log_e_history: ln E against "no worse than past good releases", now.
+        frozen: The control is above the past itself: what happens says nothing of the release.
+        worse: Both say that it is worse than past good releases; a reason to hold.
         debt: Treated machines harmed in excess of chance, >= 0; each keeps its slot.
         streams: Every signal with its counts.
         matured: Counts behind clearance; ``matured.installed`` is M1.
@@ -172,6 +193,9 @@ class Verdict:
     matured: Matured
     seq: int
     harm_lower: float = 0.0
+    log_e_history: LogE = _NO_EVIDENCE
+    frozen: bool = False
+    worse: bool = False
 
 
 def start(rules: Rules) -> Evidence:
@@ -187,6 +211,8 @@ def start(rules: Rules) -> Evidence:
         clearance=clearance.start(1, rules.delta),
         excess=excess.start(1),
         matured=Matured(),
+        rates=past.rates(rules.past, rules.alpha_ref),
+        history=history.start(1),
     )
 
 
@@ -202,7 +228,9 @@ def absorb(evidence: Evidence, cell: Cell) -> Evidence:
         case Test.HARM:
             after = _absorb_harm(evidence, cell)
         case Test.CLEARANCE:
-            after = _absorb_clearance(evidence, cell)
+            after = _absorb_history(_absorb_clearance(evidence, cell), cell)
+        case Test.LATE:
+            after = _absorb_history(evidence, cell)
         case _:
             assert_never(cell.test)
     return replace(after, seq=cell.seq)
@@ -263,6 +291,9 @@ def conclude(
         harm_upper=harm_upper,
         # Bets that change with the arms may let the bounds cross on odd data.
         harm_lower=min(harm_lower, harm_upper),
+        log_e_history=evidence.log_e_history,
+        frozen=bool(evidence.rates) and bool(history.is_frozen(evidence.history)[0]),
+        worse=_is_worse(evidence),
         debt=_debt(evidence.streams),
         streams=streams,
         matured=evidence.matured,
@@ -295,6 +326,14 @@ def forecast(evidence: Evidence, installs_per_hour: float) -> float | None:
         evidence.clearance, evidence.rules.alpha_clear, treated=evidence.matured.treated
     )
     return None if missing is None else missing / installs_per_hour * _SECONDS_PER_HOUR
+
+
+def rate_of(evidence: Evidence, cell: Cell) -> float | None:
+    """Rate of the past that a look is compared with; None where it knows none, or at no look."""
+    if not past.is_look(cell):
+        return None
+    rate = evidence.rates.get(past.place_of(cell), math.inf)
+    return rate if math.isfinite(rate) else None
 
 
 def _absorb_harm(evidence: Evidence, cell: Cell) -> Evidence:
@@ -332,6 +371,21 @@ def _absorb_clearance(evidence: Evidence, cell: Cell) -> Evidence:
         excess=excess.absorb(evidence.excess, counts),
         matured=evidence.matured.plus(counts),
     )
+
+
+def _absorb_history(evidence: Evidence, cell: Cell) -> Evidence:
+    rate = rate_of(evidence, cell)
+    if rate is None:
+        return evidence
+    after = history.absorb(evidence.history, Counts.of_cell(cell), rate, cell.epoch)
+    return replace(evidence, history=after, log_e_history=LogE(float(history.log_e(after)[0])))
+
+
+def _is_worse(evidence: Evidence) -> bool:
+    """The mean is valid where either may be right; that the past speaks too makes it rarer."""
+    level = -math.log(evidence.rules.alpha_warn)
+    both = float(np.logaddexp(evidence.log_e, evidence.log_e_history)) - math.log(2.0)
+    return both >= level and evidence.log_e_history >= level
 
 
 def _debt(streams: tuple[Stream, ...]) -> float:

@@ -396,7 +396,7 @@ class Admission:
         """Whether a machine has the candidate already."""
         if not lane.candidate:
             return False
-        if lane.shadow:
+        if lane.shadow or lane.kept:
             return self._exposures.has(machine, lane.candidate)
         return int(self.member[machine]) == lane.candidate and bool(self.arm[machine])
 

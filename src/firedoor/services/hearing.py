@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ _ROWS_A_READ = 10_000
 _PAGES_A_TICK = 20
 
 Flights = Mapping[tuple[str, int], Flight]
+
+CURSORS: Final = ("heard", "batch", "event")
+"""Names of what is read in order, and of how far."""
 
 
 class Hearing:

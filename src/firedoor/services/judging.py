@@ -6,7 +6,7 @@ leaves nothing behind and the judge is built again from what is stored; until it
 leases of all decks run out and the gate enrols nobody.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TypeAlias
@@ -22,21 +22,16 @@ from firedoor.core.door import step as step_door
 from firedoor.core.signal import CHECK, CRASH, SILENCE
 from firedoor.core.verdict import Verdict, VerdictState
 from firedoor.ports import Instant, SignalSource
-from firedoor.services import reports
+from firedoor.services import past, reports
 from firedoor.services.flight import Flight, Numbers, Silent, elapsed_ms, weigh
-from firedoor.services.hearing import Hearing
+from firedoor.services.hearing import CURSORS, Hearing
 from firedoor.services.ledger import LedgerWriter
 from firedoor.services.places import Census
 from firedoor.services.pools import Closing, Pool, close_class, count_events
-from firedoor.services.records import (
-    GateRecords,
-    Harmed,
-    JudgeRecords,
-    StoredDeck,
-)
+from firedoor.services.recall import recall, rewind
+from firedoor.services.records import GateRecords, Harmed, JudgeRecords, StoredDeck
 from firedoor.services.stalls import Stall, explained, stall
 
-CURSORS = ("heard", "batch", "event")
 LOST_AT = "lost-at"
 """Cursor: 1 ms more than the gate had listened when records were lost; 0 for never."""
 
@@ -44,7 +39,6 @@ _Rings: TypeAlias = dict[str, Numbers]
 
 _OVER = (State.SHUT, State.SUPERSEDED)
 _EVENTS = (CRASH, CHECK)
-_MOST_DUE = 1 << 16  # cells held in memory at a start before they are weighed
 _TOLD = 3  # members that report harm end their deck early ..
 _TOLD_SHARE = 0.05  # .. if they are this share of those who drew, too: some always report
 
@@ -93,18 +87,16 @@ class Judge:
         open deck began.
         """
         self.flights = {(f.boarding.channel, f.boarding.number): f for f in flights}
-        self._recall(self.flights, now)
-        for (channel, number), flight in self.flights.items():
-            for deck in self.store.decks(channel, number):
-                if (deck.ring, deck.deck) in flight.pools:
-                    self._rewind(deck)
+        recall(self.flights, self.store, self.hearing, now)
+        rewind(self.flights, self.store, self.hearing)
 
     def recall(self, flight: Flight, now: Instant) -> None:
         """Build a boarding that is watched no more, as if it had been all the time.
 
         It is watched again as soon as an event makes its door undecided.
         """
-        self._recall({(flight.boarding.channel, flight.boarding.number): flight}, now)
+        key = (flight.boarding.channel, flight.boarding.number)
+        recall({key: flight}, self.store, self.hearing, now)
 
     def tick(self, now: Instant, board: int, *, opens: bool = True) -> None:
         """Read what happened, then decide, within the caller's step.
@@ -172,68 +164,6 @@ class Judge:
     @staticmethod
     def _is_shut(flight: Flight) -> bool:
         return any(door.state is State.SHUT for door in flight.doors.values())
-
-    def _recall(self, flights: Mapping[tuple[str, int], Flight], now: Instant) -> None:
-        due = 0
-        for flight in flights.values():
-            self._recall_cells(flight)
-            due += len(flight.due)
-            if due >= _MOST_DUE:
-                weigh(flights.values())
-                due = 0
-        weigh(flights.values())
-        self.hearing.catch_up(flights, now)
-        for flight in flights.values():
-            self._remember_the_silent(flight, now)
-
-    def _recall_cells(self, flight: Flight) -> None:
-        """Build a boarding's evidence and open pools from what is stored."""
-        channel, number = flight.boarding.channel, flight.boarding.number
-        for cell in self.store.cells(channel, number):
-            flight.absorb(cell)
-        harmed = {h.place for h in self.store.harmed(channel, number)}
-        for deck in self.store.decks(channel, number):
-            flight.last_deck[deck.ring] = max(deck.deck, flight.last_deck.get(deck.ring, 0))
-            if deck.closed < 0:
-                continue
-            grant = msgspec.json.decode(deck.grant, type=Grant)
-            flight.pools[(deck.ring, deck.deck)] = Pool(
-                deck.ring,
-                deck.deck,
-                long=grant.long,
-                closed=deck.classes(),
-                rungs=deck.rungs(),
-                harmed_rows=harmed,
-            )
-            # The latest deck is the one that may be dealt; ``catch_up`` takes out what was cut.
-            flight.withdraw(deck.ring)
-            flight.grants[deck.ring] = grant
-        for ring, door in flight.doors.items():
-            if door.state is not State.OPENING:
-                flight.withdraw(ring)
-
-    def _rewind(self, deck: StoredDeck) -> None:
-        """Signals are read again from where the oldest open deck began."""
-        # One bucket of the gate more: it tells since when the gate had been listening.
-        began = (max(0, deck.heard - 1), deck.batch, deck.event)
-        for name, value in zip(CURSORS, began, strict=True):
-            self.hearing.cursors[name] = min(self.hearing.cursors[name], value)
-
-    def _remember_the_silent(self, flight: Flight, now: Instant) -> None:
-        channel, number = flight.boarding.channel, flight.boarding.number
-        rows = {s.id: s for s in self.hearing.places_of(channel, number)}
-        for harmed in self.store.harmed(channel, number):
-            if harmed.signal != SILENCE or not harmed.treated:
-                continue
-            stored = rows.get(harmed.place)
-            if stored is None:
-                continue  # Its place was lost with a gate.db: it keeps its slot for good.
-            ring = stored.place.ring
-            if harmed.recovered_ms:
-                flight.recovered[ring] = flight.recovered.get(ring, 0) + 1
-            else:
-                counted = now.mono_ms - max(0, now.wall_ms - harmed.at_ms)
-                flight.silent[harmed.place] = Silent(harmed.machine, ring, counted)
 
     def _close_due(self, flight: Flight, now: Instant) -> None:
         epoch = flight.epoch_at(now.wall_ms, self._pace.bucket_ms)
@@ -351,6 +281,7 @@ class Judge:
     ) -> None:
         sentence = reports.sentence(flight, found)
         harmful = found.state is VerdictState.HARMFUL
+        newest = not found.worse or past.is_newest(flight.boarding, self.store)
         for ring, door in flight.doors.items():
             terms, numbers = flight.boarding.terms[ring], rings[ring]
             ready = (
@@ -371,9 +302,13 @@ class Judge:
                 walked=ready and walked and numbers.matured > 0 and not spent,
                 spent=spent,
                 recovered=opens and numbers.room >= 1 and flight.all_spoke_again(ring),
+                worse=found.worse,
+                newest=newest,
                 sentence=sentence,
             )
             self.apply(flight, ring, event, now)
+        if found.worse:
+            past.accuse(flight, sentence, self.store, self.ledger, now)
 
     def _deal(
         self, flight: Flight, found: Verdict, rings: _Rings, now: Instant, board: int

@@ -18,6 +18,7 @@ VERBS = ("hold", "resume", "shut", "expedite", "pin", "unpin", "sync", "unblock"
 _NOTE_LIMIT = 500
 _LARGEST_BUDGET = 1_000_000
 _LEFT = (State.SHUT, State.SUPERSEDED)
+_ACCUSED = (Reason.BUDGET_SPENT, Reason.WORSE, Reason.LATE_HARM)
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,8 +135,8 @@ class Orders:
         rings = self._rings(order, flight)
         if order.verb == "expedite":
             self._expect_bytes(order.release, flight.boarding.channel)
-        spent = any(flight.doors[ring].reason is Reason.BUDGET_SPENT for ring in rings)
-        if order.verb == "resume" and spent:
+        accused = any(flight.doors[ring].reason in _ACCUSED for ring in rings)
+        if order.verb == "resume" and accused:
             # Asked before the first door moves: a refusal changes nothing.
             self._ask_for_two(order, flight.boarding.channel)
         moved: list[Moved] = []

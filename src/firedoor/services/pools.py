@@ -312,7 +312,8 @@ def close_class(
     Returns:
         A harm cell for each stratum in which anybody was silent, likewise for each signal that
         is only shown and was heard, and when it matures a clearance cell with one outcome per
-        member.
+        member. At every later look a late cell tells of all that were at risk, also where nobody
+        was harmed: who is compared with the past is not chosen by what happened.
     """
     mature = pool.cls == cls
     first = cls not in pool.rungs
@@ -324,24 +325,23 @@ def close_class(
     for signal, hit in (shown if shown and last else {}).items():
         cells += _harm_cells(pool, able, able & hit, signal, epoch=epoch, age=age)
     closed, matured = (cls, None) if last else (None, cls)
-    if not first:
-        return Closing(tuple(cells), quiet, SILENCE, closed, matured)
-    harmed = quiet | pool.harmed
-    treated, control = mature & pool.treated, mature & ~pool.treated
+    harmed = quiet | pool.harmed if first else quiet
+    looked = mature if first else exposed
+    treated, control = looked & pool.treated, looked & ~pool.treated
     cells.append(
         Cell(
             seq=0,
             ring=pool.ring,
             deck=pool.deck,
             epoch=epoch,
-            test=Test.CLEARANCE,
-            signal=ANY,
+            test=Test.CLEARANCE if first else Test.LATE,
+            signal=ANY if first else SILENCE,
             stratum="",
             treated=int(treated.sum()),
             control=int(control.sum()),
             treated_harmed=int((treated & harmed).sum()),
             control_harmed=int((control & harmed).sum()),
-            installed=int((treated & installed).sum()),
+            installed=int((treated & installed).sum()) if first else 0,
             age=age,
         )
     )

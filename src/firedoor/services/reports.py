@@ -28,6 +28,9 @@ def snapshot(flight: Flight, found: Verdict) -> dict[str, Json]:
         "harm_upper": float_to_text(found.harm_upper),
         "harm_lower": float_to_text(found.harm_lower),
         "debt": float_to_text(found.debt),
+        "log_e_history": float_to_text(found.log_e_history),
+        "frozen": found.frozen,
+        "worse": found.worse,
         "installed": found.matured.installed,
         "streams": [
             {
@@ -58,6 +61,8 @@ def terms_of(boarding: Boarding, doors: Iterable[Door]) -> dict[str, Json]:
             "merging": rules.merging.value,
             "shares": [[signal, float_to_text(share)] for signal, share in rules.shares],
             "attributes": list(rules.attributes),
+            "past": [[p.ring, p.signal, p.age, p.events, p.exposure] for p in rules.past],
+            "alpha_ref": float_to_text(rules.alpha_ref),
         },
         "rings": {
             ring: {
@@ -75,6 +80,15 @@ def terms_of(boarding: Boarding, doors: Iterable[Door]) -> dict[str, Json]:
 
 def sentence(flight: Flight, found: Verdict) -> str:
     """The evidence in one sentence, with the numbers a person would ask for."""
+    level = -math.log(flight.evidence.rules.alpha_warn)
+    compared = (
+        f"; worse than past good releases: the e-value against them is "
+        f"{_power(found.log_e_history)}, {_power(level)} holds"
+    )
+    return _against_control(flight, found) + (compared if found.worse else "")
+
+
+def _against_control(flight: Flight, found: Verdict) -> str:
     harm = ", ".join(
         f"{s.signal}: {s.treated_harmed} treated and {s.control_harmed} control machines"
         for s in found.streams

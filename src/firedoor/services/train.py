@@ -17,7 +17,7 @@ from firedoor.core.ring import EVERYONE, waits_for
 from firedoor.core.terms import resolve
 from firedoor.core.units import UnixMs
 from firedoor.ports import Instant
-from firedoor.services import reports
+from firedoor.services import past, reports
 from firedoor.services.boarding import Boarding, rules_for
 from firedoor.services.fallback import Fallback, Held
 from firedoor.services.flight import Flight
@@ -263,6 +263,8 @@ class Train:
             for ring in self._config.rings
         }
         whole = resolve(policy, sum(fleet.values()))
+        rules = rules_for(whole, reporting=self._judge.hearing.reporting(), strata=policy.strata)
+        rules = replace(rules, past=past.known(lines.values(), rules, self._store))
         boarding = Boarding(
             channel=channel.name,
             number=number,
@@ -276,7 +278,7 @@ class Train:
                 )
                 for ring in self._config.rings
             },
-            rules=rules_for(whole, reporting=self._judge.hearing.reporting(), strata=policy.strata),
+            rules=rules,
             nonce=nonce,
         )
         flight = Flight.begin(boarding, seed, ())
@@ -478,6 +480,7 @@ class Train:
             revoked=revoked,
             shadow=door.shadow,
             held=door.shadow and (door.state is State.HELD or not flight.has_dealt(ring)),
+            kept=door.reason is Reason.LATE_HARM,
         )
 
 

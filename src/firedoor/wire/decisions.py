@@ -37,6 +37,8 @@ _MOVES: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.HELD, None): "it is held: nobody new gets it",
     (State.HELD, Reason.BUDGET_SPENT): "it is held: its harm budget of {budget} is spent",
     (State.HELD, Reason.PERSON): "{by} holds it: nobody new gets it",
+    (State.HELD, Reason.WORSE): "it is held: it is worse than past good releases",
+    (State.HELD, Reason.LATE_HARM): "late harm: nobody else gets it, who has it keeps it",
     (State.HELD, Reason.RESTORED): "it is held: records were restored from an older copy",
     (State.SUPERSEDED, None): "another release takes its place",
     (State.SUPERSEDED, Reason.NEWER): "a newer release takes its place",

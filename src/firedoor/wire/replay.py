@@ -38,9 +38,11 @@ from firedoor.core.board import Grant
 from firedoor.core.cell import Cell, Test
 from firedoor.core.door import Reason
 from firedoor.core.errors import BadInput
+from firedoor.core.evidence.past import PastBucket
 from firedoor.core.ledger.canonical import text_to_float, to_canonical
 from firedoor.core.ledger.entry import Entry
 from firedoor.core.verdict import (
+    ALPHA_REF,
     Evidence,
     Merging,
     Rules,
@@ -57,7 +59,16 @@ from firedoor.services.records import StoredDeck
 
 _PAGE: Final = 1_000
 _WHOLE_DECK_CLOSED: Final = -1
-_FLOATS: Final = ("log_e_harm", "max_log_e_harm", "log_e_clear", "harm_upper", "harm_lower", "debt")
+_COMPARED: Final = (Reason.WORSE, Reason.LATE_HARM)
+_FLOATS: Final = (
+    "log_e_harm",
+    "max_log_e_harm",
+    "log_e_clear",
+    "harm_upper",
+    "harm_lower",
+    "debt",
+    "log_e_history",
+)
 
 _Body = TypeVar("_Body")
 
@@ -147,6 +158,8 @@ class _Rules(msgspec.Struct):
     merging: Merging
     shares: list[tuple[str, str]]
     attributes: list[str]
+    past: list[tuple[str, str, int, int, int]] = []
+    alpha_ref: str = ALPHA_REF.hex()
 
 
 class _Ring(msgspec.Struct):
@@ -183,6 +196,10 @@ class _Evidence(msgspec.Struct):
     debt: str
     installed: int
     streams: list[_Stream]
+    # Entries from before there was a history say nothing of it, and had no past.
+    log_e_history: str = (0.0).hex()
+    frozen: bool = False
+    worse: bool = False
 
 
 class _DoorBody(msgspec.Struct):
@@ -306,6 +323,8 @@ def _rules(written: _Rules) -> Rules:
         merging=written.merging,
         attributes=tuple(written.attributes),
         liars=written.liars,
+        past=tuple(PastBucket(*bucket) for bucket in written.past),
+        alpha_ref=text_to_float(written.alpha_ref),
     )
 
 
@@ -325,10 +344,14 @@ def _compare(door: _DoorBody, boarding: _Boarding, index: int, tolerance: float)
             same(name, written.hex(), computed.hex())
     same("state", said.state, now.state.value)
     same("warn", said.warn, now.warn)
+    same("frozen", said.frozen, now.frozen)
+    same("worse", said.worse, now.worse)
     same("installed", said.installed, now.matured.installed)
     same("streams", [msgspec.to_builtins(stream) for stream in said.streams], _streams(now))
     if door.reason in {Reason.HARMFUL, Reason.WOULD_SHUT} and now.state is not VerdictState.HARMFUL:
         raise _Differs(index, f"shut as harmful, but the evidence says {now.state}")
+    if door.reason in _COMPARED and not now.worse:
+        raise _Differs(index, "held as worse than history, but the evidence does not say so")
     if door.reason == Reason.CLEARED:
         delta = text_to_float(boarding.body.rings[door.ring].delta)
         if now.warn or now.harm_upper > delta * (1 + tolerance):

@@ -159,6 +159,9 @@ def described(
         sentence=stored.sentence,
         streams=(*harm, clearance),
         cells=tuple(cells),
+        log_e_history=found.log_e_history,
+        frozen=found.frozen,
+        past=rules.past,
         **msgspec.structs.asdict(summary),
     )
 

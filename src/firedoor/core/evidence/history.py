@@ -36,9 +36,9 @@ and its proof are ours.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,6 +54,8 @@ FREEZE_AT: Final = math.log(20.0)
 """ln of how strongly the control arm must speak against history before the test is frozen."""
 
 _HALVINGS: Final = 200
+
+_Place = TypeVar("_Place", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +76,11 @@ class Past:
             raise ValueError(f"no past has {self.events} events in {self.exposure}")
 
 
-def reference(
-    past: Mapping[tuple[str, str], Past], alpha_ref: float
-) -> dict[tuple[str, str], float]:
-    """Bound the rate of every (signal, age bucket) that past good releases have been through.
+def reference(past: Mapping[_Place, Past], alpha_ref: float) -> dict[_Place, float]:
+    """Bound the rate of every place (signal, age bucket) past good releases have been through.
 
     Args:
-        past: Counts by (signal, age bucket).
+        past: Counts by place.
         alpha_ref: Chance that any of the bounds is below its true rate, in (0, 1); divided
             evenly among them.
 
@@ -145,6 +145,18 @@ class History:
         )
 
     __hash__ = None  # type: ignore[assignment]  # a value made of arrays has no cheap hash
+
+    def take(self, rows: Sequence[int] | Ints) -> Self:
+        """Only some processes, numbered from 0, in this order."""
+        return type(self)(self.wealth.take(rows), frozen(self.control[rows]))
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Self]) -> Self:
+        """The processes of several states, one below the other."""
+        return cls(
+            Wealth.stacked([part.wealth for part in parts]),
+            frozen(np.concatenate([part.control for part in parts])),
+        )
 
 
 def start(streams: int) -> History:

@@ -22,8 +22,9 @@ shares are those of ADR 0012.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -78,6 +79,19 @@ class Wealth:
         )
 
     __hash__ = None  # type: ignore[assignment]  # a value made of arrays has no cheap hash
+
+    def take(self, rows: Sequence[int] | Ints) -> Self:
+        """Only some mixtures, numbered from 0, in this order."""
+        epochs = self.epochs[rows]
+        epochs.flags.writeable = False
+        return type(self)(frozen(self.placed[rows]), epochs)
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Self]) -> Self:
+        """The mixtures of several states, one below the other."""
+        epochs = np.concatenate([part.epochs for part in parts])
+        epochs.flags.writeable = False
+        return cls(frozen(np.concatenate([part.placed for part in parts])), epochs)
 
 
 def epoch_of(buckets: int) -> int:

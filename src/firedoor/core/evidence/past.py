@@ -1,0 +1,93 @@
+"""What past good releases of a channel showed: the counts behind the history test.
+
+Only cells that are written at every look, whether or not anybody was harmed, are an exposure:
+
+* clearance cells: each treated member of a matured class is at risk once, from the cut of its
+  deck to its deadline, and harmed if any signal that decides told of it by then (``any``);
+* late cells: each member of a matured class that nothing was told of is at risk once at every
+  later look, and harmed if it was silent (``silence``).
+
+Harm cells are written only where somebody was harmed, so their totals are no exposure. In a first
+look controls do not count: they installed nothing. In a later one they do: four deadlines after
+the cut both arms have lived with a good release for long, and without them a late watch, which
+treats few, would know nothing for years. Rings are kept apart: every release begins in the same
+rings, and compared with the whole fleet a lively laboratory would be harmed each time.
+
+The counts add up over decks and releases. They are fixed when a release boards, and are in the
+ledger before its first deck.
+
+Source: evidence.md 2.6; ADR 0016.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from firedoor.core.cell import Cell, Test
+from firedoor.core.evidence import history
+
+MOST_BUCKETS: Final = 60
+"""More are not kept, those with the largest exposure first: an entry of the ledger has bounds."""
+
+Place = tuple[str, str, int]
+"""Ring, signal, age bucket of the look."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastBucket:
+    """What happened in one ring at looks of one kind and age.
+
+    Attributes:
+        ring: Ring.
+        signal: ``any`` for first looks, ``silence`` for later ones.
+        age: Bucket of the time since the cut, as in ``core.cell``.
+        events: Members harmed, count >= 0; of first looks the treated alone.
+        exposure: Members at risk, likewise, count >= events.
+    """
+
+    ring: str
+    signal: str
+    age: int
+    events: int
+    exposure: int
+
+    def __post_init__(self) -> None:
+        """Refuse counts that cannot be."""
+        if not 0 <= self.events <= self.exposure:
+            raise ValueError(f"{self.events} of {self.exposure} machines were harmed")
+
+
+def is_look(cell: Cell) -> bool:
+    """Say whether a cell is written at every look, and so is an exposure."""
+    return cell.test in (Test.CLEARANCE, Test.LATE)
+
+
+def place_of(cell: Cell) -> Place:
+    """With what of the past a look is compared."""
+    return cell.ring, cell.signal, cell.age
+
+
+def summed(cells: Iterable[Cell]) -> tuple[PastBucket, ...]:
+    """Add up the looks of past good releases, in the order of their places."""
+    events: dict[Place, int] = defaultdict(int)
+    exposure: dict[Place, int] = defaultdict(int)
+    for cell in cells:
+        if is_look(cell):
+            late = cell.test is Test.LATE
+            events[place_of(cell)] += cell.treated_harmed + late * cell.control_harmed
+            exposure[place_of(cell)] += cell.treated + late * cell.control
+    seen = sorted((p for p in exposure if exposure[p]), key=lambda p: (-exposure[p], p))
+    kept = sorted(seen[:MOST_BUCKETS])
+    return tuple(PastBucket(*place, events[place], exposure[place]) for place in kept)
+
+
+def rates(past: Iterable[PastBucket], alpha_ref: float) -> dict[Place, float]:
+    """Upper bounds of the rates of past good releases, events per machine at risk.
+
+    Args:
+        past: What they showed.
+        alpha_ref: Chance that any of the bounds is below its true rate, in (0, 1).
+    """
+    counts = {(p.ring, p.signal, p.age): history.Past(p.events, p.exposure) for p in past}
+    return history.reference(counts, alpha_ref)

@@ -1,0 +1,85 @@
+"""Recall: boardings built again from what is stored, as if they had been watched all the time."""
+
+import msgspec
+
+from firedoor.core.board import Grant
+from firedoor.core.door import State
+from firedoor.core.signal import SILENCE
+from firedoor.ports import Instant
+from firedoor.services.flight import Flight, Silent, weigh
+from firedoor.services.hearing import CURSORS, Flights, Hearing
+from firedoor.services.pools import Pool
+from firedoor.services.records import JudgeRecords
+
+_MOST_DUE = 1 << 16  # cells held in memory at a start before they are weighed
+
+
+def recall(flights: Flights, store: JudgeRecords, hearing: Hearing, now: Instant) -> None:
+    """Build evidence from cells, and open decks and the silent from what is on record."""
+    due = 0
+    for flight in flights.values():
+        _recall_cells(flight, store)
+        due += len(flight.due)
+        if due >= _MOST_DUE:
+            weigh(flights.values())
+            due = 0
+    weigh(flights.values())
+    hearing.catch_up(flights, now)
+    for flight in flights.values():
+        _remember_the_silent(flight, store, hearing, now)
+
+
+def rewind(flights: Flights, store: JudgeRecords, hearing: Hearing) -> None:
+    """Signals are read again from where the oldest open deck began."""
+    for (channel, number), flight in flights.items():
+        for deck in store.decks(channel, number):
+            if (deck.ring, deck.deck) in flight.pools:
+                # One bucket of the gate more: it tells since when the gate had been listening.
+                began = (max(0, deck.heard - 1), deck.batch, deck.event)
+                for name, value in zip(CURSORS, began, strict=True):
+                    hearing.cursors[name] = min(hearing.cursors[name], value)
+
+
+def _recall_cells(flight: Flight, store: JudgeRecords) -> None:
+    channel, number = flight.boarding.channel, flight.boarding.number
+    for cell in store.cells(channel, number):
+        flight.absorb(cell)
+    harmed = {h.place for h in store.harmed(channel, number)}
+    for deck in store.decks(channel, number):
+        flight.last_deck[deck.ring] = max(deck.deck, flight.last_deck.get(deck.ring, 0))
+        if deck.closed < 0:
+            continue
+        grant = msgspec.json.decode(deck.grant, type=Grant)
+        flight.pools[(deck.ring, deck.deck)] = Pool(
+            deck.ring,
+            deck.deck,
+            long=grant.long,
+            closed=deck.classes(),
+            rungs=deck.rungs(),
+            harmed_rows=harmed,
+        )
+        # The latest deck is the one that may be dealt; ``catch_up`` takes out what was cut.
+        flight.withdraw(deck.ring)
+        flight.grants[deck.ring] = grant
+    for ring, door in flight.doors.items():
+        if door.state is not State.OPENING:
+            flight.withdraw(ring)
+
+
+def _remember_the_silent(
+    flight: Flight, store: JudgeRecords, hearing: Hearing, now: Instant
+) -> None:
+    channel, number = flight.boarding.channel, flight.boarding.number
+    rows = {s.id: s for s in hearing.places_of(channel, number)}
+    for harmed in store.harmed(channel, number):
+        if harmed.signal != SILENCE or not harmed.treated:
+            continue
+        stored = rows.get(harmed.place)
+        if stored is None:
+            continue  # Its place was lost with a gate.db: it keeps its slot for good.
+        ring = stored.place.ring
+        if harmed.recovered_ms:
+            flight.recovered[ring] = flight.recovered.get(ring, 0) + 1
+        else:
+            counted = now.mono_ms - max(0, now.wall_ms - harmed.at_ms)
+            flight.silent[harmed.place] = Silent(harmed.machine, ring, counted)
