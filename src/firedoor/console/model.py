@@ -13,6 +13,7 @@ import msgspec
 
 from firedoor.core.cell import Cell
 from firedoor.core.door import Reason, State
+from firedoor.services.naming import Named
 
 
 class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,6 +248,8 @@ class VerdictView(VerdictSummary, frozen=True, kw_only=True):
             where the doors opened by decree before anybody drew a card: nothing was compared.
         sentence: The verdict in an English sentence with its numbers.
         streams: Every stream, watched or not.
+        guilty: Groups named as harmed, by e-BH over the evidence now: at most 5 % innocents are
+            expected among them.
         cells: Every closing in order: the verdict is a fold over them.
     """
 
@@ -258,6 +261,7 @@ class VerdictView(VerdictSummary, frozen=True, kw_only=True):
     randomised: bool | None = None
     sentence: str = ""
     streams: tuple[StreamView, ...] = ()
+    guilty: tuple[Named, ...] = ()
     cells: tuple[Cell, ...] = ()
 
 

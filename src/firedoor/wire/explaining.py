@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +32,7 @@ from firedoor.core.units import MachineNo
 from firedoor.core.valve import CONTROLS_PER_TREATED
 from firedoor.core.verdict import Evidence, Verdict, VerdictState, start, verdict
 from firedoor.services.boarding import Boarding
+from firedoor.services.naming import named
 from firedoor.services.places import AFTERWARDS
 from firedoor.wire.exposures import CONTAINED, NEEDS_REMEDY, REVERTED
 from firedoor.wire.verdicts import claims_nothing
@@ -69,6 +70,7 @@ def facts(
     traits: Traits | None,
     kind: str,
     groups: Sequence[GroupFacts],
+    values: Callable[[], int],
     undone: Iterable[ExposureView],
     track: Iterable[TrackPoint],
 ) -> Facts:
@@ -83,6 +85,7 @@ def facts(
         traits: Of the channel's kind; None for a channel that is configured no more.
         kind: The channel's kind.
         groups: By attribute and value.
+        values: As in ``services.naming.named``.
         undone: Its machines where there is something to undo.
         track: Its curve.
     """
@@ -108,7 +111,7 @@ def facts(
         control=now.matured.control,
         signals=tuple(_signals(release, now)),
         attributes=boarding.rules.attributes,
-        groups=tuple(_weighed(groups, now.streams)),
+        groups=tuple(_weighed(groups, now.streams, values)),
         least_harmed=_least_harmed(now, boarding.rules.alpha_harm),
         least_installed=_least_installed(evidence, now),
         change=None if over else _change(release, evidence, now, epoch),
@@ -164,6 +167,14 @@ def grouped(register: MachineRegister, found: Members) -> list[GroupFacts]:
     return sorted(groups, key=_badness)[:_MOST_GROUPS]
 
 
+def values_of(register: MachineRegister | None, attributes: Sequence[str]) -> int:
+    """Values of these attributes that machines have which are enrolled and not revoked."""
+    if register is None or not attributes:
+        return 0
+    known = {pair for own, _ in register.count_by(attributes) for pair in own.items()}
+    return len(known)
+
+
 def _badness(group: GroupFacts) -> tuple[float, ...]:
     """Worst first: by evidence where there is any, then by how much more harm than in control."""
     hit = group.treated_harmed / group.treated if group.treated else 0.0
@@ -173,20 +184,23 @@ def _badness(group: GroupFacts) -> tuple[float, ...]:
 
 
 def _weighed(
-    groups: Sequence[GroupFacts], streams: Sequence[StreamVerdict]
+    groups: Sequence[GroupFacts], streams: Sequence[StreamVerdict], values: Callable[[], int]
 ) -> Iterable[GroupFacts]:
-    """Add the evidence of the groups that the rules watch: that of the worst signal."""
+    """Add the evidence of the groups that the rules watch, and who of them is named.
+
+    The evidence is that of the worst signal; a group is named if it is in any signal.
+    """
     log_e: dict[tuple[str, str], float] = {}
     for stream in streams:
         for group in stream.groups:
             key = (group.attribute, group.value)
             log_e[key] = max(group.log_e, log_e.get(key, -math.inf))
-    # The one place for a list of the harmed groups (e-BH over these e-values): ``named`` stays
-    # None until one is made, and whatever tells of groups shows it as soon as it is set.
-    found = [
-        msgspec.structs.replace(group, log_e=log_e.get((group.attribute, group.value)), named=None)
-        for group in groups
-    ]
+    listed = {(each.attribute, each.value) for each in named(streams, values)}
+    found = []
+    for group in groups:
+        key = (group.attribute, group.value)
+        on_it = key in listed if key in log_e else None
+        found.append(msgspec.structs.replace(group, log_e=log_e.get(key), named=on_it))
     return sorted(found, key=_badness)
 
 
