@@ -59,6 +59,7 @@ class Reason(StrEnum):
     PERSON = "person"
     BUDGET_SPENT = "budget spent"
     RESTORED = "restored"
+    JOINT = "joint suspects"
     NEWER = "newer"
     WITHDRAWN = "withdrawn"
     MISSING = "bytes missing"

@@ -34,6 +34,7 @@ from firedoor.services.records import (
     StoredDeck,
 )
 from firedoor.services.stalls import Stall, explained, stall
+from firedoor.services.suspects import Suspects
 
 CURSORS = ("heard", "batch", "event")
 LOST_AT = "lost-at"
@@ -71,6 +72,7 @@ class Judge:
         self.ledger = ledger
         self.flights: dict[tuple[str, int], Flight] = {}
         self._pace = pace
+        self._suspects = Suspects(store, gate, ledger)
         self._published: dict[tuple[str, int], tuple[Verdict, dict[str, Numbers]]] = {}
         self._track: dict[tuple[str, int], str] = {}
         cursors = {name: store.cursor(name) for name in CURSORS}
@@ -114,6 +116,7 @@ class Judge:
         self.hearing.listen(self.flights, now)
         for flight in self.flights.values():
             self._close_due(flight, now)
+        self._suspects.look(self.flights, self.apply, now)
         for flight in self.flights.values():
             found = flight.verdict()
             self._assess(flight, found, now, board, opens=opens)

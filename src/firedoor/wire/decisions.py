@@ -38,6 +38,7 @@ _MOVES: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.HELD, Reason.BUDGET_SPENT): "it is held: its harm budget of {budget} is spent",
     (State.HELD, Reason.PERSON): "{by} holds it: nobody new gets it",
     (State.HELD, Reason.RESTORED): "it is held: records were restored from an older copy",
+    (State.HELD, Reason.JOINT): "it is held: one of two releases accused of the same harm",
     (State.SUPERSEDED, None): "another release takes its place",
     (State.SUPERSEDED, Reason.NEWER): "a newer release takes its place",
     (State.SUPERSEDED, Reason.WITHDRAWN): "upstream withdrew it before it was decided",

@@ -19,12 +19,15 @@ from firedoor.console.facts import (
     Limit,
     ShutBy,
     SignalFacts,
+    SuspectFacts,
     Undoing,
+    Whose,
 )
 from firedoor.console.model import ExposureView, ReleaseView, TrackPoint
 from firedoor.core.channel import Traits
 from firedoor.core.door import State, ended
 from firedoor.core.evidence import clearance, floor
+from firedoor.core.evidence.attribution import Culprit
 from firedoor.core.prospects import Sealed, clean_to_clear, harmed_to_shut
 from firedoor.core.signal import SILENCE
 from firedoor.core.stream import StreamVerdict
@@ -32,8 +35,10 @@ from firedoor.core.units import MachineNo
 from firedoor.core.valve import CONTROLS_PER_TREATED
 from firedoor.core.verdict import Evidence, Verdict, VerdictState, start, verdict
 from firedoor.services.boarding import Boarding
+from firedoor.services.ledger import SUSPECTS
 from firedoor.services.naming import named
 from firedoor.services.places import AFTERWARDS
+from firedoor.services.suspects import told_of
 from firedoor.wire.exposures import CONTAINED, NEEDS_REMEDY, REVERTED
 from firedoor.wire.verdicts import claims_nothing
 
@@ -45,6 +50,17 @@ MOST_COMPARED: Final = 10_000
 
 _MOST_GROUPS: Final = 50
 _BEYOND_COMPARE: Final = 1e12  # the rate ratio where no control was harmed at all
+
+_WHOSE: Final = {
+    (Culprit.A, True): Whose.THIS,
+    (Culprit.A, False): Whose.OTHER,
+    (Culprit.B, True): Whose.OTHER,
+    (Culprit.B, False): Whose.THIS,
+    (Culprit.BOTH, True): Whose.EACH,
+    (Culprit.BOTH, False): Whose.EACH,
+    (Culprit.INTERACTION, True): Whose.TOGETHER,
+    (Culprit.INTERACTION, False): Whose.TOGETHER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +89,7 @@ def facts(
     values: Callable[[], int],
     undone: Iterable[ExposureView],
     track: Iterable[TrackPoint],
+    suspect: SuspectFacts | None = None,
 ) -> Facts:
     """Put together what an explanation tells.
 
@@ -88,6 +105,7 @@ def facts(
         values: As in ``services.naming.named``.
         undone: Its machines where there is something to undo.
         track: Its curve.
+        suspect: Another release that is accused of the same harm, if there is one.
     """
     now = verdict(evidence)
     doors = release.door.values()
@@ -112,6 +130,7 @@ def facts(
         signals=tuple(_signals(release, now)),
         attributes=boarding.rules.attributes,
         groups=tuple(_weighed(groups, now.streams, values)),
+        suspect=suspect,
         least_harmed=_least_harmed(now, boarding.rules.alpha_harm),
         least_installed=_least_installed(evidence, now),
         change=None if over else _change(release, evidence, now, epoch),
@@ -175,6 +194,43 @@ def values_of(register: MachineRegister | None, attributes: Sequence[str]) -> in
     return len(known)
 
 
+def suspected(judge: JudgeReader, boarding: Boarding) -> SuspectFacts | None:
+    """The newest note on a release of another channel that is accused of the same harm."""
+    index = judge.cursor(told_of(boarding.channel, boarding.number)) - 1
+    if index < 0:
+        return None
+    for signed in judge.entries(after=index - 1, limit=1):
+        note = msgspec.convert(signed.entry.body.get(SUSPECTS), _Suspects)
+        return _from_the_side_of((boarding.channel, boarding.number), note)
+    return None  # The ledger was lost, and the cursor was not.
+
+
+class _Suspects(msgspec.Struct, frozen=True):
+    """What ``services.suspects`` writes into a note."""
+
+    a: tuple[str, int]
+    b: tuple[str, int]
+    culprit: Culprit
+    harmed: tuple[tuple[int, int], tuple[int, int]]
+    sealed: int
+
+
+def _from_the_side_of(key: tuple[str, int], note: _Suspects) -> SuspectFacts:
+    (neither, only_b), (only_a, both) = note.harmed
+    first = note.a == key
+    channel, number = note.b if first else note.a
+    return SuspectFacts(
+        channel=channel,
+        number=number,
+        whose=_WHOSE.get((note.culprit, first), Whose.UNKNOWN),
+        both=both,
+        only_this=only_a if first else only_b,
+        only_other=only_b if first else only_a,
+        neither=neither,
+        sealed=note.sealed,
+    )
+
+
 def _badness(group: GroupFacts) -> tuple[float, ...]:
     """Worst first: by evidence where there is any, then by how much more harm than in control."""
     hit = group.treated_harmed / group.treated if group.treated else 0.0
@@ -197,10 +253,10 @@ def _weighed(
             log_e[key] = max(group.log_e, log_e.get(key, -math.inf))
     listed = {(each.attribute, each.value) for each in named(streams, values)}
     found = []
-    for group in groups:
-        key = (group.attribute, group.value)
+    for each in groups:
+        key = (each.attribute, each.value)
         on_it = key in listed if key in log_e else None
-        found.append(msgspec.structs.replace(group, log_e=log_e.get(key), named=on_it))
+        found.append(msgspec.structs.replace(each, log_e=log_e.get(key), named=on_it))
     return sorted(found, key=_badness)
 
 

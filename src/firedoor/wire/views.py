@@ -250,6 +250,7 @@ class Views:
                 kind="" if config is None else config.kind.value,
                 groups=groups,
                 values=lambda: self._values(boarding),
+                suspect=explaining.suspected(judge, boarding),
                 undone=undone,
                 track=followed.track(judge),
             )
