@@ -20,7 +20,7 @@ The comparison is made anew whenever something closes, and its doors are held an
 it: a hold is a precaution without an error rate. A release is let off at the level at which
 doors are shut, not at the level of a warning.
 
-Source: evidence.md 4; decisions.md 10.
+Source: evidence.md 4; decisions.md 10; ADR 0017.
 """
 
 from collections import Counter
