@@ -23,6 +23,7 @@ doors are shut, not at the level of a warning.
 Source: evidence.md 4; decisions.md 10; ADR 0017.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,6 @@ _SAYS: Final[Mapping[Culprit, str]] = {
     Culprit.BOTH: "each of them does harm by itself",
     Culprit.INTERACTION: "it shows where both are installed, and not where only one is",
     Culprit.JOINT: "nothing tells yet which of them it is",
-    Culprit.NOBODY: "nothing tells yet which of them it is",
 }
 _LET_OFF: Final = (Culprit.A, Culprit.B)
 
@@ -91,11 +91,13 @@ class Compared:
 
     Attributes:
         findings: What the contrasts say; A is the first.
+        culprit: Whose the harm is, as far as a release may be let off by it.
         harmed: Harmed machines by what they had, [A][B].
         sealed: Harmed machines that are left out: their label in one deck is not known yet.
     """
 
     findings: Findings
+    culprit: Culprit
     harmed: tuple[tuple[int, int], tuple[int, int]]
     sealed: int
 
@@ -149,9 +151,7 @@ class Suspects:
         if not shares_most(*harmed):
             return
         compared = self.compare(one, other, harmed[0], harmed[1], self._alpha(pair, flights))
-        culprit = compared.findings.culprit
-        if culprit is Culprit.NOBODY:
-            culprit = Culprit.JOINT  # Both were accused: that neither is guilty is not known.
+        culprit = compared.culprit
         name = f"suspects:{one[0]}:{one[1]}:{other[0]}:{other[1]}"
         told = self._store.cursor(name)
         bit = 1 << list(Culprit).index(culprit)
@@ -224,7 +224,7 @@ class Suspects:
             pairs = attribution.absorb(pairs, Overlap.of(np.outer(a.cards, b.cards), harmed), 0)
         (found,) = attribution.findings(pairs, alpha)
         (none, only_b), (only_a, both) = counts.tolist()
-        return Compared(found, ((none, only_b), (only_a, both)), sealed)
+        return Compared(found, _culprit(found, alpha), ((none, only_b), (only_a, both)), sealed)
 
 
 def shares_most(by_one: Collection[Harmed], by_other: Collection[Harmed]) -> bool:
@@ -245,7 +245,7 @@ def sentence(one: Key, other: Key, compared: Compared) -> str:
     left_out = f"; {compared.sealed} are not looked at yet" if compared.sealed else ""
     return (
         f"release {one[1]} of {one[0]} and release {other[1]} of {other[0]} are accused of the "
-        f"same harm: {_SAYS[compared.findings.culprit]}. Of the harmed machines {both} had both, "
+        f"same harm: {_SAYS[compared.culprit]}. Of the harmed machines {both} had both, "
         f"{only_a} only the first, {only_b} only the second, {none} neither{left_out}"
     )
 
@@ -308,6 +308,24 @@ class _Side:
         return classes is None or place.cls in classes
 
 
+def _culprit(found: Findings, alpha: float) -> Culprit:
+    """Let a release off only if the other does harm without it.
+
+    That B's contrast is not high yet is no proof of its innocence: harm that needs both of them
+    shows in A's contrast first where B is spread wider.
+    """
+    enough = -math.log(alpha)
+    match found.culprit:
+        case Culprit.A if found.log_e_alone_a >= enough:
+            return Culprit.A
+        case Culprit.B if found.log_e_alone_b >= enough:
+            return Culprit.B
+        case Culprit.BOTH | Culprit.INTERACTION as each:
+            return each
+        case _:
+            return Culprit.JOINT
+
+
 def _unlabelled(standing: Standing) -> Standing:
     """Where a label was dealt, without it: what may be compared with each other."""
     return Standing(standing.deck, standing.cards, treated=standing.cards == (0, 1))
@@ -331,7 +349,7 @@ def _facts(one: Key, other: Key, compared: Compared) -> dict[str, Json]:
     return {
         "a": list(one),
         "b": list(other),
-        "culprit": found.culprit.value,
+        "culprit": compared.culprit.value,
         "harmed": [list(row) for row in compared.harmed],
         "sealed": compared.sealed,
         "log_e": [float_to_text(found.log_e_a), float_to_text(found.log_e_b)],

@@ -63,7 +63,7 @@ def test_the_guilty_is_told_from_what_was_rolled_out_over_it(pair: Pair) -> None
 
     found = pair.compare()
 
-    assert found.findings.culprit is Culprit.A
+    assert found.culprit is Culprit.A
     assert found.harmed[0] == (0, 0)
     assert sum(found.harmed[1]) == 40
     assert found.sealed == 0
@@ -77,7 +77,7 @@ def test_harm_of_two_releases_together_is_called_that(pair: Pair) -> None:
 
     found = pair.compare()
 
-    assert found.findings.culprit is Culprit.INTERACTION
+    assert found.culprit is Culprit.INTERACTION
     assert found.harmed == ((0, 0), (0, len(hit)))
 
 
@@ -87,11 +87,11 @@ def test_two_harmful_releases_are_both_found(pair: Pair) -> None:
     pair.deal(OS, 60)
     pair.harm(of_either, AV, OS)
 
-    assert pair.compare().findings.culprit is Culprit.BOTH
+    assert pair.compare().culprit is Culprit.BOTH
 
 
 def test_what_everybody_has_already_is_no_contrast_and_no_excuse(pair: Pair) -> None:
-    """The operating system went to all of them last week: only the first can be told of."""
+    """The operating system went to all of them last week: does it take both? Nobody can tell."""
     pair.hand_out(OS, pair.machines)
     pair.deal(AV, 60)
     pair.harm(of_the_first, AV)
@@ -99,7 +99,20 @@ def test_what_everybody_has_already_is_no_contrast_and_no_excuse(pair: Pair) -> 
     found = pair.compare()
 
     assert found.findings.culprit is Culprit.A
+    assert found.culprit is Culprit.JOINT
     assert found.findings.log_e_b == pytest.approx(0.0, abs=1e-9)
+
+
+def test_nobody_is_let_off_because_the_other_shows_first(pair: Pair) -> None:
+    """Harm that needs both shows in the rarer one; what it is without the other is not known."""
+    pair.deal(AV, 16)
+    pair.deal(OS, 300)
+    pair.harm(of_both_together, AV, OS)
+
+    found = pair.compare()
+
+    assert found.findings.culprit is Culprit.A
+    assert found.culprit is Culprit.JOINT
 
 
 def test_the_label_of_a_sealed_member_is_not_read(pair: Pair) -> None:
@@ -115,10 +128,10 @@ def test_the_label_of_a_sealed_member_is_not_read(pair: Pair) -> None:
 
     assert sealed.harmed == ((0, 0), (0, 0))
     assert sealed.sealed == 40
-    assert sealed.findings.culprit is Culprit.NOBODY
+    assert sealed.culprit is Culprit.JOINT
     assert public.sealed == 0
     assert sum(public.harmed[1]) == 40
-    assert public.findings.culprit is Culprit.A
+    assert public.culprit is Culprit.A
 
 
 def test_two_that_nothing_tells_apart_are_both_held_and_told_of_once(pair: Pair) -> None:
