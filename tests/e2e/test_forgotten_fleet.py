@@ -1,6 +1,7 @@
 """gate.db is deleted while the machines are away: the next release waits for them."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from tests.tree import Tree, until
@@ -20,7 +21,7 @@ def tree(tmp_path) -> Iterator[Tree]:
         until(lambda: tree.is_at(1, "open"), "release 1 is adopted", tree.tail)
         tree.enrol("a", "b", "c")
         for machine in ("a", "b", "c"):
-            until(lambda machine=machine: polls(tree, machine), "the board is read", tree.tail)
+            until(partial(polls, tree, machine), "the board is read", tree.tail)
         until(lambda: active(tree) == 3, "they are counted", tree.tail)
         yield tree
 

@@ -17,8 +17,9 @@ from firedoor.console.model import Judgement
 from firedoor.core.errors import BadInput
 from firedoor.core.terms import Policy
 from firedoor.formats.counts import Row, by_release, fleet, read_records, read_rows
-from firedoor.services.alone import DECLARED, question
+from firedoor.services.alone import DECLARED, MACHINES, SITES, question
 from firedoor.services.alone import judge as find
+from firedoor.services.sites import check_machines, count_sites
 
 _ENCODING: Final = "utf-8-sig"  # spreadsheets write a mark before the headings
 
@@ -73,6 +74,15 @@ def judge(
             help="Machines may fail together: a row is one observation, and nothing is cleared.",
         ),
     ] = False,
+    units: Annotated[
+        str,
+        typer.Option(
+            "--units",
+            metavar="UNITS",
+            help="'sites' if whole sites were chosen: the stratum names the site, a site counts "
+            "once, and nothing is cleared.",
+        ),
+    ] = MACHINES,
     as_json: JsonOption = False,
 ) -> None:
     """Judge releases by counts of your own: no gate, no configuration, nothing stored.
@@ -83,7 +93,8 @@ def judge(
     may be empty. Parquet takes the extra: pip install 'firedoor[parquet]'.
 
     Ends with 1 if a release is harmful, with 0 if none is. The guarantees hold if chance chose
-    who was treated, which a file cannot tell; where whole sites were chosen, count sites.
+    who was treated, which a file cannot tell; where whole sites were chosen, count sites
+    (--units sites).
 
     Example: firedoor judge counts.csv --alpha-harm 0.001
     """
@@ -92,10 +103,21 @@ def judge(
             raise BadInput(f"--{name} is a share between 0 and 1, not {share:g}")
     if randomised not in (None, DECLARED):
         raise BadInput(f"--randomised is {DECLARED!r} or left out, not {randomised!r}")
+    if units not in (MACHINES, SITES):
+        raise BadInput(f"--units is {MACHINES!r} or {SITES!r}, not {units!r}")
     policy = Policy(alpha_harm=alpha_harm, alpha_clear=alpha_clear, delta=delta)
     found = []
     for release, rows in by_release(_read(file)).items():
-        asked = question(policy, fleet(rows), randomised=randomised is not None, together=together)
+        sites = units == SITES
+        if not sites:
+            check_machines(rows)
+        asked = question(
+            policy,
+            count_sites(rows) if sites else fleet(rows),
+            randomised=randomised is not None,
+            together=together,
+            sites=sites,
+        )
         found.append(judged(release, find(rows, asked)))
     if as_json:
         output.document(found)
@@ -129,7 +151,7 @@ def _tell(found: Judged) -> None:
             ("e-value of harm", f"{e_value(found.log_e_harm)}, at most {most}; harmful at {line}"),
             ("excess harm", f"{upper}; cleared at {delta}"),
             ("confidence", confidence),
-            ("machines", found.machines),
+            (found.units, found.machines),
         ]
     )
     output.table(

@@ -135,6 +135,8 @@ def show(
         )  # fmt: skip
         if len(groups) > _GROUPS_SHOWN:
             output.line(f"and {len(groups) - _GROUPS_SHOWN} more: see --json")
+        for each in view.guilty:
+            output.line(f"named as harmed: {each.attribute}={each.value} ({each.signal})")
 
 
 @app.command("explain")

@@ -27,10 +27,12 @@ from firedoor.formats import kayenta
 from firedoor.formats.counts import Row, fleet, read_objects, read_rows
 from firedoor.ports import Clock
 from firedoor.services import runs as feeding
-from firedoor.services.alone import DECLARED, Question, judge, question
+from firedoor.services.alone import DECLARED, MACHINES, SITES, Question, judge, question
 from firedoor.services.runs import Run, Runs
+from firedoor.services.sites import check_machines, count_sites
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_ASKED: Final = {"randomised", "together", "units", "alpha_harm", "alpha_clear", "delta"}
 _FORWARD: Final[dict[Judgement, str]] = {
     Judgement.HARMFUL: "harmful: it does harm, take it back",
     Judgement.CLEARED: "cleared: no more harm than was asked about",
@@ -122,6 +124,7 @@ class Alone:
         question_of_run = (
             Parameter("randomised", "query", "string", "'declared' if chance chose the treated"),
             Parameter("together", "query", "string", "'true' if machines may fail together"),
+            Parameter("units", "query", "string", "'sites' if whole sites were chosen"),
             Parameter("alpha_harm", "query", "number", "else by the first interval's machines"),
             Parameter("alpha_clear", "query", "number", "0.05"),
             Parameter("delta", "query", "number", "else by the first interval's machines"),
@@ -204,7 +207,12 @@ class Alone:
         if before is None:
             # The question is fixed by the first interval: later counts must not move it.
             first = min(row.time_ms for row in rows)
-            machines = fleet([row for row in rows if row.time_ms == first])
+            interval = [row for row in rows if row.time_ms == first]
+            if query.get("units") == SITES:
+                machines = count_sites(interval)
+            else:
+                machines = fleet(interval)
+                check_machines(interval)
             run = feeding.begin(name, rows, _question(query, machines), now_ms)
         else:
             if query and _question(query, before.question.machines) != before.question:
@@ -213,8 +221,10 @@ class Alone:
                     hint="leave the parameters out, or begin another run",
                 )
             run = feeding.feed(before, rows, now_ms)
+        # Rows that cannot be judged are refused, and not kept.
+        view = _view(run)
         self._runs.save(run, known=0 if before is None else len(before.rows))
-        return _view(run)
+        return view
 
     def _judge(self, name: str) -> RunView:
         run = self._runs.load(name)
@@ -261,13 +271,15 @@ def _decoded(body: bytes) -> Hook:
 
 
 def _question(query: dict[str, str], machines: int) -> Question:
-    unknown = sorted(set(query) - {"randomised", "together", "alpha_harm", "alpha_clear", "delta"})
+    unknown = sorted(set(query) - _ASKED)
     if unknown:
         raise BadInput(f"unknown parameter {unknown[0]!r}")
     if query.get("randomised") not in (None, DECLARED):
         raise BadInput(f"randomised is {DECLARED!r} or left out")
     if query.get("together", "false") not in ("true", "false"):
         raise BadInput("together is 'true' or 'false'")
+    if query.get("units", MACHINES) not in (MACHINES, SITES):
+        raise BadInput(f"units is {MACHINES!r} or {SITES!r}")
     clear = _share(query, "alpha_clear")
     policy = Policy(
         alpha_harm=_share(query, "alpha_harm"),
@@ -279,6 +291,7 @@ def _question(query: dict[str, str], machines: int) -> Question:
         machines,
         randomised="randomised" in query,
         together=query.get("together") == "true",
+        sites=query.get("units") == SITES,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from firedoor.console import advising, phrases, prospecting
-from firedoor.console.facts import Facts, GroupFacts, Limit
+from firedoor.console.facts import Facts, GroupFacts, Limit, Whose
 from firedoor.console.language import Language
 from firedoor.console.model import Judgement
 from firedoor.core.door import State, ended
@@ -94,6 +94,14 @@ _DONE: Final[Mapping[State, str]] = {
     State.SUPERSEDED: _("Firedoor offers it to nobody new."),
 }
 
+_WHOSE: Final[Mapping[Whose, str]] = {
+    Whose.THIS: _("It is this one: the other one adds nothing to it."),
+    Whose.OTHER: _("It is the other one: this one adds nothing to it."),
+    Whose.EACH: _("Each of them does harm by itself."),
+    Whose.TOGETHER: _("It shows where both are installed, and not where only one is."),
+    Whose.UNKNOWN: _("Nothing tells yet which of them it is."),
+}
+
 _LIMITS: Final[Mapping[Limit, str]] = {
     Limit.NOTHING_COMPARED: _(
         "Whether it does harm: no machine that got it was compared with one that did not."
@@ -146,7 +154,7 @@ def parts(language: Language, facts: Facts) -> tuple[Part, ...]:
         Part(
             "verdict",
             say(_("The verdict, and what Firedoor has done")),
-            (judged(language, facts), *_done(language, facts)),
+            (judged(language, facts), *_suspected(language, facts), *_done(language, facts)),
         ),
         Part(
             "do",
@@ -242,6 +250,34 @@ def _harmful(language: Language, facts: Facts) -> str:
         control=number(worst.control),
         control_harmed=number(worst.control_harmed),
     )
+
+
+def _suspected(language: Language, facts: Facts) -> Iterator[str]:
+    other, number = facts.suspect, language.number
+    if other is None:
+        return
+    say = language.gettext
+    yield say(
+        _("Release %(number)s of %(channel)s is accused of the same harm, too. %(whose)s"),
+        number=number(other.number),
+        channel=other.channel,
+        whose=say(_WHOSE[other.whose]),
+    )
+    yield say(
+        _(
+            "Of the harmed machines %(both)s had both, %(this)s only this one, %(other)s only the "
+            "other one, %(neither)s neither."
+        ),
+        both=number(other.both),
+        this=number(other.only_this),
+        other=number(other.only_other),
+        neither=number(other.neither),
+    )
+    if other.sealed:
+        yield say(
+            _("Harmed machines of which it is not known yet which they had: %(sealed)s."),
+            sealed=number(other.sealed),
+        )
 
 
 def _done(language: Language, facts: Facts) -> Iterator[str]:

@@ -102,6 +102,42 @@ class GroupFacts(msgspec.Struct, frozen=True, kw_only=True):
     named: bool | None = None
 
 
+class Whose(StrEnum):
+    """Whose the harm is, of two releases that are accused of it."""
+
+    THIS = "this"
+    OTHER = "other"
+    EACH = "each"
+    """Each does harm by itself."""
+    TOGETHER = "together"
+    """It shows where both are installed, and not where only one is."""
+    UNKNOWN = "unknown"
+
+
+class SuspectFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A release of another channel that is accused of the same harm. Counts of machines.
+
+    Attributes:
+        channel: Its channel.
+        number: Its boarding number.
+        whose: Whose the harm is.
+        both: Harmed machines that had both.
+        only_this: Those that had this one alone.
+        only_other: Those that had the other one alone.
+        neither: Those that had neither.
+        sealed: Harmed machines that are left out: which they had is not known yet.
+    """
+
+    channel: str
+    number: int
+    whose: Whose
+    both: int
+    only_this: int
+    only_other: int
+    neither: int
+    sealed: int
+
+
 class ShutBy(msgspec.Struct, frozen=True, kw_only=True):
     """Fewest machines in flight whose harm would prove the release harmful.
 
@@ -171,6 +207,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         signals: By signal.
         attributes: Attributes by which localised harm is looked for.
         groups: By attribute and value, worst first.
+        suspect: A release of another channel that is accused of the same harm, None for none.
         least_harmed: Harmed machines that any rule as careful would need to prove this harm.
         least_installed: Installs that any rule as careful would need to clear it.
         change: What would change the verdict, None once its doors have ended or it is harmful.
@@ -195,6 +232,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     signals: tuple[SignalFacts, ...] = ()
     attributes: tuple[str, ...] = ()
     groups: tuple[GroupFacts, ...] = ()
+    suspect: SuspectFacts | None = None
     least_harmed: int | None = None
     least_installed: int | None = None
     change: Change | None = None

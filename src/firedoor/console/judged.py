@@ -5,7 +5,7 @@ import msgspec
 from firedoor.console.model import Judgement, StreamView
 from firedoor.core.cell import Test
 from firedoor.core.signal import ANY
-from firedoor.services.alone import DECLARED, Finding
+from firedoor.services.alone import DECLARED, MACHINES, SITES, Finding
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +17,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
         randomised: ``declared`` if the caller says that chance chose who was treated, else None:
             counts cannot tell.
         together: Whether machines were taken to fail together.
+        units: What was counted: ``machines``, or ``sites``.
         assumes: What the error rates rest on, a sentence.
         log_e_harm: ln E against "no worse than control", now.
         max_log_e_harm: The largest it has been; harmful goes by this one.
@@ -26,7 +27,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
         alpha_warn: The same for the warning that keeps a release from being cleared.
         alpha_clear: Chance that ``harm_upper`` is ever below the truth.
         delta: At or below it ``harm_upper`` clears.
-        machines: The fleet that alpha and delta were made for.
+        machines: The fleet that alpha and delta were made for, in these units.
         streams: Every signal with its counts, then the clearance's.
     """
 
@@ -34,6 +35,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     state: Judgement
     randomised: str | None = None
     together: bool = False
+    units: str = MACHINES
     assumes: str
     log_e_harm: float
     max_log_e_harm: float
@@ -55,6 +57,7 @@ def judged(release: str, found: Finding) -> Judged:
         state=Judgement(found.state.value),
         randomised=DECLARED if asked.randomised else None,
         together=asked.together,
+        units=SITES if asked.sites else MACHINES,
         assumes=asked.assumes,
         log_e_harm=found.log_e_harm,
         max_log_e_harm=found.max_log_e_harm,

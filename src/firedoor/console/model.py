@@ -14,6 +14,7 @@ import msgspec
 from firedoor.core.cell import Cell
 from firedoor.core.door import Reason, State
 from firedoor.core.evidence.past import PastBucket
+from firedoor.services.naming import Named
 
 
 class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,6 +249,8 @@ class VerdictView(VerdictSummary, frozen=True, kw_only=True):
             where the doors opened by decree before anybody drew a card: nothing was compared.
         sentence: The verdict in an English sentence with its numbers.
         streams: Every stream, watched or not.
+        guilty: Groups named as harmed, by e-BH over the evidence now: at most 5 % innocents are
+            expected among them.
         cells: Every closing in order: the verdict is a fold over them.
         log_e_history: Evidence against "no worse than past good releases"; 0 without a past.
         frozen: The controls are above the past themselves: an outage, not the release.
@@ -262,6 +265,7 @@ class VerdictView(VerdictSummary, frozen=True, kw_only=True):
     randomised: bool | None = None
     sentence: str = ""
     streams: tuple[StreamView, ...] = ()
+    guilty: tuple[Named, ...] = ()
     cells: tuple[Cell, ...] = ()
     log_e_history: float = 0.0
     frozen: bool = False

@@ -159,6 +159,10 @@ _HEADLINES: Final[Mapping[tuple[State, Reason | None], str]] = {
         "Release %(number)s is held: records were restored from an older copy, so not every "
         "machine it reached is known. Nobody new gets it until a person decides."
     ),
+    (State.HELD, Reason.JOINT): _(
+        "Release %(number)s is held: it and a release of another channel are accused of the same "
+        "harm. Nobody new gets it until a person decides."
+    ),
     (State.SUPERSEDED, None): _("Release %(number)s made way for another one."),
     (State.SUPERSEDED, Reason.WITHDRAWN): _(
         "The vendor withdrew release %(number)s before it was decided."
@@ -187,6 +191,7 @@ _REASONS: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.HELD, Reason.WORSE): _("worse than past good releases"),
     (State.HELD, Reason.LATE_HARM): _("late harm"),
     (State.HELD, Reason.RESTORED): _("records were restored from an older copy"),
+    (State.HELD, Reason.JOINT): _("one of two suspects"),
     (State.SUPERSEDED, None): _("another one took its place"),
     (State.SUPERSEDED, Reason.NEWER): _("a newer one took its place"),
     (State.SUPERSEDED, Reason.WITHDRAWN): _("withdrawn by the vendor"),
@@ -220,6 +225,9 @@ _MOVES: Final[Mapping[tuple[State, Reason | None], str]] = {
     ),
     (State.HELD, Reason.RESTORED): _(
         "Records were restored from an older copy: nobody new gets it until a person decides."
+    ),
+    (State.HELD, Reason.JOINT): _(
+        "It and a release of another channel are accused of the same harm: nobody new gets it."
     ),
     (State.SUPERSEDED, None): _("Another release takes its place."),
     (State.SUPERSEDED, Reason.NEWER): _("A newer release takes its place."),

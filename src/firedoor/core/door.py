@@ -63,6 +63,7 @@ class Reason(StrEnum):
     WORSE = "worse than history"
     LATE_HARM = "late harm"
     RESTORED = "restored"
+    JOINT = "joint suspects"
     NEWER = "newer"
     WITHDRAWN = "withdrawn"
     MISSING = "bytes missing"

@@ -14,9 +14,14 @@ from firedoor.core.evidence import clearance, series
 from firedoor.core.terms import Policy, resolve
 from firedoor.core.verdict import VerdictState
 from firedoor.formats.counts import Row, cells
+from firedoor.services.sites import of_sites
 
 DECLARED: Final = "declared"
 """What a caller says whose cohorts were drawn by lot."""
+
+MACHINES: Final = "machines"
+SITES: Final = "sites"
+"""What rows may be counted in."""
 
 ALPHA_WARN: Final = 0.05
 
@@ -34,6 +39,11 @@ _TOGETHER: Final = (
     "fail together, so an interval counts as one observation and nothing is cleared; the error "
     "rate of harmful holds if the treated would get no more than their share of the first harms"
 )
+_SITES: Final = (
+    "the judge cannot know whether chance chose the sites; a site counts once for each signal, "
+    "nothing is cleared, and the error rate of harmful holds if treated sites would get no more "
+    "than their share of the first harms of sites"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,7 @@ class Question:
         machines: The fleet the numbers above were made for, count >= 0.
         randomised: Whether the caller declares that chance chose who was treated.
         together: Whether machines may fail together, so that a row is one observation.
+        sites: Whether the stratum is a site and whole sites were chosen: sites are counted.
     """
 
     alpha_harm: float
@@ -57,10 +68,13 @@ class Question:
     machines: int
     randomised: bool = False
     together: bool = False
+    sites: bool = False
 
     @property
     def assumes(self) -> str:
         """What the error rates rest on, a sentence."""
+        if self.sites:
+            return _SITES
         if self.together:
             return _TOGETHER
         return _BY_WORD if self.randomised else _UNKNOWN
@@ -90,9 +104,14 @@ class Finding:
 
 
 def question(
-    policy: Policy, machines: int, *, randomised: bool = False, together: bool = False
+    policy: Policy,
+    machines: int,
+    *,
+    randomised: bool = False,
+    together: bool = False,
+    sites: bool = False,
 ) -> Question:
-    """Turn a policy into numbers for a fleet of this size, count >= 0."""
+    """Turn a policy into numbers for a fleet of this size (machines, or sites), count >= 0."""
     terms = resolve(policy, machines)
     return Question(
         alpha_harm=terms.alpha_harm,
@@ -102,6 +121,7 @@ def question(
         machines=machines,
         randomised=randomised,
         together=together,
+        sites=sites,
     )
 
 
@@ -111,15 +131,21 @@ def judge(rows: Sequence[Row], asked: Question) -> Finding:
     Args:
         rows: Its rows in the order in which they became known, at least one, each once.
         asked: What is asked.
+
+    Raises:
+        BadInput: Sites are asked for, and the rows are not of sites.
     """
+    if asked.sites:
+        rows = of_sites(rows)
+    single = not (asked.together or asked.sites)
     signals = dict.fromkeys(row.signal for row in rows)
     weights = dict.fromkeys(signals, 1.0 / len(signals))
-    found = series.fold(weights, asked.delta, cells(rows), together=asked.together)
+    found = series.fold(weights, asked.delta, cells(rows), together=not single)
     upper = float(clearance.upper(found.clearance, asked.alpha_clear)[0])
     warn = found.log_e >= -math.log(asked.alpha_warn)
     if found.max_log_e >= -math.log(asked.alpha_harm):
         state = VerdictState.HARMFUL
-    elif upper <= asked.delta and not warn and not asked.together:
+    elif upper <= asked.delta and not warn and single:
         state = VerdictState.CLEARED
     else:
         state = VerdictState.UNDECIDED
@@ -130,6 +156,6 @@ def judge(rows: Sequence[Row], asked: Question) -> Finding:
         max_log_e_harm=found.max_log_e,
         log_e_clear=float(clearance.log_e(found.clearance, asked.delta)[0]),
         # Where machines fail together the bound would be too low.
-        harm_upper=1.0 if asked.together else upper,
+        harm_upper=upper if single else 1.0,
         series=found,
     )

@@ -31,6 +31,7 @@ from firedoor.services.pools import Closing, Pool, close_class, count_events
 from firedoor.services.recall import recall, rewind
 from firedoor.services.records import GateRecords, Harmed, JudgeRecords, StoredDeck
 from firedoor.services.stalls import Stall, explained, stall
+from firedoor.services.suspects import Suspects
 
 LOST_AT = "lost-at"
 """Cursor: 1 ms more than the gate had listened when records were lost; 0 for never."""
@@ -68,6 +69,7 @@ class Judge:
         self.ledger = ledger
         self.flights: dict[tuple[str, int], Flight] = {}
         self._pace = pace
+        self._suspects = Suspects(store, gate, ledger)
         self._published: dict[tuple[str, int], tuple[Verdict, _Rings]] = {}
         self._track: dict[tuple[str, int], str] = {}
         cursors = {name: store.cursor(name) for name in CURSORS}
@@ -110,6 +112,7 @@ class Judge:
         for flight in self.flights.values():
             self._close_due(flight, now)
         weigh(self.flights.values())
+        self._suspects.look(self.flights, self.apply, now)
         for flight in self.flights.values():
             found = flight.verdict()
             numbers = flight.all_numbers(found)

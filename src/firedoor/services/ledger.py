@@ -23,6 +23,9 @@ NOTE = "note"
 LOST = "lost"
 """Key of a note's body: which database is another one, and the decks dealt before (``lose``)."""
 
+SUSPECTS = "suspects"
+"""Key of a note's body: two releases accused of the same harm (``services.suspects``)."""
+
 _RINGS_AN_ENTRY = 20
 _DECKS_AN_ENTRY = 40
 _NOTHING: Mapping[str, Json] = MappingProxyType({})

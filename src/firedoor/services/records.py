@@ -415,8 +415,16 @@ class GateRecords(Numbered, Protocol):
         """Places of one boarding."""
         ...
 
+    def places_of_machine(self, machine: int) -> list[StoredPlace]:
+        """Places of one machine in all channels, oldest first."""
+        ...
+
     def cuts_after(self, row: int) -> list[StoredCut]:
         """Cuts above a row number."""
+        ...
+
+    def cuts_of(self, channel: str, number: int) -> list[StoredCut]:
+        """Cuts of one boarding."""
         ...
 
     def heard_after(self, seq: int, limit: int = 10_000) -> list[Heard]:

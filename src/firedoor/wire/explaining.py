@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,12 +19,15 @@ from firedoor.console.facts import (
     Limit,
     ShutBy,
     SignalFacts,
+    SuspectFacts,
     Undoing,
+    Whose,
 )
 from firedoor.console.model import ExposureView, ReleaseView, TrackPoint
 from firedoor.core.channel import Traits
 from firedoor.core.door import State, ended
 from firedoor.core.evidence import clearance, floor
+from firedoor.core.evidence.attribution import Culprit
 from firedoor.core.prospects import Sealed, clean_to_clear, harmed_to_shut
 from firedoor.core.signal import SILENCE
 from firedoor.core.stream import StreamVerdict
@@ -32,7 +35,10 @@ from firedoor.core.units import MachineNo
 from firedoor.core.valve import CONTROLS_PER_TREATED
 from firedoor.core.verdict import Evidence, Verdict, VerdictState, start, verdict
 from firedoor.services.boarding import Boarding
+from firedoor.services.ledger import SUSPECTS
+from firedoor.services.naming import named
 from firedoor.services.places import AFTERWARDS
+from firedoor.services.suspects import told_of
 from firedoor.wire.exposures import CONTAINED, NEEDS_REMEDY, REVERTED
 from firedoor.wire.verdicts import claims_nothing
 
@@ -44,6 +50,17 @@ MOST_COMPARED: Final = 10_000
 
 _MOST_GROUPS: Final = 50
 _BEYOND_COMPARE: Final = 1e12  # the rate ratio where no control was harmed at all
+
+_WHOSE: Final = {
+    (Culprit.A, True): Whose.THIS,
+    (Culprit.A, False): Whose.OTHER,
+    (Culprit.B, True): Whose.OTHER,
+    (Culprit.B, False): Whose.THIS,
+    (Culprit.BOTH, True): Whose.EACH,
+    (Culprit.BOTH, False): Whose.EACH,
+    (Culprit.INTERACTION, True): Whose.TOGETHER,
+    (Culprit.INTERACTION, False): Whose.TOGETHER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +86,10 @@ def facts(
     traits: Traits | None,
     kind: str,
     groups: Sequence[GroupFacts],
+    values: Callable[[], int],
     undone: Iterable[ExposureView],
     track: Iterable[TrackPoint],
+    suspect: SuspectFacts | None = None,
 ) -> Facts:
     """Put together what an explanation tells.
 
@@ -83,8 +102,10 @@ def facts(
         traits: Of the channel's kind; None for a channel that is configured no more.
         kind: The channel's kind.
         groups: By attribute and value.
+        values: As in ``services.naming.named``.
         undone: Its machines where there is something to undo.
         track: Its curve.
+        suspect: Another release that is accused of the same harm, if there is one.
     """
     now = verdict(evidence)
     doors = release.door.values()
@@ -108,7 +129,8 @@ def facts(
         control=now.matured.control,
         signals=tuple(_signals(release, now)),
         attributes=boarding.rules.attributes,
-        groups=tuple(_weighed(groups, now.streams)),
+        groups=tuple(_weighed(groups, now.streams, values)),
+        suspect=suspect,
         least_harmed=_least_harmed(now, boarding.rules.alpha_harm),
         least_installed=_least_installed(evidence, now),
         change=None if over else _change(release, evidence, now, epoch),
@@ -164,6 +186,51 @@ def grouped(register: MachineRegister, found: Members) -> list[GroupFacts]:
     return sorted(groups, key=_badness)[:_MOST_GROUPS]
 
 
+def values_of(register: MachineRegister | None, attributes: Sequence[str]) -> int:
+    """Values of these attributes that machines have which are enrolled and not revoked."""
+    if register is None or not attributes:
+        return 0
+    known = {pair for own, _ in register.count_by(attributes) for pair in own.items()}
+    return len(known)
+
+
+def suspected(judge: JudgeReader, boarding: Boarding) -> SuspectFacts | None:
+    """The newest note on a release of another channel that is accused of the same harm."""
+    index = judge.cursor(told_of(boarding.channel, boarding.number)) - 1
+    if index < 0:
+        return None
+    for signed in judge.entries(after=index - 1, limit=1):
+        note = msgspec.convert(signed.entry.body.get(SUSPECTS), _Suspects)
+        return _from_the_side_of((boarding.channel, boarding.number), note)
+    return None  # The ledger was lost, and the cursor was not.
+
+
+class _Suspects(msgspec.Struct, frozen=True):
+    """What ``services.suspects`` writes into a note."""
+
+    a: tuple[str, int]
+    b: tuple[str, int]
+    culprit: Culprit
+    harmed: tuple[tuple[int, int], tuple[int, int]]
+    sealed: int
+
+
+def _from_the_side_of(key: tuple[str, int], note: _Suspects) -> SuspectFacts:
+    (neither, only_b), (only_a, both) = note.harmed
+    first = note.a == key
+    channel, number = note.b if first else note.a
+    return SuspectFacts(
+        channel=channel,
+        number=number,
+        whose=_WHOSE.get((note.culprit, first), Whose.UNKNOWN),
+        both=both,
+        only_this=only_a if first else only_b,
+        only_other=only_b if first else only_a,
+        neither=neither,
+        sealed=note.sealed,
+    )
+
+
 def _badness(group: GroupFacts) -> tuple[float, ...]:
     """Worst first: by evidence where there is any, then by how much more harm than in control."""
     hit = group.treated_harmed / group.treated if group.treated else 0.0
@@ -173,20 +240,23 @@ def _badness(group: GroupFacts) -> tuple[float, ...]:
 
 
 def _weighed(
-    groups: Sequence[GroupFacts], streams: Sequence[StreamVerdict]
+    groups: Sequence[GroupFacts], streams: Sequence[StreamVerdict], values: Callable[[], int]
 ) -> Iterable[GroupFacts]:
-    """Add the evidence of the groups that the rules watch: that of the worst signal."""
+    """Add the evidence of the groups that the rules watch, and who of them is named.
+
+    The evidence is that of the worst signal; a group is named if it is in any signal.
+    """
     log_e: dict[tuple[str, str], float] = {}
     for stream in streams:
         for group in stream.groups:
             key = (group.attribute, group.value)
             log_e[key] = max(group.log_e, log_e.get(key, -math.inf))
-    # The one place for a list of the harmed groups (e-BH over these e-values): ``named`` stays
-    # None until one is made, and whatever tells of groups shows it as soon as it is set.
-    found = [
-        msgspec.structs.replace(group, log_e=log_e.get((group.attribute, group.value)), named=None)
-        for group in groups
-    ]
+    listed = {(each.attribute, each.value) for each in named(streams, values)}
+    found = []
+    for each in groups:
+        key = (each.attribute, each.value)
+        on_it = key in listed if key in log_e else None
+        found.append(msgspec.structs.replace(each, log_e=log_e.get(key), named=on_it))
     return sorted(found, key=_badness)
 
 

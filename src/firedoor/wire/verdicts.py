@@ -1,7 +1,7 @@
 """Doors and verdicts as the console shows them, from what the judge has stored."""
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 import msgspec
@@ -20,6 +20,7 @@ from firedoor.core.signal import ANY
 from firedoor.core.verdict import Rules, Verdict
 from firedoor.services.boarding import Boarding
 from firedoor.services.flight import Numbers
+from firedoor.services.naming import named
 
 _LIVE: Final = frozenset({State.OPENING, State.HELD})
 _DECREED: Final = frozenset({Reason.ADOPTED, Reason.EMPTY, Reason.EXPEDITED, Reason.PINNED})
@@ -111,8 +112,13 @@ def described(
     summary: VerdictSummary,
     doors: Collection[DoorView],
     cells: Iterable[Cell],
+    *,
+    values: Callable[[], int],
 ) -> VerdictView:
-    """Tell of a verdict with every stream and every cell it was computed from."""
+    """Tell of a verdict with every stream and every cell it was computed from.
+
+    ``values`` is that of ``services.naming.named``.
+    """
     found, rules = stored.verdict, stored.rules
     harm = [
         StreamView(
@@ -158,6 +164,7 @@ def described(
         randomised=None if claims_nothing(doors) else controlled,
         sentence=stored.sentence,
         streams=(*harm, clearance),
+        guilty=named(found.streams, values),
         cells=tuple(cells),
         log_e_history=found.log_e_history,
         frozen=found.frozen,

@@ -123,6 +123,7 @@ class Views:
                 self._summary(judge, boarding, stored, doors),
                 self._doors(boarding, doors, stored).values(),
                 judge.cells(boarding.channel, boarding.number),
+                values=lambda: self._values(boarding),
             )
 
     def explain(self, release: str) -> Facts | None:
@@ -248,9 +249,15 @@ class Views:
                 traits=None if config is None else traits(config.kind),
                 kind="" if config is None else config.kind.value,
                 groups=groups,
+                values=lambda: self._values(boarding),
+                suspect=explaining.suspected(judge, boarding),
                 undone=undone,
                 track=followed.track(judge),
             )
+
+    def _values(self, boarding: Boarding) -> int:
+        attributes = boarding.rules.attributes
+        return explaining.values_of(self._sources.register, attributes)
 
     def _view(self, judge: JudgeReader, boarding: Boarding) -> ReleaseView:
         stored = self._stored(judge, boarding)

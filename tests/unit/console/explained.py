@@ -52,6 +52,7 @@ def facts_of(
         traits=traits(Kind.FILES),
         kind="files",
         groups=_groups(enrolled),
+        values=lambda: 0,
         undone=enrolled,
         track=track,
     )

@@ -326,6 +326,11 @@ class GateReader(Reader):
         """Cuts with row numbers above ``row``, oldest first."""
         return [_cut(r) for r in self._rows("SELECT * FROM cut WHERE id > ? ORDER BY id", row)]
 
+    def cuts_of(self, channel: str, number: int) -> list[StoredCut]:
+        """Cuts of one boarding, oldest first."""
+        sql = "SELECT * FROM cut WHERE channel = ? AND number = ? ORDER BY id"
+        return [_cut(r) for r in self._rows(sql, channel, number)]
+
     def heard_after(self, seq: int, limit: int = 10_000) -> list[Heard]:
         """Buckets after ``seq``, oldest first."""
         sql = "SELECT * FROM heard WHERE seq > ? ORDER BY seq LIMIT ?"

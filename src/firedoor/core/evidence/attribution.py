@@ -150,6 +150,8 @@ class Findings:
         culprit: The verdict.
         log_e_a: ln E_A, contrasts only.
         log_e_b: ln E_B, contrasts only.
+        log_e_alone_a: ln E of A among machines without B.
+        log_e_alone_b: ln E of B among machines without A.
         log_e_marginal_a: The same with B ignored.
         log_e_marginal_b: The same with A ignored.
         posterior: Probability of each of :data:`RANKED`, sum 1; for people, no guarantee.
@@ -158,6 +160,8 @@ class Findings:
     culprit: Culprit
     log_e_a: float
     log_e_b: float
+    log_e_alone_a: float
+    log_e_alone_b: float
     log_e_marginal_a: float
     log_e_marginal_b: float
     posterior: tuple[float, float, float, float]
@@ -241,6 +245,8 @@ def findings(pairs: Pairs, alpha: float) -> tuple[Findings, ...]:
             ),
             float(a[n]),
             float(b[n]),
+            float(alone_a[n]),
+            float(alone_b[n]),
             float(marginal_a[n]),
             float(marginal_b[n]),
             tuple(float(share) for share in ranked[n]),  # type: ignore[arg-type]  # four columns
