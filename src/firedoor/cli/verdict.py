@@ -264,7 +264,7 @@ def audit_(
         output.document({"seed": drawn, "deals": deals, "channels": found})
     else:
         output.table(
-            ("channel", "good releases", "warned", "dealt again", "warned", "unusual", "passed"),
+            ("channel", "good releases", "warned", "dealt again", "of them warned", "unusual", "passed"),
             [
                 (
                     each.channel, each.releases, _of(each.observed), each.dealt.asked,
@@ -377,7 +377,10 @@ def _remarks(found: Audited) -> list[str]:
     if found.undealt:
         remarks.append(f"{found.undealt} cannot be dealt again: open decks, or records lost")
     if found.releases < FEW:
-        remarks.append(f"{found.releases} good releases say little; from {FEW} on they say more")
+        remarks.append(
+            f"{found.releases} good release{'' if found.releases == 1 else 's'} cannot say much; "
+            f"from {FEW} on the answer is worth something"
+        )
     return remarks
 
 

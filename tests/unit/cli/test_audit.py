@@ -33,5 +33,5 @@ def test_the_table_says_how_little_one_release_says(desk):
     (channel,) = desk.run("channel", "list", "--json").json()
     said = desk.run("verdict", "audit", channel["name"]).out
 
-    assert "1 good releases say little" in said
+    assert "1 good release cannot say much" in said
     assert "seed" in said
