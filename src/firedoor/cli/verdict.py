@@ -264,7 +264,15 @@ def audit_(
         output.document({"seed": drawn, "deals": deals, "channels": found})
     else:
         output.table(
-            ("channel", "good releases", "warned", "dealt again", "of them warned", "unusual", "passed"),
+            (
+                "channel",
+                "good releases",
+                "warned",
+                "dealt again",
+                "of them warned",
+                "unusual",
+                "passed",
+            ),
             [
                 (
                     each.channel, each.releases, _of(each.observed), each.dealt.asked,
