@@ -9,16 +9,18 @@ they came from.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 from firedoor.core.channel import Kind, traits
 from firedoor.core.errors import BadInput
 from firedoor.core.units import Digest, UnixMs
+
+_T = TypeVar("_T")
 
 ID_VERSION: Final = 1
 """Version of the form that is hashed into a release's id."""
@@ -195,14 +197,16 @@ def release_id(channel: str, kind: Kind, manifest: Manifest) -> str:
         BadConfig: The kind is not built yet.
     """
     known = traits(kind)
-    content = {path: file for path, file in manifest.items() if not known.is_freshness(path)}
-    form = {
-        "v": ID_VERSION,
-        "channel": channel,
-        "kind": str(kind),
-        "manifest": _plain(content),
-    }
-    return hashlib.sha256(_canonical(form)).hexdigest()
+    hashed = hashlib.sha256()
+    # The canonical spelling of an object with these four members, a file at a time.
+    hashed.update(b'{"channel":%b,"kind":%b,"manifest":{' % (_spelled(channel), _spelled(kind)))
+    comma = b""
+    for path, file in _rising(manifest):
+        if not known.is_freshness(path):
+            hashed.update(b"%b%b:%b" % (comma, _spelled(path), _canonical(_fields(file))))
+            comma = b","
+    hashed.update(b'},"v":%d}' % ID_VERSION)
+    return hashed.hexdigest()
 
 
 def id_prefix(text: str) -> str:
@@ -224,11 +228,7 @@ def id_prefix(text: str) -> str:
 def diff(old: Manifest, new: Manifest) -> tuple[Artefact, ...]:
     """What a machine that goes from ``old`` to ``new`` would notice, sorted by path."""
     artefacts = []
-    for path in sorted(old.keys() | new.keys()):
-        before, after = old.get(path), new.get(path)
-        named = after or before
-        if named is None or before == after:
-            continue
+    for path, before, after in changes(old, new):
         changed = Change.REMOVED if after is None else Change.CHANGED
         artefacts.append(
             Artefact(
@@ -236,10 +236,32 @@ def diff(old: Manifest, new: Manifest) -> tuple[Artefact, ...]:
                 change=Change.ADDED if before is None else changed,
                 old_sha256=before.sha256 if before else None,
                 new_sha256=after.sha256 if after else None,
-                purl=file_purl(path, named.sha256),
+                purl=file_purl(path, _either(after, before).sha256),
             )
         )
     return tuple(artefacts)
+
+
+def changes(
+    old: Manifest, new: Manifest
+) -> Iterator[tuple[str, FileEntry | None, FileEntry | None]]:
+    """Paths at which two manifests differ, rising, with the files of the older and the newer.
+
+    One walk over both; manifests that come in the order of their paths are not copied.
+    """
+    left, right = _rising(old), _rising(new)
+    before, after = next(left, None), next(right, None)
+    while before is not None or after is not None:
+        if after is None or (before is not None and before[0] < after[0]):
+            yield *_either(before, after), None
+            before = next(left, None)
+        elif before is None or after[0] < before[0]:
+            yield after[0], None, after[1]
+            after = next(right, None)
+        else:
+            if before[1] != after[1]:
+                yield before[0], before[1], after[1]
+            before, after = next(left, None), next(right, None)
 
 
 def file_purl(path: str, sha256: Digest) -> str:
@@ -300,6 +322,19 @@ def _shown(path: str) -> str:
     return ascii(path if len(path) <= limit else path[:limit] + "...")
 
 
+def _rising(manifest: Manifest) -> Iterator[tuple[str, FileEntry]]:
+    # A dict is in the order in which somebody filled it; what is packed is in order already.
+    pairs = manifest.items()
+    return iter(sorted(pairs) if isinstance(manifest, dict | MappingProxyType) else pairs)
+
+
+def _either(one: _T | None, other: _T | None) -> _T:
+    found = other if one is None else one
+    if found is None:
+        raise ValueError("neither is there")
+    return found
+
+
 def _check_entry(path: str, entry: FileEntry) -> None:
     if not is_digest(entry.sha256):
         raise BadInput(f"the manifest entry of {_shown(path)} has no SHA-256 digest")
@@ -310,10 +345,15 @@ def _check_entry(path: str, entry: FileEntry) -> None:
 
 
 def _plain(manifest: Manifest) -> dict[str, dict[str, str | int]]:
-    return {
-        path: {"sha256": file.sha256, "size": file.size, "type": file.type}
-        for path, file in manifest.items()
-    }
+    return {path: _fields(file) for path, file in manifest.items()}
+
+
+def _fields(file: FileEntry) -> dict[str, str | int]:
+    return {"sha256": file.sha256, "size": file.size, "type": file.type}
+
+
+def _spelled(text: str) -> bytes:
+    return _canonical(str(text))
 
 
 def _canonical(value: object) -> bytes:

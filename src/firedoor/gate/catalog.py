@@ -1,9 +1,8 @@
 """The catalogue: manifests of the releases that are served now, and who got how much of them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from firedoor.core.release import FileEntry
+from firedoor.core.release import Manifest, changes
 from firedoor.gate.folders import Folders
 
 
@@ -20,7 +19,7 @@ class Served:
 
     number: int
     release: str
-    manifest: Mapping[str, FileEntry]
+    manifest: Manifest
     payload: frozenset[str] = frozenset()
 
     _folders: Folders = field(init=False, repr=False, compare=False)
@@ -38,11 +37,9 @@ class Served:
         return self._folders.page(folder)
 
 
-def payload_of(
-    manifest: Mapping[str, FileEntry], previous: Mapping[str, FileEntry], listing: str
-) -> frozenset[str]:
+def payload_of(manifest: Manifest, previous: Manifest, listing: str) -> frozenset[str]:
     """Paths that are new or changed against ``previous``; the index alone only if nothing else."""
-    changed = {path for path, entry in manifest.items() if previous.get(path) != entry}
+    changed = {path for path, _, now in changes(previous, manifest) if now is not None}
     return frozenset(changed - {listing} or changed)
 
 

@@ -16,7 +16,7 @@ import structlog
 from firedoor.config import ChannelConfig
 from firedoor.core.board import Board, ChannelBoard
 from firedoor.core.errors import Unavailable
-from firedoor.core.release import FileEntry
+from firedoor.core.release import Manifest
 from firedoor.gate.catalog import Installs, Served, payload_of
 from firedoor.gate.committer import Committer, PlaceStore
 from firedoor.ports import Clock, Instant, Pulse
@@ -55,7 +55,7 @@ class BoardSource(Protocol):
         """A boarding, or None."""
         ...
 
-    def manifest(self, release: str) -> dict[str, FileEntry]:
+    def manifest(self, release: str) -> Manifest:
         """Its manifest."""
         ...
 

@@ -4,7 +4,7 @@ The judge's own store and the gate's are written by one process each and read by
 Protocols here are what the services need of them; a step is atomic and durable.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +17,7 @@ from firedoor.core.board import Board
 from firedoor.core.cell import Cell
 from firedoor.core.door import Door
 from firedoor.core.ledger.entry import Signed
-from firedoor.core.release import FileEntry
+from firedoor.core.release import Manifest
 from firedoor.ports import Instant, Numbered
 from firedoor.services.boarding import Boarding
 from firedoor.services.places import Census, Cut, Installed, Place, Standing
@@ -255,11 +255,11 @@ class JudgeRecords(Protocol):
         """A release, or None."""
         ...
 
-    def add_release(self, release: StoredRelease, manifest: dict[str, FileEntry]) -> None:
+    def add_release(self, release: StoredRelease, manifest: Manifest) -> None:
         """Store a release; idempotent."""
         ...
 
-    def manifest(self, release: str) -> Mapping[str, FileEntry]:
+    def manifest(self, release: str) -> Manifest:
         """Its manifest; empty for an unknown one."""
         ...
 

@@ -90,7 +90,7 @@ class Train:
 
     def arrived(self, channel: ChannelConfig, snapshot: Snapshot, now: Instant) -> str:
         """Take over a good snapshot; return its release id."""
-        manifest = dict(snapshot.manifest)
+        manifest = snapshot.manifest
         release = release_id(channel.name, channel.kind, manifest)
         listing = next((name for name in _INDEXES if name in manifest), "")
         self._store.add_release(

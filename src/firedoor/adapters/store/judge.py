@@ -25,7 +25,8 @@ from firedoor.core.cell import Cell, Test
 from firedoor.core.door import Door
 from firedoor.core.errors import Unavailable
 from firedoor.core.ledger.entry import Signed, leaf_bytes, parse_leaf
-from firedoor.core.release import FileEntry
+from firedoor.core.packed import Packed, packed
+from firedoor.core.release import FileEntry, Manifest
 from firedoor.services.boarding import Boarding
 from firedoor.services.records import (
     Block,
@@ -112,10 +113,14 @@ class JudgeReader(Reader):
         sql = _RELEASE + "WHERE substr(id, 1, ?) = ? LIMIT 2"
         return [StoredRelease(*row) for row in self._rows(sql, len(prefix), prefix)]
 
-    def manifest(self, release: str) -> dict[str, FileEntry]:
+    def manifest(self, release: str) -> Manifest:
         """Manifest of a release; empty for an unknown one."""
         rows = self._rows("SELECT manifest FROM release WHERE id = ?", release)
-        return _MANIFEST.decode(zlib.decompress(rows[0][0])) if rows else {}
+        if not rows:
+            return {}
+        data = zlib.decompress(rows[0][0])
+        # What was stored before manifests were packed is JSON.
+        return _MANIFEST.decode(data) if data.startswith(b"{") else Packed(data)
 
     def snapshots(self, channel: str) -> list[Seen]:
         """Snapshots of a channel in the order they were seen."""
@@ -260,15 +265,15 @@ class JudgeStore(JudgeReader):
             state.blocked.value,
         )
 
-    def add_release(self, release: StoredRelease, manifest: dict[str, FileEntry]) -> None:
+    def add_release(self, release: StoredRelease, manifest: Manifest) -> None:
         """Store a release; storing it again changes nothing."""
-        packed = zlib.compress(msgspec.json.encode(manifest, order="sorted"))
+        table = zlib.compress(packed(manifest).data)
         self._do(
             "INSERT OR IGNORE INTO release VALUES (?,?,?,?,?,?,?)",
             release.id,
             release.channel,
             release.created_ms,
-            packed,
+            table,
             release.listing,
             release.size,
             release.files,
