@@ -87,6 +87,23 @@ class Upstream(Protocol):
         ...
 
 
+class Source(Protocol):
+    """A vendor's server or directory, by paths. Raises Unavailable, Untrusted or UpstreamMoved."""
+
+    def read(self, path: str, most: int) -> bytes | None:
+        """One file as it is now, or None if there is none; never served from a cache of our own.
+
+        Args:
+            path: As in ``Listed``.
+            most: Bytes; a longer file is refused.
+        """
+        ...
+
+    def fetch(self, listed: Listed, known: Fetched | None, into: "BlobStore") -> Fetched:
+        """As in ``Upstream``."""
+        ...
+
+
 class BlobStore(Protocol):
     """Bytes by digest. A blob that is visible is complete, durable and right."""
 

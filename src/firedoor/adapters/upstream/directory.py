@@ -87,6 +87,21 @@ class DirectoryUpstream:
             files = self._walk()
         return index.in_order(where, files, self._limits)
 
+    def read(self, path: str, most: int) -> bytes | None:
+        """One file as it is now, or None if there is none.
+
+        Args:
+            path: Relative to the directory.
+            most: Bytes; a longer file is refused.
+
+        Raises:
+            Unavailable: The file cannot be read, or time is up.
+            Untrusted: It is longer, or no regular file inside the directory.
+            UpstreamMoved: It changed while it was read.
+        """
+        place = self._root / path
+        return b"".join(self._read(place, most)) if _is_there(place) else None
+
     def fetch(self, listed: Listed, known: Fetched | None, into: BlobStore) -> Fetched:
         """Bring one file's bytes into ``into`` and verify them against ``listed``.
 

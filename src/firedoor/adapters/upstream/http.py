@@ -179,8 +179,22 @@ class HttpUpstream:
 
         return self._getter.get(where, take, headers=conditions)
 
-    def _read(self, where: str, *, page: bool = False) -> bytes | None:
+    def read(self, path: str, most: int) -> bytes | None:
+        """One file as it is now, or None if there is none.
+
+        Args:
+            path: Relative to the directory of the upstream's address.
+            most: Bytes; a longer file is refused.
+
+        Raises:
+            Unavailable: Upstream does not answer.
+            Untrusted: The file is longer.
+        """
+        return self._read(self._address.of(path), most=most)
+
+    def _read(self, where: str, *, page: bool = False, most: int = 0) -> bytes | None:
         """A list or a directory page, or None if there is none."""
+        limit = most or self._limits.max_index_bytes
 
         def take(reply: Reply) -> bytes | None:
             if reply.status in _GONE:
@@ -189,7 +203,7 @@ class HttpUpstream:
             kind = reply.headers.get("Content-Type", "")
             if page and "html" not in kind.lower():
                 raise Untrusted(f"{where} is no directory page but {kind!r}", hint=_CHECK_ADDRESS)
-            return b"".join(_capped(reply, self._limits.max_index_bytes, "max_index_bytes"))
+            return b"".join(_capped(reply, limit, "max_index_bytes"))
 
         return self._getter.get(where, take)
 

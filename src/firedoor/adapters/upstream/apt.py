@@ -1,0 +1,264 @@
+"""A Debian repository as an upstream: suites, their indices, and the packages these name.
+
+Nothing is believed but a suite's signed ``Release``: every index has its digest there, and every
+package its own in an index. So a mirror that lies, or lags, or is cut off in the middle is found
+out by its first wrong byte.
+
+Both names of an index are part of a release: its own, and the one made of its digest. Clients that
+find a new ``InRelease`` and old indices elsewhere ask for the second.
+"""
+
+import bz2
+import datetime as dt
+import gzip
+import hashlib
+import lzma
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import IO, Final, Protocol
+
+from firedoor.adapters.upstream import index
+from firedoor.adapters.upstream.index import Limits
+from firedoor.core.errors import BadInput, Unavailable, Untrusted
+from firedoor.core.units import Digest
+from firedoor.formats.debian import IndexFile, Package, ReleaseFile, packages, parse_release
+from firedoor.ports import BlobStore, Clock, Fetched, Listed, Source
+
+_CHUNK: Final = 1 << 18
+_MOST_UNPACKED: Final = 1 << 30
+
+
+class Signatures(Protocol):
+    """The keys that a channel believes. Raises Untrusted or Unavailable."""
+
+    def verified(self, signed: bytes) -> bytes:
+        """The text of a file that carries its own signature."""
+        ...
+
+    def verify(self, data: bytes, signature: bytes) -> None:
+        """Check a signature that lies beside its file."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which part of a repository a channel mirrors.
+
+    Attributes:
+        suites: Directories below ``dists/``: ``bookworm``, ``bookworm-security``.
+        components: Their names; empty for all.
+        architectures: Their names, to which ``all`` belongs; empty for all.
+        packages: Shell patterns of package names; empty for all.
+    """
+
+    suites: tuple[str, ...]
+    components: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+
+
+class AptUpstream:
+    """A Debian repository, in part or whole. For one thread at a time.
+
+    Args:
+        source: The server or directory that has ``dists/`` and ``pool/``.
+        signatures: The keys it is believed by.
+        selection: Which part of it.
+        blobs: Where indices are kept; they are read to know the packages.
+        clock: Tells whether a suite has expired.
+        limits: How much is believed to be one channel's content.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        signatures: Signatures,
+        selection: Selection,
+        blobs: BlobStore,
+        clock: Clock,
+        *,
+        limits: Limits | None = None,
+    ) -> None:
+        self._source = source
+        self._signatures = signatures
+        self._selection = selection
+        self._blobs = blobs
+        self._clock = clock
+        self._limits = limits or Limits()
+
+    def index(self) -> tuple[Listed, ...]:
+        """List the files now, sorted by path. Asks upstream for every suite's ``Release``.
+
+        Raises:
+            Unavailable: Upstream does not answer, or has no such suite.
+            Untrusted: A signature, a digest or an index is wrong, or a suite has expired.
+            UpstreamMoved: An index is named and not there: upstream is being updated.
+        """
+        found: dict[str, Listed] = {}
+        for suite in self._selection.suites:
+            for listed in self._suite(suite):
+                if found.setdefault(listed.path, listed) != listed:
+                    raise Untrusted(f"upstream promises two different files at {listed.path}")
+        return index.in_order("the repository", list(found.values()), self._limits)
+
+    def fetch(self, listed: Listed, known: Fetched | None, into: BlobStore) -> Fetched:
+        """Bring one file's bytes into ``into``; an index is asked for by its digest."""
+        return self._source.fetch(listed, known, into)
+
+    def _suite(self, suite: str) -> Iterator[Listed]:
+        at = f"dists/{suite}/"
+        files, release = self._release(suite, at)
+        yield from files
+        named = {path: release.files[path] for path in self._wanted(release)}
+        for path, file in named.items():
+            yield Listed(at + path, file.sha256, file.size)
+            if release.by_hash:
+                folder = path.rpartition("/")[0]
+                by_hash = f"{at}{folder}/by-hash/SHA256/{file.sha256}"
+                yield Listed(by_hash, file.sha256, file.size)
+        read = [path for path in named if path.rpartition("/")[2] in _READABLE]
+        if not read:
+            raise Unavailable(
+                f"the suite {suite} has no index of the components and architectures wanted",
+                hint=f"it has {', '.join(release.components)} for "
+                f"{', '.join(release.architectures)}",
+            )
+        for path in _first_packings(read):
+            for package in self._packages(at, path, named[path], by_hash=release.by_hash):
+                yield Listed(package.path, package.sha256, package.size)
+
+    def _release(self, suite: str, at: str) -> tuple[list[Listed], ReleaseFile]:
+        """A suite's signed files as they are now, and what they say."""
+        signed = self._source.read(f"{at}InRelease", self._limits.max_index_bytes)
+        if signed is not None:
+            text, files = self._signatures.verified(signed), [_listed(f"{at}InRelease", signed)]
+        else:
+            beside = [
+                self._source.read(at + name, self._limits.max_index_bytes)
+                for name in ("Release", "Release.gpg")
+            ]
+            if beside[0] is None or beside[1] is None:
+                raise Unavailable(
+                    f"upstream has no signed suite {suite}",
+                    hint="look for dists/ at the address of the channel's upstream",
+                )
+            text = beside[0]
+            self._signatures.verify(text, beside[1])
+            files = [_listed(f"{at}Release", text), _listed(f"{at}Release.gpg", beside[1])]
+        release = index.understood(f"{at}Release", parse_release, text)
+        self._expect_of_now(suite, release)
+        return files, release
+
+    def _expect_of_now(self, suite: str, release: ReleaseFile) -> None:
+        now = dt.datetime.fromtimestamp(self._clock.now().wall_ms / 1000, dt.UTC)
+        if release.valid_until is not None and release.valid_until < now:
+            raise Untrusted(
+                f"the suite {suite} expired at {release.valid_until:%Y-%m-%d %H:%M}Z",
+                hint="upstream is not renewed any more, or somebody serves an old copy of it",
+            )
+        names = {release.fields.get(name, "") for name in ("suite", "codename")}
+        # "bookworm-security/updates" of old, "stable/updates": the first part names the suite.
+        if suite.split("/", maxsplit=1)[0] not in {name.split("/")[0] for name in names}:
+            raise Untrusted(
+                f"the suite {suite} says that it is {' or '.join(sorted(names - {''}))}",
+                hint="name the suite as its Release file does",
+            )
+
+    def _wanted(self, release: ReleaseFile) -> list[str]:
+        """Indices that are mirrored: of one file every packing, unpacked only where none is."""
+        chosen = [path for path in release.files if self._is_wanted(path)]
+        packed = {path.rpartition(".")[0] for path in chosen if path.endswith(_PACKED)}
+        return [path for path in chosen if path.endswith(_PACKED) or path not in packed]
+
+    def _is_wanted(self, path: str) -> bool:
+        component, _, within = _halves(path)
+        folder, _, name = within.partition("/")
+        if self._selection.components and component not in self._selection.components:
+            return False
+        if folder == "i18n":
+            return name.startswith("Translation-en")
+        architectures = self._selection.architectures
+        architecture = folder.removeprefix("binary-")
+        mine = not architectures or architecture in (*architectures, "all")
+        return folder != architecture and mine and name.startswith(("Packages", "Release"))
+
+    def _packages(self, at: str, path: str, file: IndexFile, *, by_hash: bool) -> Iterator[Package]:
+        """Packages of one index that the channel wants."""
+        folder = path.rpartition("/")[0]
+        # By its digest, an index that belongs to this Release is there while a newer one comes.
+        where = f"{at}{folder}/by-hash/SHA256/{file.sha256}" if by_hash else at + path
+        self._source.fetch(Listed(where, file.sha256, file.size), None, self._blobs)
+        patterns = self._selection.packages
+        found = packages(_unpacked(Path(self._blobs.path(file.sha256)), path))
+        try:
+            for package in found:
+                if not patterns or any(fnmatchcase(package.name, each) for each in patterns):
+                    yield package
+        except BadInput as error:
+            raise Untrusted(f"cannot read {at}{path}: {error}", hint=error.hint) from error
+
+
+def _listed(path: str, data: bytes) -> Listed:
+    return Listed(path, Digest(hashlib.sha256(data).hexdigest()), len(data))
+
+
+def _halves(path: str) -> tuple[str, str, str]:
+    """Component, a slash, and folder with name: components may have slashes themselves."""
+    folders, _, name = path.rpartition("/")
+    component, slash, folder = folders.rpartition("/")
+    return component, slash, f"{folder}/{name}"
+
+
+def _first_packings(paths: Sequence[str]) -> list[str]:
+    """Of each index one packing, the one that is quickest to read."""
+    best: dict[str, str] = {}
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if folder not in best or _READABLE.index(name) < _READABLE.index(
+            best[folder].rpartition("/")[2]
+        ):
+            best[folder] = path
+    return list(best.values())
+
+
+def _unpacked(file: Path, path: str) -> Iterator[bytes]:
+    """The bytes of an index, unpacked as they are read.
+
+    Raises:
+        Untrusted: It is damaged, or unpacks to more than any index has.
+        Unavailable: It cannot be read.
+    """
+    total = 0
+    try:
+        with _opened(file, path) as opened:
+            while chunk := opened.read(_CHUNK):
+                total += len(chunk)
+                if total > _MOST_UNPACKED:
+                    raise Untrusted(f"{path} unpacks to more than {_MOST_UNPACKED} bytes")
+                yield chunk
+    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
+        raise Untrusted(f"{path} cannot be unpacked: {error}") from error
+    except OSError as error:
+        # bz2 says so of damaged data, too; its digest was right, so upstream made it so.
+        raise Unavailable(f"{path} cannot be read: {error}") from error
+
+
+def _opened(file: Path, name: str) -> IO[bytes]:
+    match name.rpartition(".")[2]:
+        case "gz":
+            return gzip.open(file)
+        case "xz":
+            return lzma.open(file)
+        case "bz2":
+            return bz2.open(file)
+        case _:
+            return file.open("rb")
+
+
+_READABLE: Final = ("Packages.gz", "Packages", "Packages.xz", "Packages.bz2")
+"""Names of indices that we can read, the quickest first."""
+
+_PACKED: Final = (".xz", ".gz", ".bz2", ".zst", ".lz4", ".lzma")

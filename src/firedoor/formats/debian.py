@@ -1,0 +1,211 @@
+"""Debian repositories: ``Release`` files and ``Packages`` indices.
+
+Whoever calls ``parse_release`` has checked the signature; nothing else here is believed. Indices
+are read as a stream: a distribution's has sixty thousand stanzas and fifty megabytes.
+
+Source: Debian repository format (DebianRepository/Format), RFC 822 dates.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from types import MappingProxyType
+from typing import Final
+
+from firedoor.core.errors import BadInput
+from firedoor.core.release import check_path, is_digest
+from firedoor.core.units import Digest
+
+MAX_STANZA_BYTES: Final = 1 << 20
+"""A stanza longer than this is an attack or a broken file; Debian's longest has 60 KB."""
+
+_FIELD: Final = re.compile(r"([!-9;-~]+):[ \t]*(.*)")
+_WANTED: Final = re.compile(
+    rb"^(Package|Version|Architecture|Filename|Size|SHA256):[ \t]*(.*?)[ \t]*$",
+    re.MULTILINE | re.IGNORECASE,
+)
+_END_OF_STANZA: Final = re.compile(rb"\n[ \t\r]*\n")
+_NAMED: Final = ("package", "version", "architecture", "filename", "size", "sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFile:
+    """A file that a ``Release`` names, relative to its own directory.
+
+    Attributes:
+        sha256: Its digest.
+        size: In bytes, >= 0.
+    """
+
+    sha256: Digest
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFile:
+    """What a suite's ``Release`` says.
+
+    Attributes:
+        fields: All fields of one line, by name in lower case.
+        date: When it was made.
+        valid_until: When clients refuse it, or None.
+        components: Their names.
+        architectures: Their names, ``all`` too if it is there.
+        by_hash: Whether indices are also there under their digests.
+        files: Path below the suite -> digest and size.
+    """
+
+    fields: Mapping[str, str]
+    date: dt.datetime
+    valid_until: dt.datetime | None
+    components: tuple[str, ...]
+    architectures: tuple[str, ...]
+    by_hash: bool
+    files: Mapping[str, IndexFile]
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A binary package as an index names it.
+
+    Attributes:
+        name: Of the package.
+        version: Of the package.
+        architecture: Of the package.
+        path: Of its file, relative to the repository.
+        sha256: Digest of the file.
+        size: In bytes, >= 0.
+    """
+
+    name: str
+    version: str
+    architecture: str
+    path: str
+    sha256: Digest
+    size: int
+
+
+def parse_release(text: bytes) -> ReleaseFile:
+    """Read a ``Release`` whose signature was checked.
+
+    Raises:
+        BadInput: It makes no sense, or has no SHA-256 digests (which apt would refuse as well).
+    """
+    fields, tables = _fields(_text(text))
+    if "sha256" not in tables:
+        raise BadInput("the Release file has no SHA256 section")
+    date = _date(fields.get("date", ""), "Date")
+    until = fields.get("valid-until", "")
+    return ReleaseFile(
+        fields=MappingProxyType(fields),
+        date=date,
+        valid_until=_date(until, "Valid-Until") if until else None,
+        components=tuple(fields.get("components", "").split()),
+        architectures=tuple(fields.get("architectures", "").split()),
+        by_hash=fields.get("acquire-by-hash", "").lower() == "yes",
+        files=MappingProxyType(dict(_file(line) for line in tables["sha256"])),
+    )
+
+
+def packages(chunks: Iterable[bytes]) -> Iterator[Package]:
+    """Packages of an unpacked index, in its order, each made when it is asked for.
+
+    Args:
+        chunks: The index, cut anywhere.
+
+    Raises:
+        BadInput: A stanza is too long, or names a package without what it takes to fetch it.
+    """
+    rest = b""
+    for chunk in chunks:
+        rest += chunk
+        at = 0
+        for end in _END_OF_STANZA.finditer(rest):
+            if rest[at : end.start()].strip():
+                yield _package(rest[at : end.start()])
+            at = end.end()
+        rest = rest[at:]
+        if len(rest) > MAX_STANZA_BYTES:
+            raise BadInput(f"a stanza of the index is longer than {MAX_STANZA_BYTES} bytes")
+    if rest.strip():
+        yield _package(rest)
+
+
+def _package(stanza: bytes) -> Package:
+    found: dict[str, str] = {}
+    for match in _WANTED.finditer(stanza):
+        # The first wins, as for apt: a second one could name another file to whoever reads on.
+        found.setdefault(match[1].decode("ascii").lower(), _text(match[2]))
+    missing = [name for name in _NAMED if not found.get(name)]
+    if missing:
+        name = found.get("package", "?")
+        raise BadInput(f"the package {name!r} of the index has no {', '.join(missing)}")
+    return Package(
+        name=found["package"],
+        version=found["version"],
+        architecture=found["architecture"],
+        path=check_path(found["filename"].removeprefix("./")),
+        sha256=_digest(found["sha256"]),
+        size=_size(found["size"]),
+    )
+
+
+def _fields(text: str) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Fields of one line, and the lines of those that have several."""
+    fields: dict[str, str] = {}
+    tables: dict[str, list[str]] = {}
+    name = ""
+    for line in text.split("\n"):
+        if line[:1] in (" ", "\t"):
+            if not name:
+                raise BadInput("the Release file begins with a continuation")
+            tables.setdefault(name, []).append(line.strip())
+        elif line.strip():
+            match = _FIELD.fullmatch(line.rstrip("\r"))
+            if match is None:
+                raise BadInput(f"a line of the Release file is no field: {line[:80]!a}")
+            name = match[1].lower()
+            if name in fields:
+                raise BadInput(f"the Release file has the field {name!r} twice")
+            fields[name] = match[2].strip()
+        elif fields:
+            name = ""
+    return fields, tables
+
+
+def _file(line: str) -> tuple[str, IndexFile]:
+    try:
+        digest, size, path = line.split()
+    except ValueError:
+        raise BadInput(f"the Release file lists {line[:80]!a}") from None
+    return check_path(path), IndexFile(_digest(digest), _size(size))
+
+
+def _digest(text: str) -> Digest:
+    lower = text.lower()
+    if not is_digest(lower):
+        raise BadInput(f"{text[:80]!a} is no SHA-256 digest")
+    return Digest(lower)
+
+
+def _size(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(1 << 63))):
+        raise BadInput(f"{text[:80]!a} is no size")
+    return int(text)
+
+
+def _date(text: str, field: str) -> dt.datetime:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        raise BadInput(f"the Release file has no {field} that can be read: {text!a}") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise BadInput("a text of the repository is not UTF-8") from error
