@@ -12,13 +12,14 @@ import bz2
 import datetime as dt
 import gzip
 import hashlib
+import io
 import lzma
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import Final, Protocol
 
 from firedoor.adapters.upstream import index
 from firedoor.adapters.upstream.index import Limits
@@ -246,7 +247,7 @@ def _unpacked(file: Path, path: str) -> Iterator[bytes]:
         raise Unavailable(f"{path} cannot be read: {error}") from error
 
 
-def _opened(file: Path, name: str) -> IO[bytes]:
+def _opened(file: Path, name: str) -> io.BufferedIOBase:
     match name.rpartition(".")[2]:
         case "gz":
             return gzip.open(file)
