@@ -48,7 +48,7 @@ class Archive:
 
     def gpg(self, *arguments: str, data: bytes = b"") -> bytes:
         """Run GnuPG with the vendor's keys."""
-        command = ["gpg", "--homedir", self.home, "--batch", "--quiet", "--passphrase", ""]
+        command = ["gpg", "--homedir", str(self.home), "--batch", "--quiet", "--passphrase", ""]
         done = subprocess.run([*command, *arguments], input=data, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
@@ -74,7 +74,9 @@ class Archive:
         deb = self.root / path
         deb.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(
-            ["dpkg-deb", "--root-owner-group", "--build", tree, deb], capture_output=True, check=True
+            ["dpkg-deb", "--root-owner-group", "--build", tree, deb],
+            capture_output=True,
+            check=True,
         )
         data = deb.read_bytes()
         self.packages[name, version] = (

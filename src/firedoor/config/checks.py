@@ -30,6 +30,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
     yield from _alert(settings)
     for name in settings.names("channel"):
         yield from _session(settings, ("channel", name))
+        yield from _kind(settings, ("channel", name))
     for name in ("", *settings.names("channel")):
         yield from _alphas(settings, policy_layers(name))
     yield from _rings(settings)
@@ -142,6 +143,20 @@ def _session(settings: Settings, where: Where) -> Iterator[Problem]:
             "make session_max at least session_idle",
             otherwise=keys.SESSION_IDLE,
         )
+
+
+def _kind(settings: Settings, where: Where) -> Iterator[Problem]:
+    """Keys that a kind of channel cannot do without, and keys that it does not have."""
+    kind = settings.get(where, keys.KIND)
+    for key in keys.NEEDED_BY.get(kind, ()):
+        if settings.setting(where, key) is None:
+            what = f'a channel of kind "{kind}" needs "{key.name}"'
+            yield _problem(settings, where, keys.KIND, what, f"add {key.name} = [..]")
+    for other, known in keys.OF_KIND.items():
+        for key in known:
+            if other is not kind and settings.setting(where, key) is not None:
+                what = f'only a channel of kind "{other}" has "{key.name}"'
+                yield _problem(settings, where, key, what, "take it away, or correct the kind")
 
 
 def _alphas(settings: Settings, layers: tuple[Where, ...]) -> Iterator[Problem]:

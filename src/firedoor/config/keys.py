@@ -62,6 +62,11 @@ def _optional(
     return Key(name, read, None, "", lambda value: "" if value is None else show(value))
 
 
+def _list(name: str, read: Callable[[object], tuple[str, ...]]) -> Key[tuple[str, ...]]:
+    """A list that is empty when it is left out."""
+    return Key(name, read, (), "", lambda value: values.show(value) if value else "")
+
+
 def _needed(name: str, read: Callable[[object], T], absent: T) -> Key[T]:
     """A key that has to be written; ``absent`` only fills the place until that is checked."""
     return Key(name, read, absent, needed=True)
@@ -165,12 +170,26 @@ KEEP: Final = _key("keep", values.releases, "5")
 SESSION_IDLE: Final = _optional("session_idle", values.some_duration, values.show_duration)
 SESSION_MAX: Final = _optional("session_max", values.some_duration, values.show_duration)
 
+SUITES: Final = _list("suites", values.words)
+COMPONENTS: Final = _list("components", values.words)
+ARCHITECTURES: Final = _list("architectures", values.words)
+PACKAGES: Final = _list("packages", values.words)
+TRUST: Final = _list("trust", values.files)
+
 RING_NAME: Final = _needed("name", _ring_name, "")
 MACHINES: Final[Key[Pairs]] = Key("machines", values.attributes, (), "", values.show_attributes)
 AFTER: Final = _optional("after", _ring_name)
 
 # A table of keys of different types: what each key holds is checked where it is used.
 AnyKey = Key[Any]
+
+OF_KIND: Final[dict[Kind, tuple[AnyKey, ...]]] = {
+    Kind.APT: (SUITES, COMPONENTS, ARCHITECTURES, PACKAGES, TRUST),
+}
+"""Keys of a channel that only one kind has."""
+
+NEEDED_BY: Final[dict[Kind, tuple[AnyKey, ...]]] = {Kind.APT: (SUITES, TRUST)}
+"""Those of them that it cannot do without."""
 
 POLICY: Final[tuple[AnyKey, ...]] = (
     BUDGET, ALPHA_HARM, ALPHA_WARN, ALPHA_CLEAR, DELTA, CONTROL,
@@ -194,7 +213,7 @@ TABLES: Final[dict[str, tuple[AnyKey, ...]]] = {
 LISTS: Final[dict[str, tuple[AnyKey, ...]]] = {
     "channel": (
         CHANNEL_NAME, KIND, UPSTREAM, POLL, KEEP, FIRST, UNKNOWN, SESSION_IDLE, SESSION_MAX,
-        *POLICY,
+        *(key for known in OF_KIND.values() for key in known), *POLICY,
     ),
     "ring": (RING_NAME, MACHINES, AFTER, *RING_POLICY),
 }  # fmt: skip

@@ -97,6 +97,25 @@ class AlertConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AptConfig:
+    """Which part of a Debian repository a channel mirrors, and by whose keys.
+
+    Attributes:
+        suites: Directories below ``dists/``, at least one.
+        components: Their names; empty for all.
+        architectures: Their names; empty for all.
+        packages: Shell patterns of package names; empty for all.
+        trust: Files with the OpenPGP keys of which one has to sign each suite, at least one.
+    """
+
+    suites: tuple[str, ...]
+    components: tuple[str, ...]
+    architectures: tuple[str, ...]
+    packages: tuple[str, ...]
+    trust: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelConfig:
     """One upstream source.
 
@@ -110,6 +129,7 @@ class ChannelConfig:
         unknown: What an unknown machine gets: ``refuse``, or ``hold``, the last open release.
         session_idle_ms: A session ends when a machine asked nothing for this long, > 0.
         session_max_ms: A session ends after this long in any case, >= idle.
+        apt: What only a channel of this kind has.
     """
 
     name: str
@@ -121,6 +141,7 @@ class ChannelConfig:
     unknown: str
     session_idle_ms: int
     session_max_ms: int
+    apt: AptConfig | None = None
 
     @property
     def directory(self) -> str | None:

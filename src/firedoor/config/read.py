@@ -16,6 +16,7 @@ from firedoor.config.checks import contradictions, missing, rings_written
 from firedoor.config.fragment import Fragment, Source, read_fragment
 from firedoor.config.model import (
     AlertConfig,
+    AptConfig,
     ChannelConfig,
     Config,
     ConsoleConfig,
@@ -25,8 +26,8 @@ from firedoor.config.model import (
     TimeConfig,
 )
 from firedoor.config.problem import Problem, refusal
-from firedoor.config.settings import Setting, Settings, policy_layers
-from firedoor.core.channel import traits
+from firedoor.config.settings import Setting, Settings, Where, policy_layers
+from firedoor.core.channel import Kind, traits
 from firedoor.core.errors import BadConfig
 from firedoor.core.ring import with_everyone
 
@@ -137,7 +138,7 @@ def _config(settings: Settings) -> Config:
 
 
 def _channel(settings: Settings, name: str) -> ChannelConfig:
-    where = ("channel", name)
+    where: Where = ("channel", name)
     kind = settings.get(where, keys.KIND)
     usual = traits(kind)
     return ChannelConfig(
@@ -150,6 +151,17 @@ def _channel(settings: Settings, name: str) -> ChannelConfig:
         unknown=settings.get(where, keys.UNKNOWN),
         session_idle_ms=settings.get(where, keys.SESSION_IDLE) or usual.session_idle_ms,
         session_max_ms=settings.get(where, keys.SESSION_MAX) or usual.session_max_ms,
+        apt=_apt(settings, where) if kind is Kind.APT else None,
+    )
+
+
+def _apt(settings: Settings, where: Where) -> AptConfig:
+    return AptConfig(
+        suites=settings.get(where, keys.SUITES),
+        components=settings.get(where, keys.COMPONENTS),
+        architectures=settings.get(where, keys.ARCHITECTURES),
+        packages=settings.get(where, keys.PACKAGES),
+        trust=tuple(Path(file) for file in settings.get(where, keys.TRUST)),
     )
 
 

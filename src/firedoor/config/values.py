@@ -181,6 +181,15 @@ def words(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def files(value: object) -> tuple[str, ...]:
+    """A list of absolute paths, neither it nor any of them empty, none twice."""
+    named = words(value)
+    for name in named:
+        if not name.startswith("/") or "\0" in name:
+            raise Unfit("a list of absolute paths", found=describe(name))
+    return named
+
+
 def command(value: object) -> tuple[str, ...]:
     """A program and its arguments as a list; there is no shell to split a text."""
     if not isinstance(value, list) or not value or not all(isinstance(w, str) for w in value):

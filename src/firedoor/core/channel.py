@@ -105,6 +105,29 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
                 ),
             ),
         ),
+        Kind.APT: Traits(
+            session_idle_ms=30_000,
+            session_max_ms=30 * 60_000,
+            # apt-daily.timer: twice a day, at a time of the machine's own.
+            usual_period_ms=12 * _HOUR_MS,
+            undo=(
+                Undo(
+                    Verb.CONTAIN,
+                    "nobody new is admitted, and packages only this release has are refused: "
+                    "also to machines that have read its index",
+                ),
+                Undo(
+                    Verb.REMEDY,
+                    "apt ignores an older index: a machine that installed it goes back when "
+                    "upstream has something newer, or by hand; the list names them",
+                ),
+            ),
+            freshness=(
+                "dists/*/InRelease",
+                "dists/*/Release.gpg",
+                "dists/*/Release",
+            ),
+        ),
     }
 )
 

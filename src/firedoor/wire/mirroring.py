@@ -18,6 +18,8 @@ from typing import Final
 
 import structlog
 
+from firedoor.adapters.keys.openpgp import Keyring
+from firedoor.adapters.upstream.apt import AptUpstream, Selection
 from firedoor.adapters.upstream.directory import DirectoryUpstream
 from firedoor.adapters.upstream.get import Quiet
 from firedoor.adapters.upstream.http import HttpUpstream
@@ -206,7 +208,14 @@ class _Follower:
         name = self._channel.name
         until_ms = self._clock.now().mono_ms + self._look_s * 1000
         try:
-            upstream = upstream_of(self._channel, self._rng, self._clock, until_ms, self._quiet)
+            upstream = upstream_of(
+                self._channel,
+                self._rng,
+                self._clock,
+                self._blobs,
+                until_ms=until_ms,
+                quiet=self._quiet,
+            )
             snapshot = take_snapshot(upstream, self._blobs, self._previous)
         except FiredoorError as error:
             self._failures += 1
@@ -222,7 +231,13 @@ class _Follower:
 
 
 def upstream_of(
-    channel: ChannelConfig, rng: random.Random, clock: Clock, until_ms: float, quiet: Quiet
+    channel: ChannelConfig,
+    rng: random.Random,
+    clock: Clock,
+    blobs: BlobStore,
+    *,
+    until_ms: float,
+    quiet: Quiet,
 ) -> Upstream:
     """The adapter for one look at a channel's upstream.
 
@@ -230,6 +245,7 @@ def upstream_of(
         channel: Whose upstream.
         rng: Spreads the pauses between attempts.
         clock: For the adapter.
+        blobs: Where the files go, and indices are read.
         until_ms: Monotonic time at which the look ends.
         quiet: How long upstream asked to be left alone; outlives the look.
 
@@ -237,9 +253,18 @@ def upstream_of(
         BadConfig: The channel's upstream is none.
         Unavailable: It cannot be looked at.
     """
-    if channel.directory is not None:
-        return DirectoryUpstream(Path(channel.directory), clock, until_ms=until_ms)
-    return HttpUpstream(channel.upstream, rng, clock, until_ms=until_ms, quiet=quiet)
+    # A repository is a directory, whether or not its address says so.
+    url = channel.upstream if channel.apt is None else f"{channel.upstream.rstrip('/')}/"
+    source = (
+        HttpUpstream(url, rng, clock, until_ms=until_ms, quiet=quiet)
+        if channel.directory is None
+        else DirectoryUpstream(Path(channel.directory), clock, until_ms=until_ms)
+    )
+    if channel.apt is None:
+        return source
+    apt = channel.apt
+    selection = Selection(apt.suites, apt.components, apt.architectures, apt.packages)
+    return AptUpstream(source, Keyring(apt.trust), selection, blobs, clock)
 
 
 def _snapshot(stored: str) -> Snapshot | None:
