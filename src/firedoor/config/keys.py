@@ -102,7 +102,7 @@ def _kind(value: object) -> Kind:
     kind = Kind(str(value))
     if kind not in built_kinds():
         raise values.Unfit(
-            f"{served}, the only kind this version serves",
+            f"{served}, the kinds this version serves",
             hint='content that clients fetch as plain files can be served as kind "files"',
         )
     return kind

@@ -115,7 +115,7 @@ def test_a_release_of_nonsense_is_refused(path, entry):
 def test_a_release_of_a_kind_that_is_not_built_is_refused():
     """Its freshness files are not known, so its id would be wrong."""
     with pytest.raises(BadConfig):
-        Release.of("debian", Kind.APT, {"a": ONE}, UnixMs(0))
+        Release.of("fedora", Kind.RPM, {"a": ONE}, UnixMs(0))
 
 
 @pytest.mark.parametrize(
