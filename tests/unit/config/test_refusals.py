@@ -41,7 +41,7 @@ from firedoor.core.errors import BadConfig
         ("[[channel]]\nname = 'x'\nkind = 'files'", 'channel.x: "upstream" is missing', "add ups"),
         ("[[channel]]\nname = 'm'\nkind='files'\nupstream='/x'", "channel[0].name", "another"),
         (TOOLS.replace('"files"', '"rpm"'), "the kinds this version serves", "plain files"),
-        (TOOLS.replace('"files"', '"apt"'), 'of kind "apt" needs "suites"', ""),
+        (TOOLS.replace('"files"', '"apt"') + "trust = ['/k']", 'needs "suites"', "add suites"),
         (TOOLS + 'suites = ["stable"]', 'only a channel of kind "apt" has "suites"', "correct"),
         (TOOLS + "session_max = '1s'", "cannot be idle for 2s", "at least session_idle"),
         (TOOLS + "first = 'hold'", 'expected "adopt"', ""),
