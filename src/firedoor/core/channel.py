@@ -66,6 +66,8 @@ class Traits:
         undo: The verbs this kind supports, with how. ``CONTAIN`` is always among them.
         freshness: Shell patterns of the files that upstream may renew without changing content
             (re-signed indexes, generated checksums). They are no part of a release's identity.
+        indices: Shell patterns of files that say what there is: who has read one has installed
+            nothing yet.
     """
 
     session_idle_ms: int
@@ -73,6 +75,7 @@ class Traits:
     usual_period_ms: int
     undo: tuple[Undo, ...]
     freshness: tuple[str, ...] = ()
+    indices: tuple[str, ...] = ()
 
     @property
     def reverts(self) -> bool:
@@ -82,6 +85,10 @@ class Traits:
     def is_freshness(self, path: str) -> bool:
         """Whether ``path`` is a freshness file of this kind; ``*`` also matches ``/``."""
         return any(fnmatchcase(path, pattern) for pattern in self.freshness)
+
+    def is_index(self, path: str) -> bool:
+        """Whether ``path`` says what there is, and is nothing that is installed."""
+        return any(fnmatchcase(path, pattern) for pattern in self.indices)
 
 
 _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
@@ -127,6 +134,7 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
                 "dists/*/Release.gpg",
                 "dists/*/Release",
             ),
+            indices=("dists/*",),
         ),
     }
 )

@@ -1,5 +1,6 @@
 """The catalogue: manifests of the releases that are served now, and who got how much of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from firedoor.core.release import Manifest, changes
@@ -37,10 +38,12 @@ class Served:
         return self._folders.page(folder)
 
 
-def payload_of(manifest: Manifest, previous: Manifest, listing: str) -> frozenset[str]:
-    """Paths that are new or changed against ``previous``; the index alone only if nothing else."""
+def payload_of(
+    manifest: Manifest, previous: Manifest, is_index: Callable[[str], bool]
+) -> frozenset[str]:
+    """Paths that are new or changed against ``previous``; an index only if nothing else is."""
     changed = {path for path, _, now in changes(previous, manifest) if now is not None}
-    return frozenset(changed - {listing} or changed)
+    return frozenset({path for path in changed if not is_index(path)} or changed)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ import structlog
 
 from firedoor.config import ChannelConfig
 from firedoor.core.board import Board, ChannelBoard
+from firedoor.core.channel import traits
 from firedoor.core.errors import Unavailable
 from firedoor.core.release import Manifest
 from firedoor.gate.catalog import Installs, Served, payload_of
@@ -336,7 +337,11 @@ class Keeper:
         earlier = max((n for n, _ in board.releases if n < number), default=0)
         previous = channel.catalog[earlier].manifest if earlier in channel.catalog else {}
         listing = "" if stored is None else stored.listing
-        return Served(number, release, manifest, payload_of(manifest, previous, listing))
+        kind = traits(channel.config.kind)
+        payload = payload_of(
+            manifest, previous, lambda path: path == listing or kind.is_index(path)
+        )
+        return Served(number, release, manifest, payload)
 
     async def _flush_loop(self) -> None:
         while not self._stopping:
