@@ -1,19 +1,12 @@
 """The command line before a running Firedoor: what a person does on the day it matters."""
 
-import contextlib
 import os
-import signal
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
-from tests.unit.cli.desk import Said, run
+from tests.office import Site, console_answers, free_ports, running, until
+from tests.unit.cli.desk import run
 
 CONFIG = """
 data = "firedoor-data"
@@ -36,60 +29,6 @@ poll = "1h"
 """
 
 
-@dataclass(frozen=True)
-class Site:
-    """A running Firedoor and its vendor."""
-
-    path: Path
-    vendor: Path
-
-    def ask(self, *words: str) -> Said:
-        """Run a command."""
-        return run(*words, "--config", str(self.path))
-
-    def act(self, *words: str) -> Said:
-        """Run a command that acts, in a person's name."""
-        return self.ask(*words, "--by", "Amira", "--reason", "a drill")
-
-    def publish(self, version: str) -> str:
-        """The vendor publishes and somebody asks for it; the id of the release once it boards."""
-        before = self.boardings()
-        (self.vendor / "tool.txt").write_text(version)
-        asked = self.ask("channel", "sync", "tools", "--by", "Amira")
-        assert asked.code == 0, asked.err
-        until(lambda: self.boardings() > before)
-        return str(self.ask("release", "list", "tools", "--json").json()[0]["id"])
-
-    def boardings(self) -> int:
-        """How many releases have boarded."""
-        return len(self.ask("release", "list", "tools", "--json").json())
-
-    def door(self, release: str) -> tuple[str, str, int]:
-        """State, reason and budget of a release's door."""
-        door = self.ask("release", "show", release, "--json").json()["door"]["everyone"]
-        return door["state"], door["reason"], door["budget"]
-
-
-def until(done: Callable[[], bool]) -> None:
-    """Wait, but not for ever."""
-    deadline = time.monotonic() + 30
-    while not done():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
-@contextlib.contextmanager
-def running(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """``firedoor up``, ended in order."""
-    command = [sys.executable, "-m", "firedoor", "up", "--config", str(path)]
-    with (path.parent / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(20)
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Iterator[Site]:
     """Set up as a newcomer does, with one machine that reads and beats."""
@@ -107,23 +46,6 @@ def site(tmp_path_factory) -> Iterator[Site]:
         # The console reads its token when it starts, which may be after the judge's first answer.
         until(lambda: console_answers(ports["console"]))
         yield site
-
-
-def console_answers(port: int) -> bool:
-    """Whether the console is there."""
-    url = f"http://127.0.0.1:{port}/healthz"
-    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10) as reply:
-        return int(reply.status) == 200
-    return False
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def test_a_person_can_hold_widen_shut_and_pin_a_release_and_it_is_all_on_record(site, tmp_path):

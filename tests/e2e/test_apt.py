@@ -1,0 +1,125 @@
+"""A Debian machine with its own apt: one line of its sources names the gate, and nothing else."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.debian import SUITE, Apt, Archive
+from tests.office import Site, console_answers, free_ports, running, until
+from tests.unit.cli.desk import run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+CONFIG = """
+data = "firedoor-data"
+[time]
+bucket = "200ms"
+heartbeat = "1s"
+silence_min = "2s"
+settle = "200ms"
+[gate]
+listen = "127.0.0.1:{gate}"
+[intake]
+listen = "127.0.0.1:{intake}"
+[console]
+listen = "127.0.0.1:{console}"
+[[channel]]
+name = "debian"
+kind = "apt"
+upstream = "{upstream}"
+suites = ["{suite}"]
+architectures = ["amd64"]
+trust = ["{keyring}"]
+poll = "1h"
+session_idle = "200ms"
+"""
+
+
+class Fleet:
+    """A gate in front of a Debian repository, and machines that read it with apt."""
+
+    def __init__(self, folder: Path) -> None:
+        """The vendor has published one release; nothing runs."""
+        self.archive = Archive.new(folder / "vendor")
+        self.archive.add("tool", "1.0")
+        self.archive.add("other", "3")
+        self.archive.publish()
+        self.folder = folder
+        assert run("init", str(folder)).code == 0
+        self.ports = dict(zip(("gate", "intake", "console"), free_ports(3), strict=True))
+        path = folder / "firedoor.toml"
+        path.write_text(
+            CONFIG.format(
+                **self.ports,
+                upstream=self.archive.root,
+                suite=SUITE,
+                keyring=self.archive.keyring,
+            )
+        )
+        self.site = Site(path, self.archive.root, "debian")
+
+    def machine(self, name: str) -> Apt:
+        """Enrol a machine; its apt knows the gate as its only source."""
+        token = self.site.ask("machine", "enroll", name, "--json").json()["read"]
+        gate = f"http://127.0.0.1:{self.ports['gate']}"
+        line = f"deb [signed-by={self.archive.keyring}] {gate}/debian {SUITE} main\n"
+        apt = Apt.new(self.folder / name, line)
+        credentials = f"machine {gate} login {name} password {token}\n"
+        (apt.root / "etc/apt/auth.conf.d/firedoor.conf").write_text(credentials)
+        until(lambda: apt.run("update").returncode == 0)
+        return apt
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A running gate whose first release is adopted."""
+    fleet = Fleet(tmp_path_factory.mktemp("fleet"))
+    with running(fleet.site.path):
+        until(lambda: fleet.site.ask("release", "list", "debian").code == 0)
+        until(lambda: fleet.site.boardings() == 1)
+        until(lambda: console_answers(fleet.ports["console"]))
+        yield fleet
+
+
+def test_a_release_is_held_promoted_and_contained_before_an_unmodified_apt(fleet: Fleet) -> None:
+    """What apt prints is what an administrator has always seen; only the time is the door's."""
+    site, archive = fleet.site, fleet.archive
+    apt = fleet.machine("web-1")
+
+    assert apt.run("install", "tool").returncode == 0
+    assert apt.has("tool") == "1.0"
+
+    # Held: the vendor has something newer, and this machine has not been let through.
+    archive.add("tool", "1.1")
+    archive.publish()
+    release = site.synced()
+    assert site.act("release", "hold", release).code == 0
+    updated = apt.run("update")
+    assert (updated.returncode, updated.stderr) == (0, "")
+    apt.run("upgrade")
+    assert apt.has("tool") == "1.0"
+
+    # Promoted: a person lets it through; one ordinary upgrade installs it.
+    assert site.act("release", "expedite", release, "--all").code == 0
+    until(lambda: "1.1" in _policy(apt))
+    assert apt.run("upgrade").returncode == 0
+    assert apt.has("tool") == "1.1"
+
+    # Contained: a machine that has read the index of a bad release does not get its packages.
+    archive.add("tool", "1.2")
+    archive.publish()
+    bad = site.synced()
+    assert site.act("release", "expedite", bad, "--all").code == 0
+    until(lambda: "1.2" in _policy(apt))
+    assert site.act("release", "shut", bad).code == 0
+    until(lambda: site.door(bad)[0] == "shut")
+    refused = apt.run("upgrade")
+    assert refused.returncode == 100
+    assert "404" in refused.stderr
+    assert apt.has("tool") == "1.1"
+
+
+def _policy(apt: Apt) -> str:
+    """What apt would install of ``tool`` after an update."""
+    assert apt.run("update").returncode == 0
+    return apt.run("--simulate", "upgrade").stdout

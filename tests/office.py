@@ -1,0 +1,100 @@
+"""A running Firedoor as a person sees it: ``firedoor up``, and the command line beside it."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.unit.cli.desk import Said, run
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running Firedoor and its vendor.
+
+    Attributes:
+        path: The configuration.
+        vendor: What the vendor serves.
+        channel: Its channel.
+    """
+
+    path: Path
+    vendor: Path
+    channel: str = "tools"
+
+    def ask(self, *words: str) -> Said:
+        """Run a command."""
+        return run(*words, "--config", str(self.path))
+
+    def act(self, *words: str) -> Said:
+        """Run a command that acts, in a person's name."""
+        return self.ask(*words, "--by", "Amira", "--reason", "a drill")
+
+    def publish(self, version: str) -> str:
+        """The vendor publishes and somebody asks for it; the id of the release once it boards."""
+        (self.vendor / "tool.txt").write_text(version)
+        return self.synced()
+
+    def synced(self) -> str:
+        """Somebody asks for what the vendor has published; its id once it boards."""
+        before = self.boardings()
+        asked = self.ask("channel", "sync", self.channel, "--by", "Amira")
+        assert asked.code == 0, asked.err
+        until(lambda: self.boardings() > before)
+        return self.newest()
+
+    def newest(self) -> str:
+        """Id of the newest release."""
+        return str(self.ask("release", "list", self.channel, "--json").json()[0]["id"])
+
+    def boardings(self) -> int:
+        """How many releases have boarded."""
+        return len(self.ask("release", "list", self.channel, "--json").json())
+
+    def door(self, release: str) -> tuple[str, str, int]:
+        """State, reason and budget of a release's door."""
+        door = self.ask("release", "show", release, "--json").json()["door"]["everyone"]
+        return door["state"], door["reason"], door["budget"]
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Wait, but not for ever."""
+    deadline = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def running(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """``firedoor up``, ended in order."""
+    command = [sys.executable, "-m", "firedoor", "up", "--config", str(path)]
+    with (path.parent / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+
+
+def console_answers(port: int) -> bool:
+    """Whether the console is there."""
+    url = f"http://127.0.0.1:{port}/healthz"
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=10) as reply:
+        return int(reply.status) == 200
+    return False
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
