@@ -1,5 +1,7 @@
 """A Debian machine with its own apt: one line of its sources names the gate, and nothing else."""
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,13 +61,13 @@ class Fleet:
         self.site = Site(path, self.archive.root, "debian")
 
     def machine(self, name: str) -> Apt:
-        """Enrol a machine; its apt knows the gate as its only source."""
-        token = self.site.ask("machine", "enroll", name, "--json").json()["read"]
+        """Enrol a machine and run the script on it: its apt has no other source."""
         gate = f"http://127.0.0.1:{self.ports['gate']}"
-        line = f"deb [signed-by={self.archive.keyring}] {gate}/debian {SUITE} main\n"
-        apt = Apt.new(self.folder / name, line)
-        credentials = f"machine {gate} login {name} password {token}\n"
-        (apt.root / "etc/apt/auth.conf.d/firedoor.conf").write_text(credentials)
+        script = self.site.ask("machine", "enroll", name, "--gate", gate).out
+        apt = Apt.new(self.folder / name, "")
+        etc = apt.root / "etc"
+        places = {"FIREDOOR_ETC": str(etc / "firedoor"), "FIREDOOR_APT": str(etc / "apt")}
+        subprocess.run(["sh"], input=script, text=True, check=True, env=os.environ | places)
         until(lambda: apt.run("update").returncode == 0)
         return apt
 

@@ -15,10 +15,10 @@ from firedoor.adapters.store.register import Enrolment, Entry, MachineRegister
 from firedoor.cli import output
 from firedoor.cli.context import Place, here
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
-from firedoor.cli.snippets import Target, files_client
+from firedoor.cli.snippets import Target, apt_client, files_client
 from firedoor.config import Config, Listen
 from firedoor.console.model import MachineView
-from firedoor.core.errors import BadInput, NotFound, Unavailable
+from firedoor.core.errors import BadConfig, BadInput, NotFound, Unavailable
 from firedoor.core.ring import ring_of
 
 app: Final = typer.Typer(
@@ -26,6 +26,7 @@ app: Final = typer.Typer(
 )
 
 _PAGE: Final = 1_000
+_DISTRIBUTED: Final = Path("/usr/share/keyrings")
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the machine.")]
@@ -285,12 +286,14 @@ def target_of(config: Config, *, gate: str = "", intake: str = "", channel: str 
 
     Raises:
         BadInput: A URL is none.
+        BadConfig: A key of a channel cannot be read.
     """
     first = config.channels[0].name if config.channels else "CHANNEL"
     return Target(
         gate=gate.rstrip("/") or _reached(config.gate.listen),
         intake=intake.rstrip("/") or _reached(config.intake.listen),
         channel=channel or first,
+        keyrings=_keyrings(config),
     )
 
 
@@ -298,8 +301,20 @@ def print_enrolment(made: Enrolment, target: Target, config: Config) -> None:
     """Print the script that makes a machine a client of this gate, with its tokens."""
     heartbeat_s = config.time.heartbeat_ms / 1000
     sys.stdout.write(files_client(made.name, made.read, made.signal, target, heartbeat_s))
+    for channel in config.channels:
+        if channel.apt is not None:
+            sys.stdout.write(apt_client(made.name, made.read, target, channel.name, channel.apt))
     if ":" in made.name:
         output.say("a name with ':' cannot log in with Basic: use the path token")
+
+
+def _keyrings(config: Config) -> dict[Path, bytes]:
+    """Keys that a machine cannot be expected to have; those of a Debian package it has."""
+    files = [file for channel in config.channels if channel.apt for file in channel.apt.trust]
+    try:
+        return {file: file.read_bytes() for file in files if _DISTRIBUTED not in file.parents}
+    except OSError as error:
+        raise BadConfig(f"the key {error.filename} cannot be read: {error.strerror}") from error
 
 
 @contextmanager

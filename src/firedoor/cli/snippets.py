@@ -4,10 +4,15 @@ The script is run once on the machine, by root. Tokens go into files that only r
 a path token is for clients that can do nothing better (decisions.md 10).
 """
 
-from dataclasses import dataclass
+import base64
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from shlex import quote
 from urllib.parse import urlsplit
 
+from firedoor.config import AptConfig
 from firedoor.core.errors import BadInput
 
 
@@ -19,6 +24,7 @@ class Target:
         gate: URL of the gate, without a path.
         intake: URL of the intake, without a path.
         channel: Channel that the examples name.
+        keyrings: Files with keys that a machine may not have, and their bytes.
 
     Raises:
         BadInput: A URL is none that a client could use.
@@ -27,6 +33,7 @@ class Target:
     gate: str
     intake: str
     channel: str
+    keyrings: Mapping[Path, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what would break the script, before there is a token to put into it."""
@@ -110,6 +117,51 @@ END
 #   WGETRC=/etc/firedoor/gate.wgetrc wget {example}
 # A client that can send no credentials reads the same below (its logs then hold the token):
 #   {target.gate}/m/{read}/{target.channel}/FILE
+"""
+
+
+def apt_client(name: str, read: str, target: Target, channel: str, part: AptConfig) -> str:
+    """The lines of the script for a channel of kind ``apt``: sources, credentials and keys.
+
+    Args:
+        name: Name of the machine.
+        read: Its token for the gate.
+        target: Where Firedoor is.
+        channel: Name of the channel.
+        part: What of the repository is mirrored, and whose keys are believed.
+    """
+    source = f"""\
+Types: deb
+URIs: {target.gate}/{channel}
+Suites: {" ".join(part.suites)}
+Components: {" ".join(part.components) or "main"}
+"""
+    if part.architectures:
+        own = [each for each in part.architectures if each != "all"]
+        source += f"Architectures: {' '.join(own)}\n"
+    keys, lines = [], []
+    for number, file in enumerate(part.trust):
+        if file in target.keyrings:
+            place = f"$apt/keyrings/firedoor-{channel}-{number}.gpg"
+            text = "\n".join(textwrap.wrap(base64.b64encode(target.keyrings[file]).decode(), 76))
+            lines.append(f'base64 -d >"{place}" <<\'END\'\n{text}\nEND\nchmod 644 "{place}"\n')
+            keys.append(place)
+        else:
+            keys.append(str(file))
+    signed = "".join(lines)
+    return f"""
+# apt, channel {channel}. Whatever else in sources.list has the same suites goes past the gate:
+# take it away.
+apt="${{FIREDOOR_APT:-/etc/apt}}"
+mkdir -p "$apt/keyrings" "$apt/auth.conf.d" "$apt/sources.list.d"
+{signed}\
+cat >"$apt/auth.conf.d/firedoor-{channel}.conf" <<'END'
+machine {target.gate}/{channel} login {name} password {read}
+END
+cat >"$apt/sources.list.d/firedoor-{channel}.sources" <<END
+{source}Signed-By: {" ".join(keys)}
+END
+chmod 644 "$apt/sources.list.d/firedoor-{channel}.sources"
 """
 
 

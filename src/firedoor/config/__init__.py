@@ -11,6 +11,7 @@ from firedoor.config.explain import explain, explain_policy, notices
 from firedoor.config.fragment import Source
 from firedoor.config.model import (
     AlertConfig,
+    AptConfig,
     ChannelConfig,
     Config,
     ConsoleConfig,
@@ -24,6 +25,7 @@ from firedoor.config.values import Listen, show
 
 __all__ = [
     "AlertConfig",
+    "AptConfig",
     "ChannelConfig",
     "Config",
     "ConsoleConfig",
