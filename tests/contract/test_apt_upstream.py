@@ -35,8 +35,14 @@ def archive(tmp_path: Path) -> Archive:
     return archive
 
 
-def mirrored(archive: Archive, keyring: Path | None = None, **part: tuple[str, ...]) -> Snapshot:
+def mirrored(
+    archive: Archive,
+    keyring: Path | None = None,
+    before: Snapshot | None = None,
+    **part: tuple[str, ...],
+) -> Snapshot:
     """What the mirror takes of it."""
+    known = {} if before is None else before.manifest
     clock, blobs = SystemClock(), DiskBlobs(archive.root.parent / "blobs")
     upstream = AptUpstream(
         DirectoryUpstream(archive.root, clock),
@@ -44,6 +50,7 @@ def mirrored(archive: Archive, keyring: Path | None = None, **part: tuple[str, .
         Selection(**{"suites": (SUITE,), "architectures": ("amd64",)} | part),
         blobs,
         clock,
+        previous={path: file.sha256 for path, file in known.items()},
     )
     return take_snapshot(upstream, blobs)
 
@@ -143,6 +150,21 @@ def test_an_expired_suite_is_refused_as_every_client_would(archive: Archive) -> 
 
     with pytest.raises(Untrusted, match="expired at"):
         mirrored(archive)
+
+
+def test_a_suite_that_goes_back_is_refused(archive: Archive) -> None:
+    """An older one with a good signature, still valid: a lagging mirror, or an attack."""
+    now = dt.datetime.now(dt.UTC)
+    archive.publish(date=now)
+    newest = mirrored(archive)
+
+    archive.publish(date=now - dt.timedelta(hours=1))
+    with pytest.raises(Untrusted, match="went back from"):
+        mirrored(archive, before=newest)
+
+    # Renewed with the same content: a good suite again.
+    archive.publish(date=now + dt.timedelta(seconds=1))
+    assert mirrored(archive, before=newest).manifest.keys() == newest.manifest.keys()
 
 
 @pytest.mark.parametrize(

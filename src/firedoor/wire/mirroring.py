@@ -215,6 +215,7 @@ class _Follower:
                 self._blobs,
                 until_ms=until_ms,
                 quiet=self._quiet,
+                previous=self._previous,
             )
             snapshot = take_snapshot(upstream, self._blobs, self._previous)
         except FiredoorError as error:
@@ -238,6 +239,7 @@ def upstream_of(
     *,
     until_ms: float,
     quiet: Quiet,
+    previous: Snapshot | None = None,
 ) -> Upstream:
     """The adapter for one look at a channel's upstream.
 
@@ -248,6 +250,7 @@ def upstream_of(
         blobs: Where the files go, and indices are read.
         until_ms: Monotonic time at which the look ends.
         quiet: How long upstream asked to be left alone; outlives the look.
+        previous: The last snapshot, if any.
 
     Raises:
         BadConfig: The channel's upstream is none.
@@ -264,7 +267,15 @@ def upstream_of(
         return source
     apt = channel.apt
     selection = Selection(apt.suites, apt.components, apt.architectures, apt.packages)
-    return AptUpstream(source, Keyring(apt.trust), selection, blobs, clock)
+    known = {} if previous is None else previous.files
+    return AptUpstream(
+        source,
+        Keyring(apt.trust),
+        selection,
+        blobs,
+        clock,
+        previous={path: file.entry.sha256 for path, file in known.items()},
+    )
 
 
 def _snapshot(stored: str) -> Snapshot | None:

@@ -15,10 +15,11 @@ import hashlib
 import io
 import lzma
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from firedoor.adapters.upstream import index
@@ -70,6 +71,7 @@ class AptUpstream:
         selection: Which part of it.
         blobs: Where indices are kept; they are read to know the packages.
         clock: Tells whether a suite has expired.
+        previous: Digests of the last snapshot, by path: no suite goes back behind it.
         limits: How much is believed to be one channel's content.
     """
 
@@ -81,9 +83,11 @@ class AptUpstream:
         blobs: BlobStore,
         clock: Clock,
         *,
+        previous: Mapping[str, Digest] = MappingProxyType({}),
         limits: Limits | None = None,
     ) -> None:
         self._source = source
+        self._previous = previous
         self._signatures = signatures
         self._selection = selection
         self._blobs = blobs
@@ -135,7 +139,7 @@ class AptUpstream:
         """A suite's signed files as they are now, and what they say."""
         signed = self._source.read(f"{at}InRelease", self._limits.max_index_bytes)
         if signed is not None:
-            text, files = self._signatures.verified(signed), [_listed(f"{at}InRelease", signed)]
+            text, files = self._text(f"{at}InRelease", signed), [_listed(f"{at}InRelease", signed)]
         else:
             beside = [
                 self._source.read(at + name, self._limits.max_index_bytes)
@@ -151,7 +155,37 @@ class AptUpstream:
             files = [_listed(f"{at}Release", text), _listed(f"{at}Release.gpg", beside[1])]
         release = index.understood(f"{at}Release", parse_release, text)
         self._expect_of_now(suite, release)
+        before = self._date_before(at)
+        if before is not None and release.date < before:
+            raise Untrusted(
+                f"the suite {suite} went back from {before:%Y-%m-%d %H:%M:%S}Z "
+                f"to {release.date:%Y-%m-%d %H:%M:%S}Z",
+                hint="a mirror lags, or somebody serves an old copy; no client would take it",
+            )
         return files, release
+
+    def _text(self, where: str, signed: bytes) -> bytes:
+        try:
+            return self._signatures.verified(signed)
+        except Untrusted as error:
+            raise Untrusted(f"{where}: {error}", hint=error.hint) from error
+
+    def _date_before(self, at: str) -> dt.datetime | None:
+        """When the suite of the last snapshot was made, as far as it can still be read."""
+        digest = self._previous.get(f"{at}InRelease")
+        try:
+            if digest is not None:
+                text = self._signatures.verified(self._blob(digest))
+            elif (digest := self._previous.get(f"{at}Release")) is not None:
+                text = self._blob(digest)
+            else:
+                return None
+            return parse_release(text).date
+        except (OSError, Untrusted, BadInput):
+            return None  # its bytes rotted, or its key is believed no more
+
+    def _blob(self, digest: Digest) -> bytes:
+        return Path(self._blobs.path(digest)).read_bytes()
 
     def _expect_of_now(self, suite: str, release: ReleaseFile) -> None:
         now = dt.datetime.fromtimestamp(self._clock.now().wall_ms / 1000, dt.UTC)
