@@ -231,6 +231,23 @@ def test_a_release_is_stored_once_with_its_manifest(store, reader):
     assert (reader.release("0" * 64), reader.manifest("0" * 64)) == (None, {})
 
 
+def test_what_upstream_renews_is_another_manifest_of_the_same_release(store, reader):
+    """A suite that is signed anew; whoever serves it has to see that it was."""
+    one, two = (
+        {"dists/stable/InRelease": FileEntry(Digest(digit * 64), 7, "text/plain")} for digit in "ab"
+    )
+    with store.step():
+        for release in ("r1", "r2"):
+            store.add_release(StoredRelease(release, "debian", 5, "", 7, 1), one)
+        store.renew_release("r2", two)
+        store.renew_release("r1", two)
+
+    assert reader.manifest("r1") == reader.manifest("r2") == two
+    assert reader.renewed_after(0) == [(1, "r2"), (2, "r1")]
+    assert reader.renewed_after(1) == [(2, "r1")]
+    assert reader.release("r1").created_ms == 5
+
+
 def test_snapshots_come_in_the_order_they_were_seen(store, reader):
     """The newest boards; those between are skipped."""
     with store.step():

@@ -1,6 +1,7 @@
 """Data directories of an earlier Firedoor go on: what cannot be made again is still there."""
 
 import sqlite3
+import zlib
 from contextlib import closing
 
 import pytest
@@ -10,7 +11,8 @@ from firedoor.adapters.store.gate import GateReader, GateWriter
 from firedoor.adapters.store.judge import JudgeReader, JudgeStore
 from firedoor.adapters.store.sqlite import Schema, open_reader, open_writer
 from firedoor.core.errors import BadConfig, Unavailable
-from firedoor.core.units import UnixMs
+from firedoor.core.release import FileEntry, canonical_manifest
+from firedoor.core.units import Digest, UnixMs
 from firedoor.core.verdict import Merging
 from firedoor.ports import Instant
 from firedoor.services.places import Census
@@ -73,7 +75,14 @@ BOARDING = (
     '"terms":{},"rules":{"alpha_harm":0.01,"alpha_warn":0.05,"alpha_clear":0.05,"delta":0.1,'
     '"weights":[["silence",0.4],["crash",0.6]],"liars":0},"nonce":"n"}'
 )
+OLD_MANIFEST = {"a/tool": FileEntry(Digest("e" * 64), 3, "text/plain")}
+_JSON = zlib.compress(canonical_manifest(OLD_MANIFEST)).hex()
 JUDGE = [
+    """CREATE TABLE release (
+        id TEXT PRIMARY KEY, channel TEXT NOT NULL, created_ms INTEGER NOT NULL,
+        manifest BLOB NOT NULL, listing TEXT NOT NULL, size INTEGER NOT NULL,
+        files INTEGER NOT NULL) WITHOUT ROWID""",
+    f"INSERT INTO release VALUES ('r4', 'bad', 6, x'{_JSON}', '', 3, 1)",  # noqa: S608 - ours
     "CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     """CREATE TABLE channel (
         name TEXT PRIMARY KEY, snapshot TEXT NOT NULL, synced_ms INTEGER NOT NULL,
@@ -184,7 +193,7 @@ def test_a_gate_goes_on_with_the_records_of_an_earlier_version(tmp_path, version
 
 def unchanged() -> list[str]:
     """Statements of judge.db that are what they were in its first version."""
-    changed = ("channel", "cursor", "cell", "deck", "boarding")
+    changed = ("channel", "cursor", "cell", "deck", "boarding", "release")
     now = judge_schema.SCHEMA.statements
     return [s for s in now if not any(f"TABLE {table} (" in s for table in changed)]
 
@@ -206,6 +215,8 @@ def test_a_judge_goes_on_with_the_channels_of_an_earlier_version(tmp_path):
     (deck,), (cell,) = reader.decks("bad", 4), reader.cells("bad", 4)
     assert (deck.closed, deck.rungs()) == (5, {})
     assert (cell.treated_harmed, cell.age) == (2, 0)
+    assert reader.manifest("r4") == OLD_MANIFEST
+    assert reader.renewed_after(0) == []
     store.close()
     reader.close()
 

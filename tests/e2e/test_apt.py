@@ -1,5 +1,6 @@
 """A Debian machine with its own apt: one line of its sources names the gate, and nothing else."""
 
+import datetime as dt
 import os
 import subprocess
 from collections.abc import Iterator
@@ -121,7 +122,32 @@ def test_a_release_is_held_promoted_and_contained_before_an_unmodified_apt(fleet
     assert apt.has("tool") == "1.1"
 
 
-def _policy(apt: Apt) -> str:
-    """What apt would install of ``tool`` after an update."""
+def test_what_upstream_signs_anew_is_served_at_once(fleet: Fleet) -> None:
+    """A suite without news is signed again every few days, before clients refuse the old one."""
+    site, archive = fleet.site, fleet.archive
+    apt = fleet.machine("web-2")
+    archive.add("news", "1")
+    archive.publish()
+    release = site.synced()
+    assert site.act("release", "expedite", release, "--all").code == 0
+    until(lambda: "Inst news" in _policy(apt, "install", "news"))
+    boarded, path = site.boardings(), archive.root / "dists" / SUITE / "InRelease"
+
+    archive.publish(valid_for=dt.timedelta(days=7))
+    assert site.ask("channel", "sync", "debian", "--by", "Amira").code == 0
+    signed = path.read_text().split("Date: ")[1].splitlines()[0]
+    lists = apt.root / "var/lib/apt/lists"
+    until(
+        lambda: (
+            apt.run("update").returncode == 0
+            and any(signed in file.read_text() for file in lists.glob("*InRelease"))
+        )
+    )
+
+    assert site.boardings() == boarded
+
+
+def _policy(apt: Apt, *words: str) -> str:
+    """What apt would do after an update; else an upgrade."""
     assert apt.run("update").returncode == 0
-    return apt.run("--simulate", "upgrade").stdout
+    return apt.run("--simulate", *(words or ("upgrade",))).stdout

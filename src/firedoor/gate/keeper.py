@@ -7,7 +7,7 @@ written, it goes on serving every machine what it had, and admits nobody new.
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -58,6 +58,10 @@ class BoardSource(Protocol):
 
     def manifest(self, release: str) -> Manifest:
         """Its manifest."""
+        ...
+
+    def renewed_after(self, count: int) -> Sequence[tuple[int, str]]:
+        """(number of the renewal, release) of those that upstream renewed later, by number."""
         ...
 
 
@@ -132,6 +136,7 @@ class Keeper:
         self._run = secrets.token_hex(8)
         self._committer = Committer(store, clock)
         self._seen = -1
+        self._renewed = 0
         self._version = 0
         self._lease_until = -1
         self._kept: Bucket | None = None
@@ -278,6 +283,7 @@ class Keeper:
                 for each in board.channels:
                     if each.name in self.channels:
                         self._take_over(self.channels[each.name], each, now)
+            self._renew()
             if not self.ready:
                 for channel in self.channels.values():
                     self._wake_sessions(channel, now)
@@ -287,6 +293,17 @@ class Keeper:
         self._seen, self._version = seen, board.version
         self.ready = True
         return changed
+
+    def _renew(self) -> None:
+        """Serve what upstream has signed anew under the name of the same release."""
+        for count, release in self._source.renewed_after(self._renewed):
+            for channel in self.channels.values():
+                for number, served in list(channel.catalog.items()):
+                    if served.release == release:
+                        manifest = self._source.manifest(release)
+                        channel.catalog[number] = replace(served, manifest=manifest)
+                        channel.admission.renew(number)
+            self._renewed = count
 
     def _loop_ended(self, task: "asyncio.Task[None]") -> None:
         """A loop that ends by itself is a defect: say so, and let the process be started again."""

@@ -1,7 +1,7 @@
 """Admission: which release a machine's session gets, and who draws a card.
 
-Runs inside the gate and decides from memory alone. Whatever must be on disk before the answer's
-first byte comes back as a ``Place``; the gate makes it durable and then calls ``settle``.
+Runs inside the gate and decides from memory alone. What must be on disk before the first byte
+comes back as a ``Place``; the gate makes it durable and then calls ``settle``.
 
 A *session* begins with the first GET after the channel's idle time and keeps its release to the
 end, even while the door moves; only a revoked release ends it at once.
@@ -27,8 +27,7 @@ ACTIVE_MS = 7 * 24 * 3_600_000
 """A machine is active on a channel for seven days after its last request there."""
 
 _NO_CARD = Card(AFTERWARDS, 0, treated=True)
-_NEVER = -(1 << 62)
-# A time before the boot of this host is negative, so zero cannot stand for "never".
+_NEVER = -(1 << 62)  # a time before the boot of this host is negative, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,8 +285,8 @@ class Admission:
         if place.deck != AFTERWARDS and int(self.member[no]) == place.number:
             self.member[no] = 0
             self.arm[no] = 0
-        # What it will be answered now is what it had: nobody must take it for exposed.
-        # For the whole session: a disk that has room again must not change its release midway.
+        # Nobody must take it for exposed: it gets what it had, and for the whole session. A disk
+        # that has room again must not change its release midway.
         had = self.serving[no] = self.fallback(no)
         if int(self.assigned[no]) != had:
             self.assigned[no] = had
@@ -313,13 +312,14 @@ class Admission:
         return member if lane is not None and member == lane.candidate else 0
 
     def since(self, machine: int, number: int) -> int | None:
-        """Unix second in which the machine was assigned this boarding, None if it is not.
-
-        A HEAD may tell of a release that the machine is not assigned yet: that has no date.
-        """
+        """Unix second in which the machine was assigned this boarding; None before it is."""
         if machine >= self._size or self.assigned.item(machine) != number:
             return None
         return self.assigned_at.item(machine)
+
+    def renew(self, number: int) -> None:
+        """What this boarding serves was signed anew: nobody may keep what a date calls the same."""
+        self.assigned_at[self.assigned == number] += 1
 
     def forget_rings(self) -> None:
         """The register changed: ask for rings again, but not of machines in flight."""

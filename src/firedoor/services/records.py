@@ -259,6 +259,10 @@ class JudgeRecords(Protocol):
         """Store a release; idempotent."""
         ...
 
+    def renew_release(self, release: str, manifest: Manifest) -> None:
+        """Upstream has renewed what does not belong to a release's identity."""
+        ...
+
     def manifest(self, release: str) -> Manifest:
         """Its manifest; empty for an unknown one."""
         ...

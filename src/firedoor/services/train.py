@@ -10,9 +10,10 @@ from dataclasses import replace
 from firedoor.config import ChannelConfig, Config
 from firedoor.core import valve
 from firedoor.core.board import ALL_CLOSED, Board, ChannelBoard, Lane, Withdrawn
+from firedoor.core.channel import traits
 from firedoor.core.door import Boarded, Door, EarlierOpened, Reason, State, Supersede, ended
 from firedoor.core.door import step as step_door
-from firedoor.core.release import release_id
+from firedoor.core.release import changes, release_id
 from firedoor.core.ring import EVERYONE, waits_for
 from firedoor.core.terms import resolve
 from firedoor.core.units import UnixMs
@@ -104,6 +105,11 @@ class Train:
             ),
             manifest,
         )
+        if traits(channel.kind).freshness and any(
+            True for _ in changes(self._store.manifest(release), manifest)
+        ):
+            # The same content with a new signature: clients refuse the old one when it expires.
+            self._store.renew_release(release, manifest)
         seen = self._store.snapshots(channel.name)
         if not seen or seen[-1].release != release:
             self._store.add_snapshot(channel.name, release, now.wall_ms, "waiting")

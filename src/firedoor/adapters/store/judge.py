@@ -122,6 +122,11 @@ class JudgeReader(Reader):
         # What was stored before manifests were packed is JSON.
         return _MANIFEST.decode(data) if data.startswith(b"{") else Packed(data)
 
+    def renewed_after(self, count: int) -> list[tuple[int, str]]:
+        """(number of the renewal, release) of those that upstream renewed later, by number."""
+        sql = "SELECT renewed, id FROM release WHERE renewed > ? ORDER BY renewed"
+        return [(int(number), str(release)) for number, release in self._rows(sql, count)]
+
     def snapshots(self, channel: str) -> list[Seen]:
         """Snapshots of a channel in the order they were seen."""
         sql = "SELECT * FROM snapshot WHERE channel = ? ORDER BY seq"
@@ -269,7 +274,7 @@ class JudgeStore(JudgeReader):
         """Store a release; storing it again changes nothing."""
         table = zlib.compress(packed(manifest).data)
         self._do(
-            "INSERT OR IGNORE INTO release VALUES (?,?,?,?,?,?,?)",
+            "INSERT OR IGNORE INTO release VALUES (?,?,?,?,?,?,?,0)",
             release.id,
             release.channel,
             release.created_ms,
@@ -278,6 +283,12 @@ class JudgeStore(JudgeReader):
             release.size,
             release.files,
         )
+
+    def renew_release(self, release: str, manifest: Manifest) -> None:
+        """Upstream has renewed what does not belong to a release's identity."""
+        sql = """UPDATE release SET manifest = ?,
+            renewed = (SELECT max(renewed) FROM release) + 1 WHERE id = ?"""
+        self._do(sql, zlib.compress(packed(manifest).data), release)
 
     def add_snapshot(self, channel: str, release: str, seen_ms: int, state: str) -> None:
         """Note a snapshot that was seen upstream."""

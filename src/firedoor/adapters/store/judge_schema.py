@@ -9,14 +9,14 @@ _CHANNEL = """CREATE TABLE channel (
     error TEXT NOT NULL, failures INTEGER NOT NULL, blocked TEXT NOT NULL)"""
 
 SCHEMA = Schema(
-    version=3,
+    version=4,
     statements=(
         "CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         _CHANNEL,
         """CREATE TABLE release (
             id TEXT PRIMARY KEY, channel TEXT NOT NULL, created_ms INTEGER NOT NULL,
             manifest BLOB NOT NULL, listing TEXT NOT NULL, size INTEGER NOT NULL,
-            files INTEGER NOT NULL) WITHOUT ROWID""",
+            files INTEGER NOT NULL, renewed INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID""",
         """CREATE TABLE snapshot (
             seq INTEGER PRIMARY KEY, channel TEXT NOT NULL, release TEXT NOT NULL,
             seen_ms INTEGER NOT NULL, state TEXT NOT NULL)""",
@@ -80,6 +80,7 @@ SCHEMA = Schema(
                     verdict = replace(replace(verdict, '"weights":', '"merging":"mean","shares":'),
                         '"weight":', '"share":')""",
             ),
+            3: ("ALTER TABLE release ADD COLUMN renewed INTEGER NOT NULL DEFAULT 0",),
         }
     ),
 )
