@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +146,30 @@ def test_what_upstream_signs_anew_is_served_at_once(fleet: Fleet) -> None:
     )
 
     assert site.boardings() == boarded
+
+
+def test_a_machine_may_act_on_the_index_that_it_read_before_the_door_opened(fleet: Fleet) -> None:
+    """Hours pass between update and upgrade; upstream has replaced the package meanwhile."""
+    site, archive = fleet.site, fleet.archive
+    apt = fleet.machine("web-3")
+    archive.add("swift", "1")
+    archive.publish()
+    assert site.act("release", "expedite", site.synced(), "--all").code == 0
+    until(lambda: "Inst swift" in _policy(apt, "install", "swift"))
+
+    archive.remove("swift", "1")
+    archive.add("swift", "2")
+    archive.publish()
+    release = site.synced()
+    assert site.act("release", "expedite", release, "--all").code == 0
+    until(lambda: site.door(release)[0] == "open")
+    time.sleep(1)  # the session in which it read the index is over
+
+    assert apt.run("install", "swift").returncode == 0
+    assert apt.has("swift") == "1"
+    until(lambda: "Inst swift" in _policy(apt))
+    assert apt.run("upgrade").returncode == 0
+    assert apt.has("swift") == "2"
 
 
 def _policy(apt: Apt, *words: str) -> str:

@@ -68,6 +68,8 @@ class Traits:
             (re-signed indexes, generated checksums). They are no part of a release's identity.
         indices: Shell patterns of files that say what there is: who has read one has installed
             nothing yet.
+        immutable: Shell patterns of names that mean the same bytes for ever: who has read an
+            older index may still ask for what it names.
     """
 
     session_idle_ms: int
@@ -76,6 +78,7 @@ class Traits:
     undo: tuple[Undo, ...]
     freshness: tuple[str, ...] = ()
     indices: tuple[str, ...] = ()
+    immutable: tuple[str, ...] = ()
 
     @property
     def reverts(self) -> bool:
@@ -89,6 +92,10 @@ class Traits:
     def is_index(self, path: str) -> bool:
         """Whether ``path`` says what there is, and is nothing that is installed."""
         return any(fnmatchcase(path, pattern) for pattern in self.indices)
+
+    def is_immutable(self, path: str) -> bool:
+        """Whether ``path`` means the same bytes in every release that has it."""
+        return any(fnmatchcase(path, pattern) for pattern in self.immutable)
 
 
 _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
@@ -135,6 +142,7 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
                 "dists/*/Release",
             ),
             indices=("dists/*",),
+            immutable=("pool/*", "dists/*/by-hash/*"),
         ),
     }
 )

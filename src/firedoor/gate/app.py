@@ -148,6 +148,10 @@ class Gate:
             unavailable = HTTPStatus.SERVICE_UNAVAILABLE
             return send_problem(send, unavailable, detail, headers=[_RETRY], head=head)
         entry = served.manifest.get(path)
+        for_ever = channel.kind.is_immutable(path)
+        if entry is None and for_ever and machine:
+            served = _superseded(channel, machine, number, path) or served
+            entry = served.manifest.get(path)
         if entry is None:
             return self._answer_folder(scope, send, served, path)
         since = delivered = still_allowed = None
@@ -167,7 +171,7 @@ class Gate:
             path=self._blob_path(entry.sha256),
             last_modified=since,
             release=served.release,
-            immutable_name=False,
+            immutable_name=for_ever,
             delivered=delivered,
             still_allowed=still_allowed,
         )
@@ -222,6 +226,15 @@ class Gate:
         if self._doorbell.changed():
             for channel in self._keeper.channels.values():
                 channel.admission.forget_rings()
+
+
+def _superseded(channel: Channel, machine: int, number: int, path: str) -> Served | None:
+    """The release before that this machine had the name from: its index is older than its door."""
+    for earlier in sorted(channel.catalog, reverse=True):
+        served = channel.catalog[earlier]
+        if earlier < number and path in served.manifest and channel.admission.had(machine, earlier):
+            return served
+    return None
 
 
 async def _turn_away(send: Send, *, head: bool) -> None:

@@ -15,7 +15,7 @@ import structlog
 
 from firedoor.config import ChannelConfig
 from firedoor.core.board import Board, ChannelBoard
-from firedoor.core.channel import traits
+from firedoor.core.channel import Traits, traits
 from firedoor.core.errors import Unavailable
 from firedoor.core.release import Manifest
 from firedoor.gate.catalog import Installs, Served, payload_of
@@ -30,6 +30,7 @@ from firedoor.services.roster import Roster
 LEASE_BUCKETS = 3
 _LOOK_EVERY_S = 0.05
 _KEPT_RELEASES = 8
+_SUPERSEDED = 4  # whose names machines may still have from an index they read
 _log = structlog.get_logger()
 
 
@@ -89,6 +90,11 @@ class Channel:
     pending: dict[int, asyncio.Task[int]] = field(default_factory=dict)
     seated: frozenset[int] = frozenset()
     cuts: list[Cut] = field(default_factory=list)
+    kind: Traits = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Look up once what is asked at every request."""
+        self.kind = traits(self.config.kind)
 
 
 class Keeper:
@@ -339,8 +345,11 @@ class Keeper:
 
         The door may have moved since: what they read need not be on the board any more.
         """
-        for number in channel.admission.left_at()[-_KEPT_RELEASES:]:
-            if number in channel.catalog:
+        before = (
+            range(max(channel.catalog, default=0))[-_SUPERSEDED:] if channel.kind.immutable else ()
+        )
+        for number in (*before, *channel.admission.left_at()[-_KEPT_RELEASES:]):
+            if number in channel.catalog or not number:
                 continue
             boarding = self._source.boarding(channel.config.name, number)
             if boarding is not None:
@@ -354,7 +363,7 @@ class Keeper:
         earlier = max((n for n, _ in board.releases if n < number), default=0)
         previous = channel.catalog[earlier].manifest if earlier in channel.catalog else {}
         listing = "" if stored is None else stored.listing
-        kind = traits(channel.config.kind)
+        kind = channel.kind
         payload = payload_of(
             manifest, previous, lambda path: path == listing or kind.is_index(path)
         )

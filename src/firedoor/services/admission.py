@@ -188,10 +188,7 @@ class Admission:
         return 0 if idle_ms > self._idle_ms or run_ms > self._max_ms else number
 
     def allows(self, machine: int, number: int) -> bool:
-        """Say whether a machine (0: nobody in particular) may be given bytes of a release.
-
-        What was shut or left behind by a pin is withheld at once, also midway.
-        """
+        """Whether a machine (0: nobody) may get bytes of a release: not if shut or left behind."""
         lane = self._lane_of(machine) if 0 < machine < self._size else self._lanes.get(EVERYONE)
         return lane is not None and number not in lane.revoked
 
@@ -316,6 +313,10 @@ class Admission:
         if machine >= self._size or self.assigned.item(machine) != number:
             return None
         return self.assigned_at.item(machine)
+
+    def had(self, machine: int, number: int) -> bool:
+        """Say whether a machine was given a release before, and may have more of it."""
+        return self.allows(machine, number) and self._exposures.has(machine, number)
 
     def renew(self, number: int) -> None:
         """What this boarding serves was signed anew: nobody may keep what a date calls the same."""
