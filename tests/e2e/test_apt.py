@@ -146,6 +146,20 @@ def test_what_upstream_signs_anew_is_served_at_once(fleet: Fleet) -> None:
     )
 
     assert site.boardings() == boarded
+    assert not expiries(site)
+
+    # Upstream signs for an hour only, and then no more: a person is told while there is time.
+    archive.publish(valid_for=dt.timedelta(hours=1))
+    assert site.ask("channel", "sync", "debian", "--by", "Amira").code == 0
+    until(lambda: bool(expiries(site)))
+    assert "clients will refuse it from" in expiries(site)[0]
+
+
+def expiries(site: Site) -> list[str]:
+    """What the record says of releases that expire."""
+    entries = site.ask("ledger", "show", "--json").json()
+    sentences = [str(entry["sentence"]) for entry in entries]
+    return [sentence for sentence in sentences if "expires" in sentence]
 
 
 def test_a_machine_may_act_on_the_index_that_it_read_before_the_door_opened(fleet: Fleet) -> None:

@@ -21,6 +21,7 @@ from firedoor.core.units import Digest
 MAX_STANZA_BYTES: Final = 1 << 20
 """A stanza longer than this is an attack or a broken file; Debian's longest has 60 KB."""
 
+_SIGNED: Final = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _FIELD: Final = re.compile(r"([!-9;-~]+):[ \t]*(.*)")
 _WANTED: Final = re.compile(
     rb"^(Package|Version|Architecture|Filename|Size|SHA256):[ \t]*(.*?)[ \t]*$",
@@ -107,6 +108,18 @@ def parse_release(text: bytes) -> ReleaseFile:
         by_hash=fields.get("acquire-by-hash", "").lower() == "yes",
         files=MappingProxyType(dict(_file(line) for line in tables["sha256"])),
     )
+
+
+def unwrapped(signed: bytes) -> bytes:
+    """The text within a clear signature that was checked before; what has none as it is.
+
+    Source: RFC 4880, 7 (a line that begins with a dash is written with "- " before it).
+    """
+    if not signed.startswith(_SIGNED):
+        return signed
+    _, _, rest = signed.partition(b"\n\n")
+    text, _, _ = rest.partition(b"\n-----BEGIN PGP SIGNATURE-----")
+    return b"\n".join(line.removeprefix(b"- ") for line in text.split(b"\n"))
 
 
 def packages(chunks: Iterable[bytes]) -> Iterator[Package]:

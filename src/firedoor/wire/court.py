@@ -30,6 +30,7 @@ from firedoor.services.orders import Answer, Order, Orders
 from firedoor.services.records import GateRecords, JudgeRecords
 from firedoor.services.train import Train
 from firedoor.wire.alerts import Alert, Courier, explained_at
+from firedoor.wire.expiry import Expiry
 from firedoor.wire.files import Files
 from firedoor.wire.head import keep_head, set_aside
 from firedoor.wire.mirroring import Mirror, Result
@@ -102,6 +103,8 @@ class Court:
         self._courier = Courier(alert, store.cursor("alerted"))
         self._custody = Custody(files, store, gate, signals, orders)
         self._clock = clock
+        kinds = {channel.name: channel.kind for channel in config.channels}
+        self._expiry = Expiry(kinds, store, mirror.read)
         self._waiting: list[Result] = []
         self._inbox_seen = -1
         self._unkept = ""
@@ -277,6 +280,7 @@ class Court:
                     self._train.consider(channel, now)
                 else:
                     self._train.fall_back(channel.name, now)
+            self._expiry.look(self._judge.ledger, now)
             board = self._publish_board()
             self._store.put_cursor("alerted", self._courier.delivered)
             for number, answer in answers:
@@ -313,6 +317,7 @@ class Court:
             self._train.failed(result.channel, result.error, now)
         else:
             self._train.arrived(self._config.channel(result.channel), result.snapshot, now)
+            self._expiry.arrived()
 
     def _publish_board(self) -> Board:
         board = self._train.board()

@@ -26,6 +26,7 @@ from firedoor.adapters.upstream.http import HttpUpstream
 from firedoor.config import ChannelConfig
 from firedoor.core.errors import BadInput, FiredoorError
 from firedoor.core.release import FileEntry
+from firedoor.core.units import Digest
 from firedoor.ports import BlobStore, Clock, Upstream
 from firedoor.services.mirror import Snapshot, next_poll, take_snapshot
 
@@ -108,6 +109,10 @@ class Mirror:
         """
         claimed = [self._blobs.claim(file.sha256) for file in files]
         return bool(claimed) and all(claimed)
+
+    def read(self, digest: Digest) -> bytes:
+        """All bytes of a blob. Raises OSError: it is not held."""
+        return Path(self._blobs.path(digest)).read_bytes()
 
 
 class _Follower:
