@@ -34,7 +34,8 @@ def numbers(state: object) -> int:
             return sum(numbers(each) for each in state.values())
         case _ if is_dataclass(state):
             return sum(numbers(getattr(state, field.name)) for field in fields(state))
-    raise TypeError(type(state).__name__)
+        case _:
+            raise TypeError(type(state).__name__)
 
 
 def cells(buckets: int, machines: int) -> Iterator[Cell]:
