@@ -15,7 +15,7 @@ from firedoor.core.tick import absorb_all, verdicts
 from firedoor.core.verdict import Merging, Rules, absorb, forecast, start, verdict
 
 counts = st.sampled_from(
-    [0, 0, 1, 2, 3, 47, 48, 49, 100, 1_023, 1_024, 1_025, 10**6, 2**31, 2**40, MOST_MACHINES]
+    [0, 0, 1, 2, 3, 47, 48, 49, 100, 1_023, 1_024, 1_025, 10**5, 2**31, 2**40, MOST_MACHINES]
 )
 alphas = st.sampled_from([5e-324, 1e-300, 1e-12, 0.001, 0.05, 0.5, 1.0 - 2.0**-53])
 epochs = st.sampled_from([0, 0, 1, 5, 10**6, 2**40])
@@ -100,7 +100,7 @@ def finite(state: object) -> bool:
             return True
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rules(), cells())
 def test_every_night_ends_in_numbers(rules: Rules, cells: list[Cell]) -> None:
     """No exception, no warning of numpy, no infinity: E, U, L, the forecast, for one and many."""

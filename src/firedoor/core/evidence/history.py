@@ -54,7 +54,7 @@ FREEZE_AT: Final = math.log(20.0)
 """ln of how strongly the control arm must speak against history before the test is frozen."""
 
 _HALVINGS: Final = 200
-_MOST_EXACT: Final = 1_000_000  # events
+_MOST_EXACT: Final = 100_000  # events
 
 _Place = TypeVar("_Place", bound=Hashable)
 
@@ -115,7 +115,7 @@ def rate_bound(past: Past, alpha: float) -> float:
     enough, events = math.log(alpha), past.events
     # Chernoff: beyond X + E + sqrt(E^2 + 2 X E), E = ln(1/alpha), the chance is smaller already.
     low, high = 0.0, events - enough + math.sqrt(enough * enough - 2.0 * enough * events) + 1.0
-    # With so many events that bound is within a thousandth of the exact one, which would have to
+    # Beyond, that bound is within a few thousandths of the exact one, which would have to
     # add up thousands of terms whose logarithms cancel.
     for _ in range(_HALVINGS if events <= _MOST_EXACT else 0):
         middle = (low + high) / 2.0
