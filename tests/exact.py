@@ -228,7 +228,8 @@ def every_past(
 
 def _cards(past: Past, asked: Cell, forgotten: int) -> Iterator[Past]:
     """Draw the cards of those who fail: hypergeometric, given all that is known."""
-    events, total = asked.treated_harmed, past.treated + past.control
+    total = past.treated + past.control
+    events = min(asked.treated_harmed, total)  # nobody fails who is not there
     for x1 in range(max(0, events - past.control), min(events, past.treated) + 1):
         ways = math.comb(past.treated, x1) * math.comb(past.control, events - x1)
         cell = replace(
