@@ -3,6 +3,8 @@
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -16,7 +18,7 @@ from firedoor.console.judged import Judged, judged
 from firedoor.console.model import Judgement
 from firedoor.core.errors import BadInput
 from firedoor.core.terms import Policy
-from firedoor.formats.counts import Row, by_release, fleet, read_records, read_rows
+from firedoor.formats.counts import Row, by_release, fleet, read_records, read_rows, united
 from firedoor.services.alone import DECLARED, MACHINES, SITES, question
 from firedoor.services.alone import judge as find
 from firedoor.services.sites import check_machines, count_sites
@@ -31,8 +33,13 @@ def register(root: typer.Typer) -> None:
 
 def judge(
     *,
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="CSV or Parquet with counts; - reads stdin.")
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="CSV or Parquet with counts; - reads stdin. Exports of several collectors may "
+            "overlap.",
+        ),
     ],
     alpha_harm: Annotated[
         float | None,
@@ -92,6 +99,10 @@ def judge(
     control_harmed and, if known, installed. Times are RFC 3339 or Unix milliseconds; the stratum
     may be empty. Parquet takes the extra: pip install 'firedoor[parquet]'.
 
+    Several files are judged as one: a row that stands in two counts once, and neither their order
+    nor who exported what changes a number. Collectors that count different machines name
+    different strata.
+
     Ends with 1 if a release is harmful, with 0 if none is. The guarantees hold if chance chose
     who was treated, which a file cannot tell; where whole sites were chosen, count sites
     (--units sites).
@@ -107,7 +118,7 @@ def judge(
         raise BadInput(f"--units is {MACHINES!r} or {SITES!r}, not {units!r}")
     policy = Policy(alpha_harm=alpha_harm, alpha_clear=alpha_clear, delta=delta)
     found = []
-    for release, rows in by_release(_read(file)).items():
+    for release, rows in by_release(_read_all(files)).items():
         sites = units == SITES
         if not sites:
             check_machines(rows)
@@ -164,6 +175,22 @@ def _tell(found: Judged) -> None:
             for s in found.streams
         ],
     )
+
+
+def _read_all(paths: Sequence[Path]) -> list[Row]:
+    if len(paths) == 1:
+        return _read(paths[0])
+    if sum(str(path) == "-" for path in paths) > 1:
+        raise BadInput("- is given twice: there is one stdin")
+    return united(_read_named(path) for path in paths)
+
+
+def _read_named(path: Path) -> list[Row]:
+    """Read one of several files: whatever is wrong with a row is told with the file's name."""
+    try:
+        return [replace(row, place=f"{path}: {row.place}") for row in _read(path)]
+    except BadInput as error:
+        raise BadInput(f"in {path}:\n{error}", hint=error.hint) from error
 
 
 def _read(path: Path) -> list[Row]:

@@ -281,7 +281,10 @@ def installs_to_clear(clearance: Clearance, alpha: float, *, treated: int) -> fl
     now = LOG_WEIGHTS + clearance.intercepts[0] + clearance.slopes[0] * clearance.delta
     # A sum of exponentials is convex: below the level now, it crosses once, and no later than
     # its fastest term alone would.
-    low, high = 0.0, float(((enough - now[growing]) / per_install[growing]).min())
+    with np.errstate(over="ignore"):
+        low, high = 0.0, float(((enough - now[growing]) / per_install[growing]).min())
+    if math.isinf(high):
+        return None  # A delta so small that no number of machines is large enough.
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
         reached = log_sum(now + per_install * middle, axis=0) >= enough

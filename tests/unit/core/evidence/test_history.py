@@ -5,7 +5,7 @@ import pytest
 
 from firedoor.core.evidence import harm, history, mixture
 from firedoor.core.evidence.counts import Counts, Floats
-from firedoor.core.evidence.history import DRIFT, History, Past
+from firedoor.core.evidence.history import DRIFT, History, Past, rate_bound
 from firedoor.core.evidence.mixture import LOG_PRIOR
 
 CLEAN_PAST = Past(0, 1_200)
@@ -203,3 +203,11 @@ def test_years_of_clean_installs_leave_the_process_ready() -> None:
     state = history.absorb(state, Counts.of(1_000, 0, 30, 0), 1e-3, 400)
 
     assert history.log_e(state)[0] > math.log(100)
+
+
+@pytest.mark.parametrize("events", [100_001, 10**9, 2**53])
+def test_a_past_with_millions_of_failures_is_bounded_at_once(events: int) -> None:
+    """The exact bound would add up thousands of terms; the simple one is as good there."""
+    bound = rate_bound(Past(events, float(2**53)), 0.01) * 2**53
+
+    assert events + 2.3 * math.sqrt(events) < bound < events + 4.0 * math.sqrt(events) + 10.0
