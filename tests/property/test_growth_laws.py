@@ -71,6 +71,6 @@ def test_a_wide_window_is_filled_by_more_treated_cards_never_by_more_machines(
     if slow.cards > slow.treated:
         assert deck.cards > deck.treated
         assert deck.cards - deck.treated >= math.floor(control * deck.cards)
-        # Nine controls for each, wherever a tenth of those who come fills the window in time.
-        if drawn >= 10 * room:
+        # Nine controls for each in small decks, and wherever a tenth of those who come will do.
+        if drawn >= 10 * room or 9 * deck.treated <= valve.LEAST_CONTROLS:
             assert deck == slow

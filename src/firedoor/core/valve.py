@@ -28,6 +28,10 @@ DECKS_TO_FILL = 2
 DEADLINE_TO_FILL = 0.25
 """The same as a share of the time for which a machine is in flight."""
 
+LEAST_CONTROLS = 1000
+"""A deck with fewer controls than this keeps nine for each treated machine, however slowly it is
+drawn: while few have installed, harm is proved by them."""
+
 LOCKED_SHARE = 0.1
 """Largest share of a ring's machines that long decks may lock."""
 
@@ -120,7 +124,7 @@ def deal(
             its warning level: the condition for admitting the reserve.
         drawn: Cards that are likely to be drawn in the time in which the room should be filled
             (``filling``), >= 0; 0 for unknown. Where a tenth of them is less than the room, more
-            than a tenth of the cards are treated.
+            than a tenth of the cards of a large deck are treated.
 
     Returns:
         The deck, or None when there is nothing to deal. The reserve is dealt without a control
@@ -144,7 +148,7 @@ def deal(
     treated = min(room, share, free - max(0, kept - spare))
     cards = (1 + CONTROLS_PER_TREATED) * treated
     if drawn > 0.0:
-        cards = min(cards, math.ceil(treated * drawn / room))
+        cards = min(cards, max(math.ceil(treated * drawn / room), treated + LEAST_CONTROLS))
     cards = max(cards, math.ceil(treated / (1 - control)), treated + 1)
     # Never more cards than machines to draw them, also where the division was rounded up.
     return Deal(treated, min(cards, free))
