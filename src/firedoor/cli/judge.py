@@ -1,5 +1,6 @@
 """``firedoor judge``: the judge alone, on anybody's counts."""
 
+import math
 import shutil
 import sys
 import tempfile
@@ -90,6 +91,23 @@ def judge(
             "once, and nothing is cleared.",
         ),
     ] = MACHINES,
+    ratio: Annotated[
+        float | None,
+        typer.Option(
+            "--ratio",
+            metavar="R",
+            show_default=False,
+            help="Clears, too, once odds of harm of R times the control's are excluded.",
+        ),
+    ] = None,
+    cluster: Annotated[
+        int,
+        typer.Option(
+            "--cluster",
+            metavar="C",
+            help="Most machines that one accident harms together: counts are divided by it.",
+        ),
+    ] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Judge releases by counts of your own: no gate, no configuration, nothing stored.
@@ -116,7 +134,13 @@ def judge(
         raise BadInput(f"--randomised is {DECLARED!r} or left out, not {randomised!r}")
     if units not in (MACHINES, SITES):
         raise BadInput(f"--units is {MACHINES!r} or {SITES!r}, not {units!r}")
-    policy = Policy(alpha_harm=alpha_harm, alpha_clear=alpha_clear, delta=delta)
+    if ratio is not None and not 1.0 < ratio < math.inf:
+        raise BadInput(f"--ratio is a number above 1, not {ratio:g}")
+    if cluster < 1:
+        raise BadInput(f"--cluster is a number of machines, 1 or more, not {cluster}")
+    policy = Policy(
+        alpha_harm=alpha_harm, alpha_clear=alpha_clear, delta=delta, ratio=ratio, cluster=cluster
+    )
     found = []
     for release, rows in by_release(_read_all(files)).items():
         sites = units == SITES
@@ -162,6 +186,7 @@ def _tell(found: Judged) -> None:
             ("e-value of harm", f"{e_value(found.log_e_harm)}, at most {most}; harmful at {line}"),
             ("excess harm", f"{upper}; cleared at {delta}"),
             ("confidence", confidence),
+            *_ratio(found),
             (found.units, found.machines),
         ]
     )
@@ -191,6 +216,14 @@ def _read_named(path: Path) -> list[Row]:
         return [replace(row, place=f"{path}: {row.place}") for row in _read(path)]
     except BadInput as error:
         raise BadInput(f"in {path}:\n{error}", hint=error.hint) from error
+
+
+def _ratio(found: Judged) -> list[tuple[str, str]]:
+    if found.ratio is None:
+        return []
+    line = e_value(-math.log(found.alpha_clear))
+    said = f"{e_value(found.log_e_ratio)} against {found.ratio:g} times the odds; cleared at {line}"
+    return [("e-value of safety", said)]
 
 
 def _read(path: Path) -> list[Row]:

@@ -80,6 +80,18 @@ POLICIES: tuple[FleetPolicy, ...] = (
     FleetPolicy("valve alone, B = 20", "no door: table F's setting", _valve(Entry(20.0, None)), 40),
     FleetPolicy("valve alone, B = 200", "the same, budget 200", _valve(Entry(200.0, None)), 60),
     FleetPolicy(
+        "valve alone, B = 20, growth 1 %",
+        "the budget grows by 1 % of the controls that fail",
+        _valve(Entry(20.0, None, 0.01)),
+        60,
+    ),
+    FleetPolicy(
+        "valve alone, B = 20, growth 10 %",
+        "by 10 % of them",
+        _valve(Entry(20.0, None, 0.1)),
+        60,
+    ),
+    FleetPolicy(
         "rings .1/1/10/100 %, 1 %",
         "an hour each; halts on more than 1 % harmed",
         _ramped(Stages(MACHINES, THIN, HOUR), _threshold(1.0)),

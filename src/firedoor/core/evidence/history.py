@@ -44,6 +44,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firedoor.core.evidence import mixture
+from firedoor.core.evidence.cluster import checked_size
 from firedoor.core.evidence.counts import Counts, Floats, Ints
 from firedoor.core.evidence.mixture import LOG_PRIOR, LOG_RATIOS, RATIOS, Wealth, frozen, log_sum
 
@@ -168,7 +169,9 @@ def start(streams: int) -> History:
     return History(mixture.start(streams), frozen(np.zeros((streams, len(RATIOS)))))
 
 
-def absorb(history: History, counts: Counts, rates: ArrayLike, epoch: ArrayLike) -> History:
+def absorb(
+    history: History, counts: Counts, rates: ArrayLike, epoch: ArrayLike, *, cluster: ArrayLike = 1
+) -> History:
     """Take one closing of one age bucket into each of S streams.
 
     Args:
@@ -177,22 +180,26 @@ def absorb(history: History, counts: Counts, rates: ArrayLike, epoch: ArrayLike)
         rates: Reference of the row's signal and age bucket, events per machine at risk, without
             the drift; a scalar or shape (S,), > 0. inf where there is none: the factor is 1.
         epoch: Present epoch, a scalar or shape (S,), from 0.
+        cluster: Largest number of machines harmed together (c), a scalar or shape (S,): every
+            count is divided by it.
 
     Returns:
         The state after; the argument is untouched.
 
     Raises:
-        ValueError: A rate is 0, negative or not a number: it would make any event a proof.
+        ValueError: A rate is 0, negative or not a number: it would make any event a proof; or a
+            cluster size is below 1.
     """
+    size = checked_size(cluster)[:, None]
     rate = np.broadcast_to(np.asarray(rates, dtype=np.float64), counts.treated.shape)
     if not np.all(rate > 0.0):
         raise ValueError("a reference rate is above 0, even where nothing ever happened")
     known = np.isfinite(rate)
     allowed = DRIFT * np.where(known, rate, 1.0)
-    controls = log_factors(counts.control_harmed, counts.control * allowed)
+    controls = log_factors(counts.control_harmed, counts.control * allowed) / size
     summed = np.maximum(history.control + np.where(known[:, None], controls, 0.0), 0.0)
     counted = known & ~_above(summed)
-    gained = log_factors(counts.treated_harmed, counts.treated * allowed)
+    gained = log_factors(counts.treated_harmed, counts.treated * allowed) / size
     opened = mixture.open_through(history.wealth, epoch)
     return History(
         mixture.absorb(opened, np.where(counted[:, None], gained, 0.0)),
