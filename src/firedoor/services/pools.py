@@ -26,6 +26,9 @@ from firedoor.services.records import StoredPlace
 Mask = NDArray[np.bool_]
 """One truth a member, shape (members,)."""
 
+_TOLD = 3  # members that report harm end their deck early ..
+_TOLD_SHARE = 0.05  # .. if they are this share of those who drew, too: some always report
+
 
 @dataclass(frozen=True, slots=True)
 class Closing:
@@ -253,6 +256,19 @@ class Pool:
         return tuple(
             sum(1 << cls for cls, rung in self.rungs.items() if rung >= least) for least in (1, 2)
         )
+
+
+def ends_early(told: int, drawn: int) -> bool:
+    """Say whether a deck is cut now because its members report harm in numbers.
+
+    Nothing of a deck counts before its cut. Who reports is the world's doing and is looked at in
+    both arms alike, so the cut tells nothing of labels (I6).
+
+    Args:
+        told: Members that have reported harm since their card, count >= 0.
+        drawn: Cards drawn, count >= told.
+    """
+    return told >= max(_TOLD, _TOLD_SHARE * drawn)
 
 
 def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int, age: int = 0) -> Closing | None:

@@ -32,6 +32,12 @@ RULES: tuple[Rule, ...] = (
         partial(Firedoor.begin, policy=Policy(delta=DELTA, alpha_harm=0.01)),
         ours=True,
     ),
+    Rule(
+        "firedoor or held",
+        "alpha .001, and what is worse than ten good releases before it is held",
+        partial(Firedoor.begin, policy=Policy(delta=DELTA), holds=True),
+        ours=True,
+    ),
     Rule("B1 Ubuntu rate", "crashes today against round(mean + sd) of 15 days", UbuntuRate.begin),
     Rule("B2 Ubuntu signature", "a new signature on more than 2 machines", UbuntuSignature.begin),
     Rule("B3 LVFS", "5 failures and under 70 % good reports", Lvfs.begin),
