@@ -250,10 +250,8 @@ class Judge:
     def _save_deck(self, flight: Flight, pool: Pool) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number
         closed = -1 if pool.is_closed() else pool.closed_mask()
-        matured, late = pool.rung_masks()
-        self.store.close_deck(
-            channel, number, pool.ring, pool.deck, closed, matured=matured, late=late
-        )
+        looks = pool.looks()
+        self.store.close_deck(channel, number, pool.ring, pool.deck, closed, looks=looks)
 
     def _greet_the_returned(self, flight: Flight, now: Instant) -> None:
         """A machine that was counted as silent and speaks again frees its slot.

@@ -27,7 +27,7 @@ Mask = NDArray[np.bool_]
 """One truth a member, shape (members,)."""
 
 _TOLD = 3  # members that report harm end their deck early ..
-_TOLD_SHARE = 0.05  # .. if they are this share of those who drew, too: some always report
+_TOLD_SHARE = 0.01  # .. if they are this share of those who drew, too: some always report
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,10 +251,10 @@ class Pool:
         """Closed classes as a bit mask."""
         return sum(1 << cls for cls in self.closed)
 
-    def rung_masks(self) -> tuple[int, ...]:
-        """Of the classes that have matured, those looked at once at least, and twice at least."""
-        return tuple(
-            sum(1 << cls for cls, rung in self.rungs.items() if rung >= least) for least in (1, 2)
+    def looks(self) -> str:
+        """How often each class that has matured was looked at, a digit for each class from 0 on."""
+        return "".join(
+            str(self.rungs.get(cls, 0)) for cls in range(max(self.rungs, default=-1) + 1)
         )
 
 
