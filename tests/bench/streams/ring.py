@@ -11,7 +11,6 @@ again at every later rung of the ladder. As in the product, a deadline that meet
 collector itself begins again after it.
 """
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -121,8 +120,9 @@ class Ring:
 
     def draw(self, runs: int, chance: np.random.Generator) -> Stream:
         """Draw R runs, and the good releases before them, which all runs have in common."""
-        past = [_Run(self.healthy, chance).play().closings for _ in range(PAST)]
-        drawn = [_Run(self, chance).play() for _ in range(runs)]
+        # Each run has a generator of its own: what is drawn last in one shifts no other.
+        past = [_Run(self.healthy, own).play().closings for own in chance.spawn(PAST)]
+        drawn = [_Run(self, own).play() for own in chance.spawn(runs)]
         counts = {name: np.stack([run.seen[name] for run in drawn]) for name in drawn[0].seen}
         reporting = counts.pop("reporting") > 0
         hourly = np.stack([run.hourly for run in drawn])
@@ -471,7 +471,7 @@ class _Run:
                         treated_harmed=int((harmed & self.treated).sum()),
                         control_harmed=int((harmed & ~self.treated).sum()),
                         late=late,
-                        age=math.floor(due - self.cut[members][0]),
+                        age=round(due - self.cut[members][0]),
                     )
                 )
         return closings
