@@ -7,6 +7,7 @@ import pytest
 from tests.bench.rules.catalogue import RULES
 from tests.bench.rules.firedoor import shipped_rules
 from tests.bench.streams.counts import Flow
+from tests.bench.streams.events import Race
 from tests.bench.streams.fleet import Entry, Fleet, Plan, Stages, roll_out, through_the_valve
 from tests.bench.streams.policies import MACHINES, POLICIES, THIN
 from tests.bench.streams.ring import PAST, Ring
@@ -223,6 +224,18 @@ def test_every_harmful_scenario_names_a_healthy_world_that_exists():
     assert {s.healthy for s in SCENARIOS} - healthy == {""}
     assert len({s.name for s in SCENARIOS}) == len(SCENARIOS)
     assert len({s.seed for s in SCENARIOS}) == len(SCENARIOS)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_race_ends_at_its_level_and_not_below_what_any_test_needs(full):
+    """Table A: fewer harmed than the floor, on average, would be a judge that cannot be."""
+    race = Race(0.5, 10.0, 0.01, full)
+
+    harmed = race.harmed(60, np.random.default_rng(11))
+
+    assert race.floor <= harmed.mean() <= 3.0 * race.floor
+    # Each event with equal arms is worth ln 2 at most, and ln 100 is needed.
+    assert harmed.min() >= 7
 
 
 # The fleet
