@@ -26,8 +26,7 @@ from firedoor.services.records import StoredPlace
 Mask = NDArray[np.bool_]
 """One truth a member, shape (members,)."""
 
-_TOLD = 3  # members that report harm end their deck early ..
-_TOLD_SHARE = 0.01  # .. if they are this share of those who drew, too: some always report
+_TOLD, _TOLD_SHARE = 3, 0.01  # both: some machines always report
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,10 +258,7 @@ class Pool:
 
 
 def ends_early(told: int, drawn: int) -> bool:
-    """Say whether a deck is cut now because its members report harm in numbers.
-
-    Nothing of a deck counts before its cut. Who reports is the world's doing and is looked at in
-    both arms alike, so the cut tells nothing of labels (I6).
+    """Say whether a deck, of which nothing counts before its cut, is cut for reported harm.
 
     Args:
         told: Members that have reported harm since their card, count >= 0.
