@@ -166,7 +166,7 @@ def _fleet_rows(found: Sequence[FleetScore]) -> list[tuple[str, ...]]:
                 f"**{grouped(mine.harmed)}**",
                 "",
                 f"{grouped(peer.harmed)} ({peer.policy})",
-                three(mine.harmed / peer.harmed),
+                f"{mine.harmed / peer.harmed:.2g}",
                 f"{grouped(least.harmed)} ({least.policy}: {three(1000 * good[least.policy])})",
             )
         )
