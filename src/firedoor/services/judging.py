@@ -27,7 +27,7 @@ from firedoor.services.flight import Flight, Numbers, Silent, elapsed_ms, weigh
 from firedoor.services.hearing import CURSORS, Hearing
 from firedoor.services.ledger import LedgerWriter
 from firedoor.services.places import Census
-from firedoor.services.pools import Closing, Pool, close_class, count_events
+from firedoor.services.pools import Closing, Pool, close_class, count_events, ends_early
 from firedoor.services.recall import recall, rewind
 from firedoor.services.records import GateRecords, Harmed, JudgeRecords, StoredDeck
 from firedoor.services.stalls import Stall, explained, stall
@@ -40,8 +40,6 @@ _Rings: TypeAlias = dict[str, Numbers]
 
 _OVER = (State.SHUT, State.SUPERSEDED)
 _EVENTS = (CRASH, CHECK)
-_TOLD = 3  # members that report harm end their deck early ..
-_TOLD_SHARE = 0.05  # .. if they are this share of those who drew, too: some always report
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +216,10 @@ class Judge:
         return silence.ladder(silence.class_deadline(cls, self._pace.silence_min_ms))
 
     def _cut_early(self, flight: Flight, pool: Pool) -> None:
-        """End a deck whose members report harm in numbers: nothing of it counts before its cut.
-
-        Who reports is the world's doing and is looked at in both arms alike, so the cut tells
-        nothing of labels (I6).
-        """
+        """End a deck whose members report harm in numbers."""
         decided = [signal for signal in _EVENTS if flight.decides(signal)]
         told = sum(int(self.hearing.hit(pool, signal).sum()) for signal in decided)
-        if told >= max(_TOLD, _TOLD_SHARE * len(pool)):
+        if ends_early(told, len(pool)):
             flight.withdraw(pool.ring)
 
     def _window(self, pool: Pool, cls: int, rung: int) -> int | None:
@@ -256,10 +250,8 @@ class Judge:
     def _save_deck(self, flight: Flight, pool: Pool) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number
         closed = -1 if pool.is_closed() else pool.closed_mask()
-        matured, late = pool.rung_masks()
-        self.store.close_deck(
-            channel, number, pool.ring, pool.deck, closed, matured=matured, late=late
-        )
+        looks = pool.looks()
+        self.store.close_deck(channel, number, pool.ring, pool.deck, closed, looks=looks)
 
     def _greet_the_returned(self, flight: Flight, now: Instant) -> None:
         """A machine that was counted as silent and speaks again frees its slot.

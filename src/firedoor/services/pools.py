@@ -26,6 +26,8 @@ from firedoor.services.records import StoredPlace
 Mask = NDArray[np.bool_]
 """One truth a member, shape (members,)."""
 
+_TOLD, _TOLD_SHARE = 3, 0.01  # both: some machines always report
+
 
 @dataclass(frozen=True, slots=True)
 class Closing:
@@ -248,11 +250,21 @@ class Pool:
         """Closed classes as a bit mask."""
         return sum(1 << cls for cls in self.closed)
 
-    def rung_masks(self) -> tuple[int, ...]:
-        """Of the classes that have matured, those looked at once at least, and twice at least."""
-        return tuple(
-            sum(1 << cls for cls, rung in self.rungs.items() if rung >= least) for least in (1, 2)
+    def looks(self) -> str:
+        """How often each class that has matured was looked at, a digit for each class from 0 on."""
+        return "".join(
+            str(self.rungs.get(cls, 0)) for cls in range(max(self.rungs, default=-1) + 1)
         )
+
+
+def ends_early(told: int, drawn: int) -> bool:
+    """Say whether a deck, of which nothing counts before its cut, is cut for reported harm.
+
+    Args:
+        told: Members that have reported harm since their card, count >= 0.
+        drawn: Cards drawn, count >= told.
+    """
+    return told >= max(_TOLD, _TOLD_SHARE * drawn)
 
 
 def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int, age: int = 0) -> Closing | None:

@@ -19,7 +19,7 @@ itself. For the control, each bet keeps a running sum that cannot fall below 0,
     G  <-  max(0, G)  +  x0 ln g  -  (g-1) m0 rate,
 
 and the closing is *frozen*, factor 1, if ln sum of prior exp(max(0, G)) is then at or above
-ln 20. Once the controls are as quiet as the reference again, the sums of large g fall quickly
+ln 3. Once the controls are as quiet as the reference again, the sums of large g fall quickly
 and those of small g slowly, and the freeze ends.
 
 What may be frozen decides validity. By what earlier closings showed: anything, the choice is
@@ -51,8 +51,12 @@ from firedoor.core.evidence.mixture import LOG_PRIOR, LOG_RATIOS, RATIOS, Wealth
 DRIFT: Final = 1.5
 """How much worse than the reference a fleet may have become without anybody's fault."""
 
-FREEZE_AT: Final = math.log(20.0)
-"""ln of how strongly the control arm must speak against history before the test is frozen."""
+FREEZE_AT: Final = math.log(3.0)
+"""ln of how strongly the control arm must speak against history before the test is frozen.
+
+Far below what a hold takes: a shock that both arms share must freeze the test before it is held
+against the release. Source: ADR 0022.
+"""
 
 _HALVINGS: Final = 200
 _MOST_EXACT: Final = 100_000  # events

@@ -161,6 +161,21 @@ def test_a_power_cut_does_not_accuse_the_release() -> None:
     assert history.log_e(state)[0] == pytest.approx(0.0)
 
 
+@pytest.mark.parametrize("more", [2, 4])
+def test_sites_that_are_cut_off_hold_no_release_because_of_the_order_of_their_looks(
+    more: int,
+) -> None:
+    """Look after look a fifth of both arms is silent, more of the one and then of the other.
+
+    With a freeze at ln 20 the level of the warning was passed before it (ADR 0022).
+    """
+    state = history.start(1)
+    for look in range(12):
+        odd = -more if look % 2 else more
+        state = history.absorb(state, Counts.of(100, 100, 20 + odd, 20 - odd), 0.1, 0)
+        assert float(history.log_e(state)[0]) < math.log(20.0)
+
+
 def test_the_freeze_ends_when_the_controls_are_quiet_again() -> None:
     """A test that stays frozen after one outage would leave a small fleet without protection."""
     state = history.absorb(history.start(1), Counts.of(5, 45, 1, 4), RATE, 0)
