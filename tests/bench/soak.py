@@ -1,6 +1,6 @@
 """The guarantees about chance, at length: thousands of simulated releases a setting.
 
-``make soak`` or ``python tests/bench/soak.py [--scale F] [--only NAME ...]``
+``make soak`` or ``python tests/bench/soak.py [--scale F] [--only NAME ...] [--seed S]``
 
 Each setting prints one line of JSON when it is done: what was asked, with which seed, what came
 out, the bound, and whether it held. The exit code is 1 if any did not. Runs are bounded and
@@ -70,14 +70,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scale", type=float, default=1.0, help="runs, as a multiple")
     parser.add_argument("--only", nargs="*", default=[], help="settings whose name contains one")
+    parser.add_argument("--seed", type=int, help="instead of each setting's own")
     asked = parser.parse_args(argv)
     held = True
     for setting in SETTINGS:
         if asked.only and not any(word in setting.name for word in asked.only):
             continue
         runs, began = max(20, round(setting.runs * asked.scale)), time.perf_counter()
-        figures, ok = setting.work(runs, setting.seed)
-        line = {"soak": setting.name, "runs": runs, "seed": setting.seed, **figures, "ok": ok}
+        seed = setting.seed if asked.seed is None else asked.seed
+        figures, ok = setting.work(runs, seed)
+        line = {"soak": setting.name, "runs": runs, "seed": seed, **figures, "ok": ok}
         print(json.dumps({**line, "seconds": round(time.perf_counter() - began)}), flush=True)
         held &= ok
     return 0 if held else 1
