@@ -6,7 +6,7 @@ One row of ``core.evidence`` is one release; the rows never look at each other, 
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -30,7 +30,7 @@ from firedoor.core.evidence import clearance, harm, merge
 from firedoor.core.evidence.clearance import Clearance
 from firedoor.core.evidence.counts import Counts
 from firedoor.core.evidence.harm import Harm
-from firedoor.core.evidence.mixture import Wealth
+from firedoor.core.evidence.mixture import Wealth, log_sum
 from firedoor.core.signal import CRASH, SILENCE
 from firedoor.core.stratum import values_of
 from firedoor.core.stream import GROUPS
@@ -103,6 +103,13 @@ def fleet_trial(
 
 
 def play(trial: Trial, runs: int, seed: int, *, by_key: bool = False) -> list[Outcome]:
+    """All of :func:`playing`."""
+    return list(playing(trial, runs, seed, by_key=by_key))
+
+
+def playing(
+    trial: Trial, runs: int, seed: int, *, by_key: bool = False, at_once: int = _AT_ONCE
+) -> Iterator[Outcome]:
     """Repeat a trial.
 
     Args:
@@ -110,26 +117,60 @@ def play(trial: Trial, runs: int, seed: int, *, by_key: bool = False) -> list[Ou
         runs: How often.
         seed: Of everything.
         by_key: Deal by the product's keyed hash; otherwise by the generator, which is faster.
+        at_once: Runs that are judged side by side: more are faster, and hold more in memory.
     """
-    chance = np.random.default_rng(seed)
-    outcomes: list[Outcome] = []
-    while len(outcomes) < runs:
+    chance, done = np.random.default_rng(seed), 0
+    while done < runs:
         doors: list[Run] = []
         world = trial.world(chance)
-        for number in range(min(_AT_ONCE, runs - len(outcomes))):
+        for number in range(min(at_once, runs - done)):
             if number and number % trial.shuffles == 0:
                 world = trial.world(chance)
             fleet = Fleet.of(world)
-            secret = f"{seed}/{len(outcomes) + number}".encode()
+            secret = f"{seed}/{done + number}".encode()
             dealer: Dealer = keyed(secret) if by_key else shuffler(chance)
             doors.append(opening(fleet, Tally(fleet, trial.plan), trial.plan, dealer, chance))
-        outcomes += judge_together(trial.rules, doors)
-    return outcomes
+        yield from judge_together(trial.rules, doors)
+        done += len(doors)
 
 
 def alarms(outcomes: Sequence[Outcome], alpha: float) -> int:
     """Runs whose E ever reached 1/alpha."""
     return sum(outcome.max_log_e >= -math.log(alpha) for outcome in outcomes)
+
+
+@dataclass(slots=True)
+class Drift:
+    """What chance expected of the cards of the harmed, and what came: a martingale.
+
+    A rule that leans towards an arm by a hair shows here long before it shows in alarms: every
+    event of every run counts.
+
+    Attributes:
+        events: Harmed machines.
+        above: Treated among them, above what chance expected, given all that was known before.
+        variance: Of that, if it is chance alone.
+    """
+
+    events: int = 0
+    above: float = 0.0
+    variance: float = 0.0
+
+    def add(self, cells: Iterable[Cell]) -> None:
+        """Take harm cells in; one without a control compares nothing."""
+        for cell in cells:
+            total = cell.treated + cell.control
+            if cell.test is not Test.HARM or not cell.treated or not cell.control:
+                continue
+            events, w = cell.treated_harmed + cell.control_harmed, cell.treated / total
+            self.events += events
+            self.above += cell.treated_harmed - events * w
+            self.variance += events * w * (1.0 - w) * (total - events) / max(1, total - 1)
+
+    @property
+    def z(self) -> float:
+        """Standard deviations from what chance expected."""
+        return self.above / math.sqrt(self.variance) if self.variance else 0.0
 
 
 def most_alarms(runs: int, alpha: float) -> int:
@@ -141,6 +182,36 @@ def most_alarms(runs: int, alpha: float) -> int:
             return k
         term *= (runs - k) / (k + 1) * alpha / (1.0 - alpha)
         k += 1
+
+
+def share_bounds(count: int, runs: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Shares that so many of the runs leave possible (Clopper and Pearson 1934)."""
+    tail = (1.0 - confidence) / 2.0
+    low, high = 0.0, 1.0
+    if count > 0:
+        low = _where(lambda share: 1.0 - _at_most(count - 1, runs, share) >= tail)
+    if count < runs:
+        high = _where(lambda share: _at_most(count, runs, share) <= tail)
+    return low, high
+
+
+def _at_most(count: int, runs: int, share: float) -> float:
+    """Chance of no more than so many of the runs, each with this chance."""
+    ways = [
+        math.lgamma(runs + 1) - math.lgamma(k + 1) - math.lgamma(runs - k + 1)
+        for k in range(count + 1)
+    ]
+    hit, miss = math.log(share), math.log1p(-share)
+    return math.fsum(math.exp(w + k * hit + (runs - k) * miss) for k, w in enumerate(ways))
+
+
+def _where(holds: Callable[[float], bool]) -> float:
+    """Smallest share at which something holds that then goes on holding."""
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2.0
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
 
 
 def judge_together(rules: Rules, runs: Sequence[Run]) -> list[Outcome]:
@@ -188,6 +259,8 @@ class _Bench:
             np.array(part)
             for part in (fresh.intercepts, fresh.slopes, fresh.control, fresh.control_harmed)
         ]
+        self._upper = np.ones(runs)
+        self._stale = np.zeros(runs, np.bool_)
         self._log_e = np.zeros((runs, len(self._signals)))
         self._now = np.zeros(runs)
         self._max = np.zeros(runs)
@@ -209,15 +282,21 @@ class _Bench:
             parts = (after.intercepts, after.slopes, after.control, after.control_harmed)
             for mine, part in zip(self._clearance, parts, strict=True):
                 mine[index] = part
+            self._stale[index] = True
 
     def judged(self, rows: Sequence[int]) -> list[Judged]:
         index = np.array(rows)
-        state = Clearance(self._rules.delta, *(part[index] for part in self._clearance))
-        upper = clearance.upper(state, self._rules.alpha_clear)
+        stale = index[self._stale[index]]
+        state = Clearance(self._rules.delta, *(part[stale] for part in self._clearance))
+        self._upper[stale] = clearance.upper(state, self._rules.alpha_clear)
+        self._stale[stale] = False
         return [
             Judged(u, e, m)
             for u, e, m in zip(
-                upper.tolist(), self._now[index].tolist(), self._max[index].tolist(), strict=True
+                self._upper[index].tolist(),
+                self._now[index].tolist(),
+                self._max[index].tolist(),
+                strict=True,
             )
         ]
 
@@ -226,7 +305,7 @@ class _Bench:
         log_e = _absorb(self._harm[signal], index, cells)
         if self._rules.attributes:
             self._absorb_groups(signal, rows, cells)
-            groups = np.array([self._spread(signal, row) for row in rows])
+            groups = self._spread(signal, index)
             log_e = np.logaddexp(np.log1p(-GROUPS) + log_e, np.log(GROUPS) + groups)
         self._log_e[index, self._signals.index(signal)] = log_e
         self._now[index] = [
@@ -247,20 +326,22 @@ class _Bench:
             index = np.array([row for row, _ in some])
             log_e[index] = _absorb(columns, index, [cell for _, cell in some])
 
-    def _spread(self, signal: str, row: int) -> float:
+    def _spread(self, signal: str, index: Ints) -> Floats:
+        """Log of E of these rows' groups, merged as ``core.evidence.merge`` does one by one."""
         # A group of other rows alone has E = 1 here, and changes nothing.
-        return merge.mean(
-            [
-                merge.spread(
-                    [
-                        float(log_e[row])
-                        for (of, named, _), (_, log_e) in self._groups.items()
-                        if (of, named) == (signal, attribute)
-                    ]
-                )
-                for attribute in self._rules.attributes
-            ]
-        )
+        merged = []
+        for attribute in self._rules.attributes:
+            log_e = np.array(
+                [
+                    log_e[index]
+                    for (of, named, _), (_, log_e) in self._groups.items()
+                    if (of, named) == (signal, attribute)
+                ]
+            ).reshape(-1, len(index))
+            bets = [np.logaddexp(np.log1p(-u), np.log(u) + log_e) for u in merge.SPREADS]
+            merged.append(log_sum(np.array([bet.sum(axis=0) for bet in bets]), axis=0))
+        spread: Floats = log_sum(np.array(merged), axis=0)
+        return spread - float(np.log(len(merge.SPREADS) * len(merged)))
 
 
 def _absorb(columns: _Columns, index: Ints, cells: Sequence[Cell]) -> Floats:

@@ -15,8 +15,9 @@ from firedoor.core.units import UnixMs
 from firedoor.core.verdict import Rules, Verdict
 from firedoor.services.boarding import Boarding
 from firedoor.services.flight import Flight, Silent
+from firedoor.services.life import Life
 from firedoor.services.places import Place
-from firedoor.services.pools import Closing, Life, Pool, close_class, count_events
+from firedoor.services.pools import Closing, Pool, close_class, count_events
 from firedoor.services.records import StoredPlace
 
 

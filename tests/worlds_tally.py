@@ -21,6 +21,7 @@ class Tally:
         self._plan = plan
         self._pools: dict[int, Pool] = {}
         self._long: dict[int, bool] = {}
+        self._present: dict[int, set[int]] = {}
         self._drawn: dict[int, list[tuple[Ints, Ints, Bools]]] = {}
         self._in_flight = 0
         self._excess = 0.0
@@ -52,6 +53,7 @@ class Tally:
         pool.stratum = self._fleet.world.stratum[who].astype(np.int32)
         pool.harmed = np.zeros(len(who), np.bool_)
         pool.cut_ms = at
+        self._present[deck] = set(np.unique(pool.cls).tolist())
 
     def close(self, deck: int, cls: int, now: int, epoch: int) -> list[Cell]:
         """A class is due: close it, and free its members."""
@@ -66,8 +68,10 @@ class Tally:
         after = (pool.cut_ms or 0) + SETTLE + (rungs[rung] - 1) * span
         begin = (after + MINUTE) // MINUTE * MINUTE
         everybody = np.ones(len(pool), np.bool_)
-        silent = ~self._fleet.heard(who, begin, now)
         mature = pool.cls == cls
+        # Of the others nobody asks.
+        silent = np.zeros(len(pool), np.bool_)
+        silent[mature] = ~self._fleet.heard(who[mature], begin, now)
         if not rung:
             self._in_flight -= int((mature & pool.treated & ~pool.harmed).sum())
         last = rung + 1 == len(rungs)
@@ -79,7 +83,7 @@ class Tally:
             heapq.heappush(self._returns, -(-back // MINUTE) * MINUTE)
         if last:
             self._fleet.sealed[who[mature]] = False
-        if pool.is_closed():
+        if self._present[deck] <= pool.closed:
             del self._pools[deck]
         return cells
 
@@ -116,7 +120,11 @@ class Tally:
 
     def unresolved(self) -> bool:
         """Somebody is in flight."""
-        return not all(pool.is_matured() for pool in self._pools.values())
+        # ``Pool.is_matured`` would look at every member again after every closing.
+        return not all(
+            self._present[deck] <= pool.closed | pool.rungs.keys()
+            for deck, pool in self._pools.items()
+        )
 
     def locked(self) -> int:
         """Members of long decks that may not draw another card."""

@@ -1,6 +1,6 @@
 """The guarantees about chance, at length: thousands of simulated releases a setting.
 
-``make soak`` or ``python tests/bench/soak.py [--scale F] [--only NAME ...]``
+``make soak`` or ``python tests/bench/soak.py [--scale F] [--only NAME ...] [--seed S]``
 
 Each setting prints one line of JSON when it is done: what was asked, with which seed, what came
 out, the bound, and whether it held. The exit code is 1 if any did not. Runs are bounded and
@@ -21,6 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # a script knows its own folder only
 
+from tests.bench.streams.floors import CONTESTS, Contest, race
 from tests.worlds import World, world_one, world_three, world_two, world_zero
 from tests.worlds_door import Outcome
 from tests.worlds_invalid import (
@@ -30,7 +31,17 @@ from tests.worlds_invalid import (
     largest_log_e,
     persistent_hash,
 )
-from tests.worlds_judge import Trial, alarms, fleet_trial, most_alarms, null_trial, play
+from tests.worlds_judge import (
+    Drift,
+    Trial,
+    alarms,
+    fleet_trial,
+    most_alarms,
+    null_trial,
+    play,
+    playing,
+    share_bounds,
+)
 
 from firedoor.core.door import State
 from firedoor.core.terms import Policy
@@ -39,6 +50,9 @@ Draw = Callable[[np.random.Generator], World]
 Figures = dict[str, object]
 
 ALPHAS = (0.01, 0.001)
+MOST_Z = 4.0
+"""Standard deviations by which the treated among the harmed may differ from chance; a setting
+that is fair exceeds it once in sixteen thousand times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +70,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scale", type=float, default=1.0, help="runs, as a multiple")
     parser.add_argument("--only", nargs="*", default=[], help="settings whose name contains one")
+    parser.add_argument("--seed", type=int, help="instead of each setting's own")
     asked = parser.parse_args(argv)
     held = True
     for setting in SETTINGS:
         if asked.only and not any(word in setting.name for word in asked.only):
             continue
         runs, began = max(20, round(setting.runs * asked.scale)), time.perf_counter()
-        figures, ok = setting.work(runs, setting.seed)
-        line = {"soak": setting.name, "runs": runs, "seed": setting.seed, **figures, "ok": ok}
+        seed = setting.seed if asked.seed is None else asked.seed
+        figures, ok = setting.work(runs, seed)
+        line = {"soak": setting.name, "runs": runs, "seed": seed, **figures, "ok": ok}
         print(json.dumps({**line, "seconds": round(time.perf_counter() - began)}), flush=True)
         held &= ok
     return 0 if held else 1
@@ -73,15 +89,43 @@ def null(trial: Trial) -> Callable[[int, int], tuple[Figures, bool]]:
     """False alarms of a good release, at both levels."""
 
     def work(runs: int, seed: int) -> tuple[Figures, bool]:
-        outcomes = play(trial, runs, seed)
-        figures: Figures = {"admitted": mean(o.admitted for o in outcomes)}
-        ok = True
+        drift, admitted = Drift(), 0
+        found: Counter[float] = Counter()
+        # Cells are counted and let go: a thousand long decks do not fit into memory.
+        for outcome in playing(trial, runs, seed):
+            drift.add(outcome.cells)
+            admitted += outcome.admitted
+            found.update(alpha for alpha in ALPHAS if alarms([outcome], alpha))
+        figures: Figures = {
+            "admitted": round(admitted / runs, 2),
+            "events": drift.events,
+            "z": round(drift.z, 2),
+        }
+        ok = abs(drift.z) <= MOST_Z
         for alpha in ALPHAS:
-            count, most = alarms(outcomes, alpha), most_alarms(runs, alpha)
-            figures[f"alarms_at_{alpha}"] = count
+            low, high = share_bounds(found[alpha], runs)
+            most = most_alarms(runs, alpha)
+            figures[f"alarms_at_{alpha}"] = found[alpha]
             figures[f"at_most_{alpha}"] = most
-            ok &= count <= most
+            figures[f"share_at_{alpha}_95"] = [round(low, 5), round(high, 5)]
+            ok &= found[alpha] <= most
         return figures, ok
+
+    return work
+
+
+def near_the_floor(contest: Contest) -> Callable[[int, int], tuple[Figures, bool]]:
+    """Machines harmed until the door shuts, as a multiple of what no test can beat."""
+
+    def work(runs: int, seed: int) -> tuple[Figures, bool]:
+        halts = race(contest, runs, seed)
+        figures: Figures = {
+            "floor": round(contest.floor, 2),
+            "times": round(halts.ratio, 3),
+            "error": round(halts.error, 3),
+            "target": contest.target,
+        }
+        return figures, not halts.missed and halts.ratio <= contest.target
 
     return work
 
@@ -240,6 +284,15 @@ SETTINGS = (
     ),
     Setting("null late harm in one stream N=600 B=5", 2000, 501, null(late(600, ()))),
     Setting("null strangers N=600", 10_000, 201, null(null_trial(strangers(600), 600))),
+    *(
+        Setting(
+            f"floor w={c.share} x{c.ratio} alpha={c.alpha} {'all signals' if c.full else 'one'}",
+            10_000,
+            20261122,
+            near_the_floor(c),
+        )
+        for c in CONTESTS
+    ),
 )  # fmt: skip
 
 

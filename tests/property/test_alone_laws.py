@@ -17,7 +17,7 @@ from firedoor.core.evidence import series
 from firedoor.core.terms import Policy
 from firedoor.core.verdict import Merging, Rules, verdict
 from firedoor.core.verdict import fold as one_by_one
-from firedoor.formats.counts import Row, by_release, cells, read_objects, read_rows
+from firedoor.formats.counts import Row, by_release, cells, read_objects, read_rows, united
 from firedoor.services.alone import judge, question
 
 
@@ -51,6 +51,26 @@ def rules(rows, asked):
     return Rules(
         asked.alpha_harm, asked.alpha_warn, asked.alpha_clear, asked.delta, weights, Merging.MEAN
     )
+
+
+@given(table=tables(releases=("v", "w")), data=st.data())
+def test_any_sharding_order_and_repetition_gives_the_same_bits(table, data):
+    """Collectors export what they have, twice if they were restarted, in whatever order."""
+    whole = read_rows(csv(table).splitlines())
+    exports = [
+        read_rows(csv(data.draw(st.permutations(shard))).splitlines())
+        for shard in data.draw(
+            st.lists(st.lists(st.sampled_from(table), min_size=1), max_size=3).map(
+                lambda extra: [table[: len(table) // 2 + 1], table[len(table) // 2 :], *extra]
+            )
+        )
+    ]
+    shards = by_release(united(data.draw(st.permutations(exports))))
+
+    assert list(shards.items()) == list(by_release(whole).items())
+    for release, rows in by_release(whole).items():
+        asked = question(Policy(), 1000)
+        assert judge(shards[release], asked) == judge(rows, asked)
 
 
 @given(table=tables())

@@ -23,7 +23,11 @@ SIGNALS = ("silence", "crash", "check")
 MODELS = ("", "model=a", "model=b", "model=a,site=x", "model=b,site=x", "site=y")
 
 rules = st.builds(
-    Rules,
+    lambda ratio, cluster, **kept: Rules(
+        ratio=ratio, cluster=cluster if ratio is None else 1, **kept
+    ),
+    ratio=st.sampled_from([None, 1.5, 2.0]),
+    cluster=st.sampled_from([1, 1, 4]),
     alpha_harm=st.sampled_from([0.001, 0.01]),
     alpha_warn=st.just(0.05),
     alpha_clear=st.sampled_from([0.05, 0.1]),

@@ -18,6 +18,7 @@ from tests.worlds_invalid import (
     persistent_hash,
 )
 from tests.worlds_judge import (
+    Drift,
     alarms,
     fleet_trial,
     judge_together,
@@ -89,9 +90,18 @@ def test_doors_judged_side_by_side_get_the_verdicts_they_get_alone():
 # A good release is hardly ever shut
 
 
+def drift(outcomes: list[Outcome]) -> Drift:
+    found = Drift()
+    for outcome in outcomes:
+        found.add(outcome.cells)
+    return found
+
+
 def assert_no_more_alarms_than_promised(outcomes: list[Outcome]) -> None:
     for alpha in (0.01, 0.001):
         assert alarms(outcomes, alpha) <= most_alarms(len(outcomes), alpha)
+    # Alarms are rare; the cards of the harmed are many, and show a much smaller wrong.
+    assert abs(drift(outcomes).z) < 4.0
 
 
 @pytest.mark.slow
@@ -142,6 +152,13 @@ def test_sites_that_poll_by_the_clock_and_guests_are_no_trap_for_the_deck(draw):
     trial = null_trial(lambda chance: draw(chance, 600, 3.0), 600)
 
     assert_no_more_alarms_than_promised(play(trial, 100, seed=310))
+
+
+def test_a_release_that_harms_moves_the_cards_of_the_harmed():
+    """What is asked of good releases above must not hold of others too."""
+    trial = null_trial(lambda chance: world_zero(chance, 120, 1.5, beats=True), 120, harm=0.2)
+
+    assert drift(play(trial, 20, seed=14)).z > 6.0
 
 
 # The same harness finds books that are wrong

@@ -1,8 +1,11 @@
 """``firedoor judge``: the judge alone, on anybody's counts."""
 
+import math
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -16,7 +19,7 @@ from firedoor.console.judged import Judged, judged
 from firedoor.console.model import Judgement
 from firedoor.core.errors import BadInput
 from firedoor.core.terms import Policy
-from firedoor.formats.counts import Row, by_release, fleet, read_records, read_rows
+from firedoor.formats.counts import Row, by_release, fleet, read_records, read_rows, united
 from firedoor.services.alone import DECLARED, MACHINES, SITES, question
 from firedoor.services.alone import judge as find
 from firedoor.services.sites import check_machines, count_sites
@@ -31,8 +34,13 @@ def register(root: typer.Typer) -> None:
 
 def judge(
     *,
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="CSV or Parquet with counts; - reads stdin.")
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="CSV or Parquet with counts; - reads stdin. Exports of several collectors may "
+            "overlap.",
+        ),
     ],
     alpha_harm: Annotated[
         float | None,
@@ -83,6 +91,23 @@ def judge(
             "once, and nothing is cleared.",
         ),
     ] = MACHINES,
+    ratio: Annotated[
+        float | None,
+        typer.Option(
+            "--ratio",
+            metavar="R",
+            show_default=False,
+            help="Clears, too, once odds of harm of R times the control's are excluded.",
+        ),
+    ] = None,
+    cluster: Annotated[
+        int,
+        typer.Option(
+            "--cluster",
+            metavar="C",
+            help="Most machines that one accident harms together: counts are divided by it.",
+        ),
+    ] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Judge releases by counts of your own: no gate, no configuration, nothing stored.
@@ -91,6 +116,10 @@ def judge(
     them. Its columns: time, release, signal, stratum, treated, control, treated_harmed,
     control_harmed and, if known, installed. Times are RFC 3339 or Unix milliseconds; the stratum
     may be empty. Parquet takes the extra: pip install 'firedoor[parquet]'.
+
+    Several files are judged as one: a row that stands in two counts once, and neither their order
+    nor who exported what changes a number. Collectors that count different machines name
+    different strata.
 
     Ends with 1 if a release is harmful, with 0 if none is. The guarantees hold if chance chose
     who was treated, which a file cannot tell; where whole sites were chosen, count sites
@@ -105,9 +134,15 @@ def judge(
         raise BadInput(f"--randomised is {DECLARED!r} or left out, not {randomised!r}")
     if units not in (MACHINES, SITES):
         raise BadInput(f"--units is {MACHINES!r} or {SITES!r}, not {units!r}")
-    policy = Policy(alpha_harm=alpha_harm, alpha_clear=alpha_clear, delta=delta)
+    if ratio is not None and not 1.0 < ratio < math.inf:
+        raise BadInput(f"--ratio is a number above 1, not {ratio:g}")
+    if cluster < 1:
+        raise BadInput(f"--cluster is a number of machines, 1 or more, not {cluster}")
+    policy = Policy(
+        alpha_harm=alpha_harm, alpha_clear=alpha_clear, delta=delta, ratio=ratio, cluster=cluster
+    )
     found = []
-    for release, rows in by_release(_read(file)).items():
+    for release, rows in by_release(_read_all(files)).items():
         sites = units == SITES
         if not sites:
             check_machines(rows)
@@ -151,6 +186,7 @@ def _tell(found: Judged) -> None:
             ("e-value of harm", f"{e_value(found.log_e_harm)}, at most {most}; harmful at {line}"),
             ("excess harm", f"{upper}; cleared at {delta}"),
             ("confidence", confidence),
+            *_ratio(found),
             (found.units, found.machines),
         ]
     )
@@ -164,6 +200,30 @@ def _tell(found: Judged) -> None:
             for s in found.streams
         ],
     )
+
+
+def _read_all(paths: Sequence[Path]) -> list[Row]:
+    if len(paths) == 1:
+        return _read(paths[0])
+    if sum(str(path) == "-" for path in paths) > 1:
+        raise BadInput("- is given twice: there is one stdin")
+    return united(_read_named(path) for path in paths)
+
+
+def _read_named(path: Path) -> list[Row]:
+    """Read one of several files: whatever is wrong with a row is told with the file's name."""
+    try:
+        return [replace(row, place=f"{path}: {row.place}") for row in _read(path)]
+    except BadInput as error:
+        raise BadInput(f"in {path}:\n{error}", hint=error.hint) from error
+
+
+def _ratio(found: Judged) -> list[tuple[str, str]]:
+    if found.ratio is None:
+        return []
+    line = e_value(-math.log(found.alpha_clear))
+    said = f"{e_value(found.log_e_ratio)} against {found.ratio:g} times the odds; cleared at {line}"
+    return [("e-value of safety", said)]
 
 
 def _read(path: Path) -> list[Row]:

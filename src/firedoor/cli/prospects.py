@@ -71,7 +71,7 @@ def best_upper(terms: Terms) -> float:
     state = clearance.start(1, terms.delta)
     for treated, control in ((machines - reserve, reserve), (reserve, 0)):
         counts = Counts.of(treated, control, 0, 0, installed=treated)
-        state = clearance.absorb(state, counts)
+        state = clearance.absorb(state, counts, cluster=terms.cluster)
     return float(clearance.upper(state, terms.alpha_clear)[0])
 
 
@@ -108,6 +108,7 @@ def _windows(terms: Terms, installed: int, harmed: Ints) -> Ints:
     state = clearance.absorb(
         clearance.start(len(harmed), terms.delta),
         Counts.of(installed, control, possible, 0, installed=installed),
+        cluster=terms.cluster,
     )
     upper = clearance.upper(state, terms.alpha_clear)
     return np.array([valve.window(terms.budget, bound) for bound in upper])

@@ -33,6 +33,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
         yield from _kind(settings, ("channel", name))
     for name in ("", *settings.names("channel")):
         yield from _alphas(settings, policy_layers(name))
+        yield from _clusters(settings, policy_layers(name))
     yield from _rings(settings)
     yield from _controls(settings)
 
@@ -174,6 +175,20 @@ def _alphas(settings: Settings, layers: tuple[Where, ...]) -> Iterator[Problem]:
             f"alpha_warn {policy.alpha_warn:g} is below alpha_harm {harm:g}: "
             "a release would be shut before anybody is warned",
             'make alpha_warn at least alpha_harm ("auto" is at most 0.01)',
+        )
+
+
+def _clusters(settings: Settings, layers: tuple[Where, ...]) -> Iterator[Problem]:
+    policy = settings.policy(layers)
+    written = [s for k in (keys.RATIO, keys.CLUSTER) if (s := settings.setting(layers[0], k))]
+    if written and policy.ratio is not None and policy.cluster > 1:
+        yield _problem(
+            settings,
+            layers[0],
+            written[0].key,
+            "a ratio is only known where machines fail one by one, "
+            f"but up to {policy.cluster} may fail together",
+            'write ratio = "off", or cluster = 1',
         )
 
 

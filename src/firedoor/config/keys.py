@@ -153,6 +153,14 @@ PATIENCE: Final = _key("patience", values.some_duration, '"7d"', values.show_dur
 INSTALL_WAIT: Final = _auto_duration("install_wait")
 MODE: Final = _key("mode", _mode, '"enforce"')
 EXPEDITE_NEEDS_TWO: Final = _key("expedite_needs_two", values.yes_no, "false")
+BUDGET_GROWTH: Final = _key("budget_growth", values.share_or_none, "0")
+RATIO: Final = _key(
+    "ratio",
+    values.ratio_or_off,
+    '"off"',
+    lambda ratio: '"off"' if ratio is None else values.show(ratio),
+)
+CLUSTER: Final = _key("cluster", values.machines, "1")
 STRATA: Final = _key("strata", _strata, values.show(DEFAULT_STRATA))
 
 HEAD: Final = _key("head", values.text, '"ledger.head"')
@@ -194,9 +202,12 @@ NEEDED_BY: Final[dict[Kind, tuple[AnyKey, ...]]] = {Kind.APT: (SUITES, TRUST)}
 POLICY: Final[tuple[AnyKey, ...]] = (
     BUDGET, ALPHA_HARM, ALPHA_WARN, ALPHA_CLEAR, DELTA, CONTROL,
     SOAK, PATIENCE, INSTALL_WAIT, MODE, EXPEDITE_NEEDS_TWO, STRATA,
+    BUDGET_GROWTH, RATIO, CLUSTER,
 )  # fmt: skip
 
-RING_POLICY: Final[tuple[AnyKey, ...]] = (BUDGET, ALPHA_CLEAR, DELTA, CONTROL, SOAK, INSTALL_WAIT)
+RING_POLICY: Final[tuple[AnyKey, ...]] = (
+    BUDGET, BUDGET_GROWTH, ALPHA_CLEAR, DELTA, CONTROL, SOAK, INSTALL_WAIT,
+)  # fmt: skip
 """What a ring may override. The rest belongs to a release as a whole, over all its rings."""
 
 TABLES: Final[dict[str, tuple[AnyKey, ...]]] = {

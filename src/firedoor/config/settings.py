@@ -89,6 +89,9 @@ class Settings:
             mode=value(keys.MODE),
             expedite_needs_two=value(keys.EXPEDITE_NEEDS_TWO),
             strata=value(keys.STRATA),
+            budget_growth=value(keys.BUDGET_GROWTH),
+            ratio=value(keys.RATIO),
+            cluster=value(keys.CLUSTER),
         )
 
 

@@ -29,6 +29,7 @@ SIZE_UNITS: Final = {
 _AMOUNT: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([A-Za-z]{1,3})")
 _LONGEST_MS: Final = 3_650 * DURATION_UNITS["d"]
 _LARGEST_PORT: Final = 65_535
+_LARGEST_RATIO: Final = 1_000_000
 
 
 class Unfit(ValueError):
@@ -130,6 +131,16 @@ def share_or_none(value: object) -> float:
     """A share, or 0 for nobody."""
     none = isinstance(value, int | float) and not isinstance(value, bool) and value == 0
     return 0.0 if none else share(value)
+
+
+def ratio_or_off(value: object) -> float | None:
+    """A number above 1, or the word "off" for None."""
+    if value == "off":
+        return None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 1.0 < value < _LARGEST_RATIO:  # type: ignore[operator]  # it is a number
+        raise Unfit('"off" or a number above 1, such as 1.5')
+    return float(value)  # type: ignore[arg-type]  # it is a number
 
 
 def yes_no(value: object) -> bool:

@@ -210,6 +210,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         suspect: A release of another channel that is accused of the same harm, None for none.
         least_harmed: Harmed machines that any rule as careful would need to prove this harm.
         least_installed: Installs that any rule as careful would need to clear it.
+        ratio: Odds ratio of harm whose exclusion opens the door, too; None for none.
+        log_e_ratio: ln E against odds of harm that are that many times the control's.
+        cluster: Most machines that one accident is taken to harm together.
+        budget_growth: Slots the budget gains for each control machine that fails; 0 for none.
         change: What would change the verdict, None once its doors have ended or it is harmful.
         undoing: How far the undoing has got, None where there is nothing to undo.
         advice: What can be done now.
@@ -235,6 +239,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     suspect: SuspectFacts | None = None
     least_harmed: int | None = None
     least_installed: int | None = None
+    ratio: float | None = None
+    log_e_ratio: float = 0.0
+    cluster: int = 1
+    budget_growth: float = 0.0
     change: Change | None = None
     undoing: Undoing | None = None
     advice: tuple[Advice, ...] = ()

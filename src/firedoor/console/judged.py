@@ -29,6 +29,9 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
         delta: At or below it ``harm_upper`` clears.
         machines: The fleet that alpha and delta were made for, in these units.
         streams: Every signal with its counts, then the clearance's.
+        ratio: Odds ratio of harm whose exclusion clears as well, or None.
+        log_e_ratio: ln E against it; at ln(1/alpha_clear) it clears.
+        cluster: Most machines that one accident was taken to harm.
     """
 
     release: str
@@ -47,6 +50,9 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     delta: float
     machines: int
     streams: tuple[StreamView, ...]
+    ratio: float | None = None
+    log_e_ratio: float = 0.0
+    cluster: int = 1
 
 
 def judged(release: str, found: Finding) -> Judged:
@@ -69,6 +75,9 @@ def judged(release: str, found: Finding) -> Judged:
         delta=asked.delta,
         machines=asked.machines,
         streams=_streams(found),
+        ratio=asked.ratio,
+        log_e_ratio=found.log_e_ratio,
+        cluster=asked.cluster,
     )
 
 

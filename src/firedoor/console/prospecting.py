@@ -1,5 +1,6 @@
 """How far the evidence is from its lines, what would move it there, and how long that takes."""
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -54,6 +55,32 @@ def amounts(language: Language, facts: Facts) -> Iterator[str]:
         yield say(
             _("No share of harm is excluded yet with %(confidence)s confidence."),
             confidence=confidence,
+        )
+    if facts.ratio is not None:
+        yield say(
+            _(
+                "It is cleared, too, once the evidence that its odds of harm are below %(ratio)s "
+                "times the control's is a factor of %(line)s; now it is %(factor)s."
+            ),
+            ratio=language.number(facts.ratio),
+            line=language.factor(-math.log(facts.alpha_clear)),
+            factor=language.factor(facts.log_e_ratio),
+        )
+    if facts.cluster > 1:
+        yield say(
+            _(
+                "Up to %(count)s machines are taken to fail together, so as many count as one "
+                "where a bound on harm is asked for."
+            ),
+            count=language.number(facts.cluster),
+        )
+    if facts.budget_growth > 0.0:
+        yield say(
+            _(
+                "The harm budget grows with what fails anyway, by %(share)s of the control "
+                "machines that failed."
+            ),
+            share=language.percent(facts.budget_growth),
         )
     if facts.least_harmed is not None:
         yield language.ngettext(

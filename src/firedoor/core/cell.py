@@ -17,6 +17,9 @@ from typing import Final
 MOST_STRATA: Final = 256
 """One closing makes no more harm cells than this; strata with fewer events share one."""
 
+MOST_MACHINES: Final = 2**53
+"""Up to here every count is a float; what claims more is no count of machines."""
+
 _MINUTE_MS: Final = 60_000
 AGE_EDGES_MS: Final = tuple(_MINUTE_MS * minutes for minutes in (5, 15, 60, 240, 1440))
 """Where the buckets of a cell's age end; the last has no end."""
@@ -78,6 +81,10 @@ class Cell:
 
     def __post_init__(self) -> None:
         """Refuse counts that cannot be: they would be a mistake of the caller."""
+        if self.treated > MOST_MACHINES or self.control > MOST_MACHINES:
+            raise ValueError(f"no arm has {max(self.treated, self.control)} machines")
+        if self.epoch < 0:
+            raise ValueError(f"epoch {self.epoch}")
         if not 0 <= self.treated_harmed <= self.treated:
             raise ValueError(f"treated_harmed {self.treated_harmed} of treated {self.treated}")
         if not 0 <= self.control_harmed <= self.control:

@@ -13,7 +13,8 @@ Signs of life right after the admission do not count (``settle``): a machine tha
 update was alive while it downloaded it. The same window is asked of both arms.
 
 Harm may come later than that. The members of a *long* deck stay sealed after their first closing
-and are looked at again after 4 and 24 deadlines, each time for one whole deadline of silence.
+and are looked at again after 2, 4, 8, 16 and 24 deadlines, each time for one whole deadline of
+silence.
 
 A deadline may be wrong without harm to validity: it depends on nothing that happens after the
 card (cohorts.md 5); it costs power or time. Source of the rule: cohorts.md 5.
@@ -40,8 +41,12 @@ CLASS_STEP = 1.5
 LAST_CLASS = 31
 """Largest class: with 5 min it is 2.7 years."""
 
-LADDER = (1, 4, 24)
-"""In a long deck silence is looked for after so many deadlines, each time for one deadline."""
+LADDER = (1, 2, 4, 8, 16, 24)
+"""In a long deck silence is looked for after so many deadlines, each time for one deadline.
+
+Each look waits for at most half of the time that has passed, as harm may come at any age.
+Source: ADR 0020.
+"""
 
 LONGEST_WATCH_MS = 7 * 24 * 3_600_000
 """No machine is locked longer than this, and signs of life are kept for a day more."""

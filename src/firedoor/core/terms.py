@@ -57,6 +57,11 @@ class Policy:
         mode: Whether doors hold anything.
         expedite_needs_two: Whether widening a door against the evidence takes two people.
         strata: Attributes of machines by which localised harm is looked for.
+        budget_growth: Slots that the budget gains for each control machine that failed while
+            machines were at risk, in [0, 1); ADR 0018.
+        ratio: Odds ratio of harm to control whose exclusion opens a door, too, > 1; None: only
+            ``delta`` opens one.
+        cluster: Most machines that one accident harms together, >= 1.
     """
 
     budget: int | None = None
@@ -71,6 +76,9 @@ class Policy:
     mode: Mode = Mode.ENFORCE
     expedite_needs_two: bool = False
     strata: tuple[str, ...] = DEFAULT_STRATA
+    budget_growth: float = 0.0
+    ratio: float | None = None
+    cluster: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,9 @@ class Terms:
         patience_ms: Milliseconds > 0.
         install_wait_ms: Milliseconds > 0, or None: twice the machine's own deadline.
         shadow: Nothing is held; ``control`` of the machines wait one deadline, 0 for nobody.
+        budget_growth: In [0, 1).
+        ratio: > 1, or None.
+        cluster: Machines >= 1.
     """
 
     active_machines: int
@@ -102,6 +113,9 @@ class Terms:
     patience_ms: int
     install_wait_ms: int | None
     shadow: bool = False
+    budget_growth: float = 0.0
+    ratio: float | None = None
+    cluster: int = 1
 
     def install_wait_for(self, deadline_ms: int) -> int:
         """How long a machine with this silence deadline may hold a slot without a download, ms."""
@@ -139,6 +153,9 @@ def resolve(policy: Policy, active_machines: int) -> Terms:
         patience_ms=policy.patience_ms,
         install_wait_ms=policy.install_wait_ms,
         shadow=policy.mode is Mode.SHADOW,
+        budget_growth=policy.budget_growth,
+        ratio=policy.ratio,
+        cluster=policy.cluster,
     )
 
 

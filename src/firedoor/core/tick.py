@@ -12,11 +12,12 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 from firedoor.core.cell import Cell, Test
-from firedoor.core.evidence import clearance, excess, history
+from firedoor.core.evidence import clearance, excess, history, relative
 from firedoor.core.evidence.clearance import Clearance
 from firedoor.core.evidence.counts import Counts
 from firedoor.core.evidence.excess import Excess
 from firedoor.core.evidence.history import History
+from firedoor.core.evidence.relative import Relative
 from firedoor.core.harms import absorb_harms
 from firedoor.core.stream import StreamVerdict, describe
 from firedoor.core.units import LogE
@@ -58,6 +59,15 @@ def absorb_all(releases: Sequence[Release]) -> list[Evidence]:
         matured = _absorb_classes([(after[number], classes[number]) for number in numbers])
         for number, evidence in zip(numbers, matured, strict=True):
             after[number] = evidence
+    by_ratio: defaultdict[float, list[int]] = defaultdict(list)
+    for number, (evidence, _) in enumerate(releases):
+        if classes[number] and evidence.relative is not None:
+            by_ratio[evidence.relative.rho].append(number)
+    for numbers in by_ratio.values():
+        states = [state for number in numbers if (state := after[number].relative) is not None]
+        rated = _absorb_ratio(states, [classes[number] for number in numbers])
+        for number, (state, log_e) in zip(numbers, rated, strict=True):
+            after[number] = replace(after[number], relative=state, log_e_ratio=log_e)
     looks = [_looks(evidence, cells) for evidence, cells in releases]
     compared = [number for number, found in enumerate(looks) if found]
     if compared:
@@ -144,16 +154,18 @@ def _described(evidence: Evidence, known: Known | None) -> tuple[StreamVerdict, 
 
 def _absorb_classes(releases: Sequence[tuple[Evidence, list[Cell]]]) -> list[Evidence]:
     """Take matured classes into releases that aim at the same delta; each has one at least."""
-    queues = [classes for _, classes in releases]
+    queues = [
+        [(cell, evidence.rules.cluster) for cell in classes] for evidence, classes in releases
+    ]
     safety = _in_turns(
         Clearance.stacked([evidence.clearance for evidence, _ in releases]),
         queues,
-        lambda state, cells: clearance.absorb(state, Counts.of_cells(cells)),
+        lambda state, turn: clearance.absorb(state, _counts(turn), cluster=_clusters(turn)),
     )
     harmed = _in_turns(
         Excess.stacked([evidence.excess for evidence, _ in releases]),
         queues,
-        lambda state, cells: excess.absorb(state, Counts.of_cells(cells)),
+        lambda state, turn: excess.absorb(state, _counts(turn), cluster=_clusters(turn)),
     )
     return [
         replace(
@@ -164,6 +176,27 @@ def _absorb_classes(releases: Sequence[tuple[Evidence, list[Cell]]]) -> list[Evi
         )
         for number, (evidence, classes) in enumerate(releases)
     ]
+
+
+def _counts(turn: Sequence[tuple[Cell, int]]) -> Counts:
+    return Counts.of_cells([cell for cell, _ in turn])
+
+
+def _clusters(turn: Sequence[tuple[Cell, int]]) -> list[int]:
+    return [cluster for _, cluster in turn]
+
+
+def _absorb_ratio(
+    states: Sequence[Relative], queues: Sequence[list[Cell]]
+) -> list[tuple[Relative, LogE]]:
+    """Take matured classes into relative clearances of the same rho; each has one at least."""
+    after = _in_turns(
+        Relative.stacked(states),
+        queues,
+        lambda state, cells: relative.absorb(state, Counts.of_cells(cells)),
+    )
+    log_e = relative.log_e(Relative.stacked(after)).tolist()
+    return [(state, LogE(value)) for state, value in zip(after, log_e, strict=True)]
 
 
 def _looks(evidence: Evidence, cells: Iterable[Cell]) -> list[_Look]:
@@ -177,12 +210,13 @@ def _absorb_past(releases: Sequence[tuple[Evidence, list[_Look]]]) -> list[Evide
     """Take looks that the past knows a rate of; each release has one at least."""
     after = _in_turns(
         History.stacked([evidence.history for evidence, _ in releases]),
-        [looks for _, looks in releases],
-        lambda state, looks: history.absorb(
+        [[(look, evidence.rules.cluster) for look in looks] for evidence, looks in releases],
+        lambda state, turn: history.absorb(
             state,
-            Counts.of_cells([cell for cell, _ in looks]),
-            [rate for _, rate in looks],
-            [cell.epoch for cell, _ in looks],
+            Counts.of_cells([cell for (cell, _), _ in turn]),
+            [rate for (_, rate), _ in turn],
+            [cell.epoch for (cell, _), _ in turn],
+            cluster=[cluster for _, cluster in turn],
         ),
     )
     log_e = history.log_e(History.stacked(after)).tolist()

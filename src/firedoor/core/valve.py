@@ -22,6 +22,16 @@ CONTROLS_PER_TREATED = 9
 SMALLEST_DECK = 2
 """One treated and one to compare it with."""
 
+DECKS_TO_FILL = 2
+"""Fewest decks in which a wide window is to be filled."""
+
+DEADLINE_TO_FILL = 0.25
+"""The same as a share of the time for which a machine is in flight."""
+
+LEAST_CONTROLS = 1000
+"""A deck with fewer controls than this keeps nine for each treated machine, however slowly it is
+drawn: while few have installed, harm is proved by them."""
+
 LOCKED_SHARE = 0.1
 """Largest share of a ring's machines that long decks may lock."""
 
@@ -64,6 +74,24 @@ def window(budget: float, upper: float) -> int:
     return math.floor(budget / upper + 1e-9)
 
 
+def growth(share: float, background: int) -> float:
+    """Slots that a budget gains with what fails anyway, machines >= 0.
+
+    Args:
+        share: x of the policy, in [0, 1): one more slot for every 1/x that failed.
+        background: Control machines that were harmed in closed cells of the ring, count >= 0.
+            They have the previous release, so nothing the release does makes them fail; and
+            closed cells are known, so the room reads no sealed label.
+
+    Returns:
+        x X0. With B + x X0 in the place of B, a bound U that holds gives: the machines in
+        flight are expected to bring at most B + x X0 harmed ones beyond chance.
+
+    Source: ADR 0018.
+    """
+    return share * background
+
+
 def reserve(*, active: int, control: float) -> int:
     """Machines of a ring that are kept to compare with to the end: ``control`` of it, at least 1.
 
@@ -75,7 +103,14 @@ def reserve(*, active: int, control: float) -> int:
 
 
 def deal(
-    *, room: int, free: int, untreated: int, active: int, control: float, quiet: bool
+    *,
+    room: int,
+    free: int,
+    untreated: int,
+    active: int,
+    control: float,
+    quiet: bool,
+    drawn: float = 0.0,
 ) -> Deal | None:
     """Choose the next deck, or none.
 
@@ -87,6 +122,9 @@ def deal(
         control: Smallest share of controls in a deck, and of the ring in the reserve, in (0, 1).
         quiet: All treated machines have matured and soaked, and the harm e-process is below
             its warning level: the condition for admitting the reserve.
+        drawn: Cards that are likely to be drawn in the time in which the room should be filled
+            (``filling``), >= 0; 0 for unknown. Where a tenth of them is less than the room, more
+            than a tenth of the cards of a large deck are treated.
 
     Returns:
         The deck, or None when there is nothing to deal. The reserve is dealt without a control
@@ -108,9 +146,10 @@ def deal(
     # stand for ever, and the rest of the deck is control all the same.
     share = max(1, math.floor((1 - control) * free))
     treated = min(room, share, free - max(0, kept - spare))
-    cards = max(
-        (1 + CONTROLS_PER_TREATED) * treated, math.ceil(treated / (1 - control)), treated + 1
-    )
+    cards = (1 + CONTROLS_PER_TREATED) * treated
+    if drawn > 0.0:
+        cards = min(cards, max(math.ceil(treated * drawn / room), treated + LEAST_CONTROLS))
+    cards = max(cards, math.ceil(treated / (1 - control)), treated + 1)
     # Never more cards than machines to draw them, also where the division was rounded up.
     return Deal(treated, min(cards, free))
 
@@ -162,6 +201,20 @@ def patience(polls_per_bucket: float, gap_buckets: float) -> int:
     if polls_per_bucket <= 0:
         return longest
     return max(1, min(longest, math.ceil(200 / polls_per_bucket)))
+
+
+def filling(life: float, deadline: float) -> float:
+    """Time in which a wide window should be filled: in it, so many cards are likely to be drawn.
+
+    A tenth of the cards treated would leave a wide window empty in a large fleet, for ever; all
+    of it at once would leave few controls beside the treated, whom the bound then is wide for,
+    and nobody to follow before all of these have matured.
+
+    Args:
+        life: Of a deck, > 0.
+        deadline: For how long a machine is in flight, in the same unit, >= 0.
+    """
+    return max(DECKS_TO_FILL * life, DEADLINE_TO_FILL * deadline)
 
 
 def boarding_seed(root: bytes, channel: str, number: int, nonce: str = "") -> bytes:

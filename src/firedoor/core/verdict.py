@@ -21,6 +21,8 @@ the values of each attribute, for harm to one model or one site among many that 
               P(ever, if the release is harmless) <= alpha_harm.
     cleared   U <= delta, E is below the warning level now, and the release is not harmful.
               P(U is ever below the true excess) <= alpha_clear.
+              Where the rules name a ratio, excluding that the odds of harm are that many times
+              those of the control will do as well as U <= delta, at another alpha_clear.
     undecided otherwise.
     worse     than past good releases: (E + E_hist)/2 and E_hist are at 1/alpha_warn now. Never
               harmful for that alone: the past cannot say whose fault it is.
@@ -46,12 +48,13 @@ from typing import Final, assert_never
 import numpy as np
 
 from firedoor.core.cell import Cell, Test
-from firedoor.core.evidence import clearance, excess, harm, history, merge, mixture, past
+from firedoor.core.evidence import clearance, excess, harm, history, merge, mixture, past, relative
 from firedoor.core.evidence.clearance import Clearance
 from firedoor.core.evidence.counts import Counts, Matured
 from firedoor.core.evidence.excess import Excess
 from firedoor.core.evidence.history import History
 from firedoor.core.evidence.past import PastBucket, Place
+from firedoor.core.evidence.relative import Relative
 from firedoor.core.stream import Stream, StreamVerdict, absorb_stream, describe
 from firedoor.core.units import LogE
 
@@ -97,6 +100,8 @@ class Rules:
         liars: Treated machines that may fake harm without an effect on the verdict, >= 0.
         past: What past good releases showed. Where nothing is known, nothing is compared.
         alpha_ref: Chance that any rate made of it is too low, in (0, 1).
+        ratio: Odds ratio of harm to control whose exclusion clears as well, > 1, or None.
+        cluster: Most machines that one accident harms together, >= 1; 1 where there is a ratio.
     """
 
     alpha_harm: float
@@ -109,6 +114,8 @@ class Rules:
     liars: int = 0
     past: tuple[PastBucket, ...] = ()
     alpha_ref: float = ALPHA_REF
+    ratio: float | None = None
+    cluster: int = 1
 
     def __post_init__(self) -> None:
         """Refuse rules under which the guarantees would not hold."""
@@ -127,6 +134,10 @@ class Rules:
             raise ValueError(f"an attribute is named twice: {self.attributes}")
         if self.liars < 0:
             raise ValueError(f"liars {self.liars} is negative")
+        if self.ratio is not None and not 1.0 < self.ratio < math.inf:
+            raise ValueError(f"ratio {self.ratio} is no odds ratio of harm")
+        if self.cluster < 1 or (self.cluster > 1 and self.ratio is not None):
+            raise ValueError(f"clusters of {self.cluster} machines, ratio {self.ratio}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +156,8 @@ class Evidence:
         rates: Bounds of the past, events per machine at risk.
         history: The history e-process, one row.
         log_e_history: ln of its E now.
+        relative: The relative clearance e-process, one row; None without a ratio.
+        log_e_ratio: ln of its E now.
     """
 
     rules: Rules
@@ -158,6 +171,8 @@ class Evidence:
     rates: Mapping[Place, float]
     history: History
     log_e_history: LogE = _NO_EVIDENCE
+    relative: Relative | None = None
+    log_e_ratio: LogE = _NO_EVIDENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +191,8 @@ class Verdict:
         log_e_history: ln E against "no worse than past good releases", now.
         frozen: The control is above the past itself: what happens says nothing of the release.
         worse: Both say that it is worse than past good releases; a reason to hold.
+        log_e_ratio: ln E against "the odds of harm are ``ratio`` times the control's", now.
+        alike: That is excluded, at ``alpha_clear``.
         debt: Treated machines harmed in excess of chance, >= 0; each keeps its slot.
         streams: Every signal with its counts.
         matured: Counts behind clearance; ``matured.installed`` is M1.
@@ -196,6 +213,12 @@ class Verdict:
     log_e_history: LogE = _NO_EVIDENCE
     frozen: bool = False
     worse: bool = False
+    log_e_ratio: LogE = _NO_EVIDENCE
+    alike: bool = False
+
+    def excludes(self, delta: float) -> bool:
+        """Say whether harm enough to keep a door shut is excluded: by this delta, or the ratio."""
+        return self.harm_upper <= delta or self.alike
 
 
 def start(rules: Rules) -> Evidence:
@@ -213,6 +236,7 @@ def start(rules: Rules) -> Evidence:
         matured=Matured(),
         rates=past.rates(rules.past, rules.alpha_ref),
         history=history.start(1),
+        relative=None if rules.ratio is None else relative.start(1, rules.ratio),
     )
 
 
@@ -276,9 +300,10 @@ def conclude(
     """:func:`verdict` where the bounds and what the streams say is known; ``harm_lower`` raw."""
     rules = evidence.rules
     warn = evidence.log_e >= -math.log(rules.alpha_warn)
+    alike = rules.ratio is not None and evidence.log_e_ratio >= -math.log(rules.alpha_clear)
     if evidence.max_log_e >= -math.log(rules.alpha_harm):
         state = VerdictState.HARMFUL
-    elif harm_upper <= rules.delta and not warn:
+    elif (harm_upper <= rules.delta or alike) and not warn:
         state = VerdictState.CLEARED
     else:
         state = VerdictState.UNDECIDED
@@ -294,6 +319,8 @@ def conclude(
         log_e_history=evidence.log_e_history,
         frozen=bool(evidence.rates) and bool(history.is_frozen(evidence.history)[0]),
         worse=_is_worse(evidence),
+        log_e_ratio=evidence.log_e_ratio,
+        alike=alike,
         debt=_debt(evidence.streams),
         streams=streams,
         matured=evidence.matured,
@@ -323,7 +350,10 @@ def forecast(evidence: Evidence, installs_per_hour: float) -> float | None:
     if now.warn or installs_per_hour <= 0.0:
         return None
     missing = clearance.installs_to_clear(
-        evidence.clearance, evidence.rules.alpha_clear, treated=evidence.matured.treated
+        evidence.clearance,
+        evidence.rules.alpha_clear,
+        treated=evidence.matured.treated,
+        cluster=evidence.rules.cluster,
     )
     return None if missing is None else missing / installs_per_hour * _SECONDS_PER_HOUR
 
@@ -364,20 +394,30 @@ def merged(rules: Rules, streams: Sequence[tuple[LogE, float]]) -> LogE:
 
 
 def _absorb_clearance(evidence: Evidence, cell: Cell) -> Evidence:
-    counts = Counts.of_cell(cell)
-    return replace(
+    counts, cluster = Counts.of_cell(cell), evidence.rules.cluster
+    after = replace(
         evidence,
-        clearance=clearance.absorb(evidence.clearance, counts),
-        excess=excess.absorb(evidence.excess, counts),
+        clearance=clearance.absorb(evidence.clearance, counts, cluster=cluster),
+        excess=excess.absorb(evidence.excess, counts, cluster=cluster),
         matured=evidence.matured.plus(counts),
     )
+    if evidence.relative is None:
+        return after
+    state = relative.absorb(evidence.relative, counts)
+    return replace(after, relative=state, log_e_ratio=LogE(float(relative.log_e(state)[0])))
 
 
 def _absorb_history(evidence: Evidence, cell: Cell) -> Evidence:
     rate = rate_of(evidence, cell)
     if rate is None:
         return evidence
-    after = history.absorb(evidence.history, Counts.of_cell(cell), rate, cell.epoch)
+    after = history.absorb(
+        evidence.history,
+        Counts.of_cell(cell),
+        rate,
+        cell.epoch,
+        cluster=evidence.rules.cluster,
+    )
     return replace(evidence, history=after, log_e_history=LogE(float(history.log_e(after)[0])))
 
 

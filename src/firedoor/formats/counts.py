@@ -10,7 +10,9 @@ signal (the sum), the control by the one that shows most (the maximum). Its boun
 machine *and interval*: intervals as long as a machine is followed make it a bound per machine.
 
 A row that comes twice is counted once; two rows that say different things of one interval, signal
-and stratum are a mistake that only their author can repair.
+and stratum are a mistake that only their author can repair. Rows are the state: exports of several
+collectors are united as sets, put in one order (time, stratum, signal) and folded from the first,
+so any sharding, order and repetition gives the same numbers.
 """
 
 import csv
@@ -133,8 +135,27 @@ def read_objects(objects: Iterable[Mapping[str, object]]) -> list[Row]:
     return _numbered(objects)
 
 
+def united(parts: Iterable[Sequence[Row]]) -> list[Row]:
+    """Rows of several exports in one list, where a row says which it came from.
+
+    Exports may overlap, come in any order, and be given twice: :func:`by_release` puts the rows
+    in the same order and keeps each once.
+
+    Raises:
+        TooLarge: There are more than ``MOST_ROWS`` rows.
+    """
+    rows: list[Row] = []
+    for part in parts:
+        rows += part
+        _check_number(len(rows))
+    return rows
+
+
 def by_release(rows: Iterable[Row]) -> Mapping[str, Sequence[Row]]:
-    """Rows of each release in the order of time; releases in the order they are first named.
+    """Rows of each release in the order of time; releases in the order in which they began.
+
+    The same rows give the same order, however they were divided over exports and however often
+    each came; so they give the same verdict, to the last bit.
 
     Raises:
         BadInput: Two rows say different things of the same, or there are too many signals.
@@ -142,12 +163,13 @@ def by_release(rows: Iterable[Row]) -> Mapping[str, Sequence[Row]]:
     found: dict[str, list[Row]] = {}
     for row in rows:
         found.setdefault(row.release, []).append(row)
-    return {release: in_time(own) for release, own in found.items()}
+    ordered = {release: in_time(own) for release, own in found.items()}
+    return dict(sorted(ordered.items(), key=lambda item: (item[1][0].time_ms, item[0])))
 
 
 def in_time(rows: Iterable[Row]) -> list[Row]:
-    """Rows of one release in the order of time, each once; raises as :func:`by_release`."""
-    ordered = sorted(rows, key=lambda row: row.time_ms)
+    """Rows of one release by time, stratum and signal, each once; raises as :func:`by_release`."""
+    ordered = sorted(rows, key=lambda row: (row.time_ms, row.stratum, row.signal))
     kept: list[Row] = []
     for _, interval in groupby(ordered, key=lambda row: row.time_ms):
         seen: dict[tuple[str, str], Row] = {}

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from firedoor.core.evidence import clearance, series
+from firedoor.core.errors import BadInput
+from firedoor.core.evidence import clearance, relative, series
 from firedoor.core.terms import Policy, resolve
 from firedoor.core.verdict import VerdictState
 from firedoor.formats.counts import Row, cells
@@ -39,6 +40,9 @@ _TOGETHER: Final = (
     "fail together, so an interval counts as one observation and nothing is cleared; the error "
     "rate of harmful holds if the treated would get no more than their share of the first harms"
 )
+_CLUSTERS: Final = (
+    "; up to {count} machines may be harmed by one accident, and every count is divided by that"
+)
 _SITES: Final = (
     "the judge cannot know whether chance chose the sites; a site counts once for each signal, "
     "nothing is cleared, and the error rate of harmful holds if treated sites would get no more "
@@ -59,6 +63,8 @@ class Question:
         randomised: Whether the caller declares that chance chose who was treated.
         together: Whether machines may fail together, so that a row is one observation.
         sites: Whether the stratum is a site and whole sites were chosen: sites are counted.
+        ratio: Odds ratio of harm whose exclusion clears as well, > 1, or None.
+        cluster: Most machines that one accident harms together, >= 1.
     """
 
     alpha_harm: float
@@ -69,6 +75,16 @@ class Question:
     randomised: bool = False
     together: bool = False
     sites: bool = False
+    ratio: float | None = None
+    cluster: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what no proof covers."""
+        single = not (self.together or self.sites)
+        if self.cluster > 1 and not single:
+            raise BadInput("clusters of a known size are asked for where none is known")
+        if self.ratio is not None and (self.cluster > 1 or not single):
+            raise BadInput("a ratio is only known where machines fail one by one")
 
     @property
     def assumes(self) -> str:
@@ -77,7 +93,8 @@ class Question:
             return _SITES
         if self.together:
             return _TOGETHER
-        return _BY_WORD if self.randomised else _UNKNOWN
+        assumed = _BY_WORD if self.randomised else _UNKNOWN
+        return assumed + (_CLUSTERS.format(count=self.cluster) if self.cluster > 1 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +109,7 @@ class Finding:
         log_e_clear: ln E against "worse by at least delta".
         harm_upper: Upper bound on the excess harmed per machine and interval, in (0, 1].
         series: Streams and totals.
+        log_e_ratio: ln E against odds of harm that are ``ratio`` times the control's; 0 without.
     """
 
     question: Question
@@ -101,6 +119,7 @@ class Finding:
     log_e_clear: float
     harm_upper: float
     series: series.Series
+    log_e_ratio: float = 0.0
 
 
 def question(
@@ -122,6 +141,8 @@ def question(
         randomised=randomised,
         together=together,
         sites=sites,
+        ratio=policy.ratio,
+        cluster=policy.cluster,
     )
 
 
@@ -140,12 +161,21 @@ def judge(rows: Sequence[Row], asked: Question) -> Finding:
     single = not (asked.together or asked.sites)
     signals = dict.fromkeys(row.signal for row in rows)
     weights = dict.fromkeys(signals, 1.0 / len(signals))
-    found = series.fold(weights, asked.delta, cells(rows), together=not single)
+    found = series.fold(
+        weights,
+        asked.delta,
+        cells(rows),
+        together=not single,
+        ratio=asked.ratio,
+        cluster=asked.cluster,
+    )
+    log_e_ratio = 0.0 if found.relative is None else float(relative.log_e(found.relative)[0])
+    alike = asked.ratio is not None and log_e_ratio >= -math.log(asked.alpha_clear)
     upper = float(clearance.upper(found.clearance, asked.alpha_clear)[0])
     warn = found.log_e >= -math.log(asked.alpha_warn)
     if found.max_log_e >= -math.log(asked.alpha_harm):
         state = VerdictState.HARMFUL
-    elif upper <= asked.delta and not warn and single:
+    elif (upper <= asked.delta or alike) and not warn and single:
         state = VerdictState.CLEARED
     else:
         state = VerdictState.UNDECIDED
@@ -158,4 +188,5 @@ def judge(rows: Sequence[Row], asked: Question) -> Finding:
         # Where machines fail together the bound would be too low.
         harm_upper=upper if single else 1.0,
         series=found,
+        log_e_ratio=log_e_ratio,
     )

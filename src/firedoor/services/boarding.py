@@ -63,4 +63,6 @@ def rules_for(terms: Terms, *, reporting: int, strata: tuple[str, ...] = ()) -> 
         delta=terms.delta,
         shares=tuple(watched.items()),
         attributes=strata,
+        ratio=terms.ratio,
+        cluster=terms.cluster,
     )

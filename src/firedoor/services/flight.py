@@ -41,6 +41,7 @@ class Numbers:
         room: Machines that may be admitted now.
         watched: Members of matured classes, of both arms, that stay sealed: late harm is looked
             for among them.
+        growth: By how much the budget has grown with what fails anyway, >= 0; in the window.
     """
 
     admitted: int
@@ -53,6 +54,7 @@ class Numbers:
     debt: float
     room: int
     watched: int = 0
+    growth: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +89,13 @@ class Flight:
         admitted: Treated cards by ring.
         excess: Machines harmed beyond chance by ring, over the signals that decide.
         harmed: Treated machines harmed by ring, likewise.
+        background: Control machines harmed by ring, likewise: what fails anyway.
         recovered: Treated machines that were counted as silent and have spoken again, by ring.
         silent: Those that have not, by the row of their place.
         last_cut: When the last deck was cut, by ring.
         installed: Treated machines known to have installed.
         epoch: Present epoch of the start-time mixture.
+        deadlines: Usual silence deadline of the members of the ring's newest deck, ms.
         deserted: Rings in shadow mode in which there was nobody to deal a deck to.
         due: Cells that have been taken and not weighed yet.
         said: What the evidence last amounted to, and which evidence that was.
@@ -110,11 +114,13 @@ class Flight:
     admitted: dict[str, int] = field(default_factory=dict)
     excess: dict[str, float] = field(default_factory=dict)
     harmed: dict[str, int] = field(default_factory=dict)
+    background: dict[str, int] = field(default_factory=dict)
     recovered: dict[str, int] = field(default_factory=dict)
     silent: dict[int, Silent] = field(default_factory=dict)
     last_cut: dict[str, Instant] = field(default_factory=dict)
     installed: set[int] = field(default_factory=set)
     epoch: int = 0
+    deadlines: dict[str, int] = field(default_factory=dict)
     deserted: set[str] = field(default_factory=set)
     due: list[Cell] = field(default_factory=list)
     said: Known | None = field(default=None, repr=False, compare=False)
@@ -159,6 +165,7 @@ class Flight:
             ring = cell.ring
             self.excess[ring] = self.excess.get(ring, 0.0) + cell.treated_harmed - hit * share
             self.harmed[ring] = self.harmed.get(ring, 0) + cell.treated_harmed
+            self.background[ring] = self.background.get(ring, 0) + cell.control_harmed
 
     def decides(self, signal: str) -> bool:
         """Say whether a signal has a share in the verdict; others are only shown."""
@@ -214,6 +221,8 @@ class Flight:
         admitted = self.admitted.get(ring, 0)
         debt = max(0.0, self.excess.get(ring, 0.0) - self.recovered.get(ring, 0))
         budget = self.doors[ring].budget
+        terms = self.boarding.terms[ring]
+        growth = valve.growth(terms.budget_growth, self.background.get(ring, 0))
         return Numbers(
             admitted=admitted,
             control=sealed - in_flight,
@@ -221,10 +230,13 @@ class Flight:
             matured=admitted - in_flight,
             harmed=self.harmed.get(ring, 0),
             budget=budget,
-            window=valve.window(budget, found.harm_upper),
+            window=valve.window(budget + growth, found.harm_upper),
             debt=debt,
-            room=valve.room(budget=budget, upper=found.harm_upper, in_flight=in_flight, debt=debt),
+            room=valve.room(
+                budget=budget + growth, upper=found.harm_upper, in_flight=in_flight, debt=debt
+            ),
             watched=sum(pool.watched() for pool in self.pools_of(ring)),
+            growth=growth,
         )
 
     def all_numbers(self, found: Verdict) -> dict[str, Numbers]:

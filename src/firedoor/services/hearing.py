@@ -13,8 +13,9 @@ from firedoor.core.units import UnixMs
 from firedoor.ports import Instant, SignalSource
 from firedoor.services.admission import ACTIVE_MS
 from firedoor.services.flight import Flight
+from firedoor.services.life import Life
 from firedoor.services.places import AFTERWARDS, Census, Installed
-from firedoor.services.pools import Life, Mask, Pool
+from firedoor.services.pools import Mask, Pool
 from firedoor.services.records import GateRecords, StoredCut, StoredPlace
 
 _ROWS_A_READ = 10_000

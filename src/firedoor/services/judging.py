@@ -27,7 +27,7 @@ from firedoor.services.flight import Flight, Numbers, Silent, elapsed_ms, weigh
 from firedoor.services.hearing import CURSORS, Hearing
 from firedoor.services.ledger import LedgerWriter
 from firedoor.services.places import Census
-from firedoor.services.pools import Closing, Pool, close_class, count_events
+from firedoor.services.pools import Closing, Pool, close_class, count_events, ends_early
 from firedoor.services.recall import recall, rewind
 from firedoor.services.records import GateRecords, Harmed, JudgeRecords, StoredDeck
 from firedoor.services.stalls import Stall, explained, stall
@@ -40,8 +40,6 @@ _Rings: TypeAlias = dict[str, Numbers]
 
 _OVER = (State.SHUT, State.SUPERSEDED)
 _EVENTS = (CRASH, CHECK)
-_TOLD = 3  # members that report harm end their deck early ..
-_TOLD_SHARE = 0.05  # .. if they are this share of those who drew, too: some always report
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +216,10 @@ class Judge:
         return silence.ladder(silence.class_deadline(cls, self._pace.silence_min_ms))
 
     def _cut_early(self, flight: Flight, pool: Pool) -> None:
-        """End a deck whose members report harm in numbers: nothing of it counts before its cut.
-
-        Who reports is the world's doing and is looked at in both arms alike, so the cut tells
-        nothing of labels (I6).
-        """
+        """End a deck whose members report harm in numbers."""
         decided = [signal for signal in _EVENTS if flight.decides(signal)]
         told = sum(int(self.hearing.hit(pool, signal).sum()) for signal in decided)
-        if told >= max(_TOLD, _TOLD_SHARE * len(pool)):
+        if ends_early(told, len(pool)):
             flight.withdraw(pool.ring)
 
     def _window(self, pool: Pool, cls: int, rung: int) -> int | None:
@@ -256,10 +250,8 @@ class Judge:
     def _save_deck(self, flight: Flight, pool: Pool) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number
         closed = -1 if pool.is_closed() else pool.closed_mask()
-        matured, late = pool.rung_masks()
-        self.store.close_deck(
-            channel, number, pool.ring, pool.deck, closed, matured=matured, late=late
-        )
+        looks = pool.looks()
+        self.store.close_deck(channel, number, pool.ring, pool.deck, closed, looks=looks)
 
     def _greet_the_returned(self, flight: Flight, now: Instant) -> None:
         """A machine that was counted as silent and speaks again frees its slot.
@@ -301,7 +293,7 @@ class Judge:
             spent = spent and not terms.shadow
             event = Assessed(
                 harmful=harmful,
-                cleared=ready and numbers.matured > 0 and found.harm_upper <= terms.delta,
+                cleared=ready and numbers.matured > 0 and found.excludes(terms.delta),
                 walked=ready and walked and numbers.matured > 0 and not spent,
                 spent=spent,
                 recovered=opens and numbers.room >= 1 and flight.all_spoke_again(ring),
@@ -320,7 +312,7 @@ class Judge:
             count = self.hearing.count(door.channel, ring, board=board)
             terms, numbers = flight.boarding.terms[ring], rings[ring]
             # Evidence of other rings does not open this one: somebody here has to try it first.
-            clears = found.harm_upper <= terms.delta and numbers.matured > 0 and not found.warn
+            clears = found.excludes(terms.delta) and numbers.matured > 0 and not found.warn
             if door.state is not State.OPENING or count is None or clears:
                 continue
             free_to_deal = flight.may_deal(ring)
@@ -339,6 +331,7 @@ class Judge:
                 active=count.active,
                 control=terms.control,
                 quiet=quiet and not found.warn,
+                drawn=self._drawn(flight, ring, count),
             )
             if deck is not None:
                 self._open_deck(flight, ring, deck, count, now)
@@ -390,8 +383,7 @@ class Judge:
     def _open_deck(
         self, flight: Flight, ring: str, deck: valve.Deal, count: Census, now: Instant
     ) -> None:
-        buckets = valve.patience(count.polls, count.gap_ms / self._pace.bucket_ms)
-        life_ms = buckets * self._pace.bucket_ms
+        life_ms = self._deck_life(count) * self._pace.bucket_ms
         long = valve.is_long(cards=deck.cards, locked=flight.locked(ring), active=count.active)
         boarding = flight.boarding
         number = flight.last_deck.get(ring, 0) + 1
@@ -407,6 +399,19 @@ class Judge:
             boarding.number,
             StoredDeck(ring, number, body, now.wall_ms, heard, batch, event, closed=0),
         )
+
+    def _deck_life(self, count: Census) -> int:
+        return valve.patience(count.polls, count.gap_ms / self._pace.bucket_ms)
+
+    def _drawn(self, flight: Flight, ring: str, count: Census) -> float:
+        """Cards that are likely to be drawn in the time in which the window should be filled."""
+        newest = max((pool for pool in flight.pools_of(ring) if len(pool)), key=_deck, default=None)
+        if newest is not None:
+            # By the machines' deadlines, which were fixed before their cards: no label is read.
+            usual = int(np.median(newest.cls))
+            flight.deadlines[ring] = silence.class_deadline(usual, self._pace.silence_min_ms)
+        deadline = flight.deadlines.get(ring, self._pace.silence_min_ms) / self._pace.bucket_ms
+        return count.polls * valve.filling(self._deck_life(count), deadline)
 
     def _soaked(self, flight: Flight, ring: str, now: Instant) -> bool:
         """Nobody was admitted for the time a door is watched before it opens."""
@@ -431,6 +436,10 @@ class Judge:
         if self._track.get((channel, number)) != point:
             self._track[(channel, number)] = point
             self.store.add_track(channel, number, now.wall_ms, point)
+
+
+def _deck(pool: Pool) -> int:
+    return pool.deck
 
 
 def _only_locked(count: Census) -> bool:

@@ -26,6 +26,8 @@ from firedoor.services.records import StoredPlace
 Mask = NDArray[np.bool_]
 """One truth a member, shape (members,)."""
 
+_TOLD, _TOLD_SHARE = 3, 0.01  # both: some machines always report
+
 
 @dataclass(frozen=True, slots=True)
 class Closing:
@@ -160,14 +162,14 @@ class Pool:
         """Members whose label has not been used."""
         if not self.closed:
             return ~self.harmed
-        return ~self.harmed & ~np.isin(self.cls, list(self.closed))
+        return ~self.harmed & ~_among(self.cls, self.closed)
 
     def blocks(self) -> list[Mask]:
         """Sealed members among whom, as far as is known, all labels are equally likely."""
         sealed = self.sealed()
         if not self.rungs:
             return [sealed]
-        early = sealed & ~np.isin(self.cls, list(self.rungs))
+        early = sealed & ~_among(self.cls, self.rungs)
         return [early, *(sealed & (self.cls == cls) for cls in sorted(self.rungs))]
 
     def sealed_counts(self) -> tuple[int, int]:
@@ -176,7 +178,7 @@ class Pool:
 
     def locked(self) -> int:
         """Members that may not draw another card: their class has not closed."""
-        return int(np.count_nonzero(~np.isin(self.cls, list(self.closed))))
+        return int(np.count_nonzero(~_among(self.cls, self.closed)))
 
     def watched(self) -> int:
         """Sealed members whose class has matured."""
@@ -248,11 +250,21 @@ class Pool:
         """Closed classes as a bit mask."""
         return sum(1 << cls for cls in self.closed)
 
-    def rung_masks(self) -> tuple[int, ...]:
-        """Of the classes that have matured, those looked at once at least, and twice at least."""
-        return tuple(
-            sum(1 << cls for cls, rung in self.rungs.items() if rung >= least) for least in (1, 2)
+    def looks(self) -> str:
+        """How often each class that has matured was looked at, a digit for each class from 0 on."""
+        return "".join(
+            str(self.rungs.get(cls, 0)) for cls in range(max(self.rungs, default=-1) + 1)
         )
+
+
+def ends_early(told: int, drawn: int) -> bool:
+    """Say whether a deck, of which nothing counts before its cut, is cut for reported harm.
+
+    Args:
+        told: Members that have reported harm since their card, count >= 0.
+        drawn: Cards drawn, count >= told.
+    """
+    return told >= max(_TOLD, _TOLD_SHARE * drawn)
 
 
 def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int, age: int = 0) -> Closing | None:
@@ -376,6 +388,13 @@ def _harm_cells(
     return by_stratum(whole, {pool.strata[code]: (x1[code], x0[code]) for code in codes})
 
 
+def _among(cls: NDArray[np.uint8], classes: Collection[int]) -> Mask:
+    """Which members are of one of these classes: a look-up, ten times as fast as ``np.isin``."""
+    table = np.zeros(256, np.bool_)
+    table[list(classes)] = True
+    return table[cls]
+
+
 _COLUMNS: dict[str, type[np.generic]] = {
     "rows": np.int64,
     "machines": np.uint32,
@@ -386,102 +405,3 @@ _COLUMNS: dict[str, type[np.generic]] = {
     "stratum": np.int32,
     "harmed": np.bool_,
 }
-
-
-class Life:
-    """When each machine was last heard, and since when Firedoor has listened without a break.
-
-    All times are monotonic milliseconds of the present boot; nothing of an earlier boot is kept,
-    so no window ever spans a reboot of the host, a crash of the gate or a pause of the intake:
-    it begins again after them, and a restart never looks like harm.
-    """
-
-    def __init__(self, bucket_ms: int) -> None:
-        """Start with nothing heard; ``bucket_ms`` is the interval of the listeners' records."""
-        self._bucket_ms = bucket_ms
-        self._last: NDArray[np.int64] = np.zeros(1024, np.int64)
-        self._gate = _Uptime(3 * bucket_ms)
-        self._intake = _Uptime(3 * bucket_ms)
-
-    @property
-    def until(self) -> int:
-        """Everything that the gate heard until this moment is known, ms; -1 before anything."""
-        return self._gate.until
-
-    def heard_by_gate(
-        self, run: str, mono_ms: int, machines: NDArray[np.uint32], *, final: bool
-    ) -> None:
-        """Take over one bucket of the gate."""
-        self._gate.extend(run, mono_ms, final=final)
-        self._heard(machines, mono_ms)
-
-    def heard_by_intake(self, mono_ms: int, machines: Sequence[int]) -> None:
-        """Take over one batch of signals."""
-        self._heard(np.asarray(machines, np.uint32), mono_ms)
-
-    def intake_listened(self, mono_ms: int) -> None:
-        """Take over one record of the intake's own life."""
-        # What the intake acknowledged is durable, so only a pause breaks its stretch.
-        self._intake.extend("", mono_ms, final=True)
-
-    def last(self, machine: int) -> int:
-        """When this machine was last heard, 0 for never in this boot."""
-        return int(self._last[machine]) if machine < len(self._last) else 0
-
-    def silent(self, machines: NDArray[np.uint32], since: int) -> Mask:
-        """Which of these machines were not heard after ``since``."""
-        if len(machines):
-            self._reach(int(machines.max()))
-        quiet: Mask = self._last[machines] <= since
-        return quiet
-
-    def window(self, after: int, *, intake: bool) -> int | None:
-        """Where the silence window of a pool begins.
-
-        Args:
-            after: Earliest begin, ms: the cut and the time to settle.
-            intake: Heartbeats count for these members, so the intake must have listened too.
-
-        Returns:
-            Monotonic ms; later than ``after`` when a listener was away; None while one is.
-            One bucket is added, since a sign of life is known to the bucket only.
-        """
-        since = [self._gate.since]
-        if intake:
-            if self._intake.until < self.until - 3 * self._bucket_ms:
-                return None
-            since.append(self._intake.since)
-        if min(since) < 0:
-            return None
-        return max(after, *since) + self._bucket_ms
-
-    def _heard(self, machines: NDArray[np.uint32], mono_ms: int) -> None:
-        if not len(machines):
-            return
-        self._reach(int(machines.max()))
-        self._last[machines] = np.maximum(self._last[machines], mono_ms)
-
-    def _reach(self, machine: int) -> None:
-        if machine >= len(self._last):
-            more = max(machine + 1, 2 * len(self._last)) - len(self._last)
-            self._last = np.pad(self._last, (0, more))
-
-
-class _Uptime:
-    """The present unbroken stretch in which one process listened."""
-
-    def __init__(self, slack_ms: int) -> None:
-        self._slack_ms = slack_ms
-        self._run = ""
-        self._final = False
-        self.since = -1
-        self.until = -1
-
-    def extend(self, run: str, mono_ms: int, *, final: bool) -> None:
-        late = self.until < 0 or mono_ms - self.until > self._slack_ms
-        # Another run after one that was killed: what it heard in its last bucket is lost.
-        broken = run != self._run and not self._final
-        if late or broken:
-            self.since = mono_ms
-        self._run, self._final = run, final
-        self.until = max(self.until, mono_ms)

@@ -99,8 +99,8 @@ class StoredDeck:
         batch: Last batch of signals before it opened.
         event: Last event before it opened.
         closed: Bit mask of closed classes; -1 when the whole pool has closed.
-        matured: Bit mask of classes that have matured and not closed.
-        late: Those of them that were looked at once more.
+        looks: How often each class that has matured and not closed was looked at: a digit for
+            each class from 0 on, as far as there is one.
     """
 
     ring: str
@@ -111,8 +111,12 @@ class StoredDeck:
     batch: int
     event: int
     closed: int
-    matured: int = 0
-    late: int = 0
+    looks: str = ""
+
+    @property
+    def matured(self) -> int:
+        """Bit mask of classes that have matured and not closed."""
+        return sum(1 << cls for cls in self.rungs())
 
     def classes(self) -> set[int]:
         """Classes that have closed, of a pool that has not closed as a whole."""
@@ -120,8 +124,7 @@ class StoredDeck:
 
     def rungs(self) -> dict[int, int]:
         """How often each matured class was looked at."""
-        late = _classes(self.late)
-        return {cls: 2 if cls in late else 1 for cls in _classes(self.matured)}
+        return {cls: int(looks) for cls, looks in enumerate(self.looks) if looks != "0"}
 
 
 def _classes(mask: int) -> set[int]:
@@ -323,10 +326,9 @@ class JudgeRecords(Protocol):
         deck: int,
         closed: int,
         *,
-        matured: int = 0,
-        late: int = 0,
+        looks: str = "",
     ) -> None:
-        """Note which classes of a deck have closed (-1 for all), and which have matured."""
+        """Note which classes of a deck have closed (-1 for all), and how often others were seen."""
         ...
 
     def cells(self, channel: str, number: int, upto: int = -1) -> list[Cell]:

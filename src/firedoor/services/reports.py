@@ -31,6 +31,8 @@ def snapshot(flight: Flight, found: Verdict) -> dict[str, Json]:
         "log_e_history": float_to_text(found.log_e_history),
         "frozen": found.frozen,
         "worse": found.worse,
+        "log_e_ratio": float_to_text(found.log_e_ratio),
+        "alike": found.alike,
         "installed": found.matured.installed,
         "streams": [
             {
@@ -63,6 +65,8 @@ def terms_of(boarding: Boarding, doors: Iterable[Door]) -> dict[str, Json]:
             "attributes": list(rules.attributes),
             "past": [[p.ring, p.signal, p.age, p.events, p.exposure] for p in rules.past],
             "alpha_ref": float_to_text(rules.alpha_ref),
+            "ratio": "" if rules.ratio is None else float_to_text(rules.ratio),
+            "cluster": rules.cluster,
         },
         "rings": {
             ring: {
@@ -72,6 +76,7 @@ def terms_of(boarding: Boarding, doors: Iterable[Door]) -> dict[str, Json]:
                 "control": float_to_text(terms.control),
                 "soak_ms": terms.soak_ms,
                 **({"shadow": True} if terms.shadow else {}),
+                "budget_growth": float_to_text(terms.budget_growth),
             }
             for ring, terms in boarding.terms.items()
         },

@@ -68,6 +68,7 @@ _FLOATS: Final = (
     "harm_lower",
     "debt",
     "log_e_history",
+    "log_e_ratio",
 )
 
 _Body = TypeVar("_Body")
@@ -160,6 +161,8 @@ class _Rules(msgspec.Struct):
     attributes: list[str]
     past: list[tuple[str, str, int, int, int]] = []
     alpha_ref: str = ALPHA_REF.hex()
+    ratio: str = ""
+    cluster: int = 1
 
 
 class _Ring(msgspec.Struct):
@@ -200,6 +203,7 @@ class _Evidence(msgspec.Struct):
     log_e_history: str = (0.0).hex()
     frozen: bool = False
     worse: bool = False
+    log_e_ratio: str = (0.0).hex()
 
 
 class _DoorBody(msgspec.Struct):
@@ -325,6 +329,8 @@ def _rules(written: _Rules) -> Rules:
         liars=written.liars,
         past=tuple(PastBucket(*bucket) for bucket in written.past),
         alpha_ref=text_to_float(written.alpha_ref),
+        ratio=text_to_float(written.ratio) if written.ratio else None,
+        cluster=written.cluster,
     )
 
 
@@ -354,7 +360,7 @@ def _compare(door: _DoorBody, boarding: _Boarding, index: int, tolerance: float)
         raise _Differs(index, "held as worse than history, but the evidence does not say so")
     if door.reason == Reason.CLEARED:
         delta = text_to_float(boarding.body.rings[door.ring].delta)
-        if now.warn or now.harm_upper > delta * (1 + tolerance):
+        if now.warn or not now.excludes(delta * (1 + tolerance)):
             raise _Differs(
                 index, f"opened as cleared, but {now.harm_upper} is not at or below {delta}"
             )

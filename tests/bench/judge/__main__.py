@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.bench.judge import contests, page, plots, tables
+from tests.bench.judge import contests, page, plots, summary, tables
 from tests.bench.judge.contests import FleetScore, RaceScore
 from tests.bench.judge.play import play_all
 from tests.bench.judge.score import Loss, Score, Scores, as_json, losses, score_all
@@ -126,6 +126,8 @@ def write(results: Results) -> None:
     """Write the page, its pictures and the figures."""
     made, scores = results.made, results.scores
     parts = {
+        "summary": summary.shown(scores, results.fleet),
+        "exceptions": summary.exceptions(scores, results.lost),
         "rules": tables.catalogue(),
         "scenarios": tables.worlds(),
         "run": "Scale {scale}, {seconds} s on {workers} processes, numpy {numpy}, "

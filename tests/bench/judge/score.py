@@ -164,8 +164,8 @@ def losses(scenarios: Sequence[Scenario], scores: Scores, ours: Sequence[str]) -
                     or theirs.harmed >= played[mine].harmed - apart
                 ):
                     continue
-                worst_rate, worst_world = _worst(scores, healthy, key)
-                our_worst, _ = _worst(scores, healthy, mine)
+                worst_rate, where = worst_world(scores, healthy, key)
+                our_worst, _ = worst_world(scores, healthy, mine)
                 found.append(
                     Loss(
                         scenario.name,
@@ -176,11 +176,16 @@ def losses(scenarios: Sequence[Scenario], scores: Scores, ours: Sequence[str]) -
                         1000.0 * null[mine].halt_rate,
                         1000.0 * null[key].halt_rate,
                         1000.0 * worst_rate,
-                        worst_world,
+                        where,
                         worst_rate <= our_worst,
                     )
                 )
     return found
+
+
+def worst_world(scores: Scores, healthy: Sequence[str], key: str) -> tuple[float, str]:
+    """Largest false-halt rate of a rule over healthy worlds, and where."""
+    return max((scores[world][key].halt_rate, world) for world in healthy if key in scores[world])
 
 
 def as_json(scores: Scores) -> dict[str, dict[str, dict[str, float | int | None]]]:
@@ -189,11 +194,6 @@ def as_json(scores: Scores) -> dict[str, dict[str, dict[str, float | int | None]
         scenario: {key: asdict(score) for key, score in row.items()}
         for scenario, row in scores.items()
     }
-
-
-def _worst(scores: Scores, healthy: Sequence[str], key: str) -> tuple[float, str]:
-    """Largest false-halt rate of a rule over healthy worlds, and where."""
-    return max((scores[world][key].halt_rate, world) for world in healthy if key in scores[world])
 
 
 def _median(hours: Floats) -> float | None:

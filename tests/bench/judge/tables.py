@@ -17,6 +17,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
+def three(number: float) -> str:
+    """Three digits, and never a power of ten."""
+    return f"{number:.0f}" if abs(number) >= 99.95 else f"{number:.3g}"
+
+
+def grouped(machines: float) -> str:
+    """A number of machines, with a space for every thousand."""
+    return f"{machines:,.0f}".replace(",", " ")
+
+
 def catalogue() -> str:
     """The rules and their parameters."""
     return table(("rule", "what it does here"), ((_name(r.key), r.says) for r in RULES))
@@ -35,7 +45,7 @@ def false_halts(scores: Scores) -> str:
 
     def cell(score: Score) -> str:
         rate, low, high = (1000.0 * x for x in (score.halt_rate, score.halt_low, score.halt_high))
-        return f"{rate:.3g} ({low:.2g} to {high:.3g})"
+        return f"{three(rate)} ({three(low)} to {three(high)})"
 
     healthy = [s for s in SCENARIOS if s.is_healthy]
     return _by_rule(scores, healthy, cell)
@@ -45,9 +55,9 @@ def harm(scores: Scores, family: str) -> str:
     """Harmful worlds of a family: machines harmed, and how often it was found."""
 
     def cell(score: Score) -> str:
-        found = "" if score.halts == score.runs else f", {100 * score.halt_rate:.3g} %"
+        found = "" if score.halts == score.runs else f", {three(100 * score.halt_rate)} %"
         floor = "" if score.floor_ratio is None else f" [{score.floor_ratio:.2f}]"
-        return f"{score.harmed:.3g} ({score.harmed_95:.3g}){floor}{found}"
+        return f"{three(score.harmed)} ({three(score.harmed_95)}){floor}{found}"
 
     return _by_rule(scores, [s for s in SCENARIOS if s.family == family and not s.is_healthy], cell)
 
@@ -63,8 +73,8 @@ def ring_harm(scores: Scores, world: str | None) -> str:
         chosen = [s for s in chosen if s.healthy != "calm"]
 
     def cell(score: Score) -> str:
-        found = "" if score.halts == score.runs else f", {100 * score.halt_rate:.3g} %"
-        return f"{score.harmed:.3g} ({score.harmed_95:.3g}){found}"
+        found = "" if score.halts == score.runs else f", {three(100 * score.halt_rate)} %"
+        return f"{three(score.harmed)} ({three(score.harmed_95)}){found}"
 
     return _by_rule(scores, chosen, cell)
 
@@ -77,10 +87,10 @@ def clearance(scores: Scores) -> str:
     def good_cell(score: Score) -> str:
         if score.clear_hours is None:
             return "–"
-        return f"{score.clear_hours:.3g} h ({100 * score.cleared:.3g} %)"
+        return f"{three(score.clear_hours)} h ({three(100 * score.cleared)} %)"
 
     def bad_cell(score: Score) -> str:
-        return f"{100 * score.cleared:.3g} %"
+        return f"{three(100 * score.cleared)} %"
 
     rows = []
     for rule in RULES:
@@ -114,12 +124,12 @@ def lost(found: Sequence[Loss]) -> str:
             (
                 x.scenario,
                 x.ours,
-                f"{x.harmed_ours:.3g}",
-                f"{x.false_ours:.3g}",
+                three(x.harmed_ours),
+                three(x.false_ours),
                 x.rule,
-                f"{x.harmed:.3g}",
-                f"{x.false:.3g}",
-                f"{x.worst:.3g} ({x.worst_world})",
+                three(x.harmed),
+                three(x.false),
+                f"{three(x.worst)} ({x.worst_world})",
                 "**yes**" if x.everywhere else "no",
             )
             for x in found
@@ -135,8 +145,8 @@ def fleet(found: Sequence[FleetScore]) -> str:
     def cell(x: FleetScore | None) -> str:
         if x is None:
             return ""
-        held = "" if x.halts == x.runs else f", halted {100 * x.halts / x.runs:.3g} %"
-        return f"{_grouped(x.harmed)} ({_grouped(x.harmed_95)}){held}"
+        held = "" if x.halts == x.runs else f", halted {three(100 * x.halts / x.runs)} %"
+        return f"{grouped(x.harmed)} ({grouped(x.harmed_95)}){held}"
 
     rows = []
     for policy in POLICIES:
@@ -145,7 +155,7 @@ def fleet(found: Sequence[FleetScore]) -> str:
         if good is not None:
             pace = f"{good.half_minutes:.0f} / {good.most_minutes:.0f} min"
             if good.reached < 1.0:
-                pace += f" ({100 * good.reached:.3g} % of runs)"
+                pace += f" ({three(100 * good.reached)} % of runs)"
         false = "" if good is None else f"{good.halts} of {good.runs}"
         name = (
             f"**{policy.name}**" if policy.name.startswith(("firedoor", "valve")) else policy.name
@@ -195,10 +205,6 @@ def _by_rule(scores: Scores, chosen: Sequence[Scenario], cell: Callable[[Score],
             found = [scores[s.name].get(rule.key) for s in chosen]
             rows.append([_name(rule.key), *("" if x is None else cell(x) for x in found)])
     return table(("rule", *(s.name for s in chosen)), rows)
-
-
-def _grouped(machines: float) -> str:
-    return f"{machines:,.0f}".replace(",", " ")
 
 
 def _name(key: str) -> str:

@@ -18,6 +18,8 @@ DELTA = 0.01
 """Excess harm that clearance has to exclude in rings of about a thousand machines."""
 
 OURS = "firedoor"
+OURS_LOOSE = "firedoor .01"
+HELD = "firedoor or held"
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -27,9 +29,15 @@ RULES: tuple[Rule, ...] = (
         ours=True,
     ),
     Rule(
-        "firedoor .01",
+        OURS_LOOSE,
         "the same with alpha .01",
         partial(Firedoor.begin, policy=Policy(delta=DELTA, alpha_harm=0.01)),
+        ours=True,
+    ),
+    Rule(
+        HELD,
+        "alpha .001, and what is worse than ten good releases before it is held",
+        partial(Firedoor.begin, policy=Policy(delta=DELTA), holds=True),
         ours=True,
     ),
     Rule("B1 Ubuntu rate", "crashes today against round(mean + sd) of 15 days", UbuntuRate.begin),

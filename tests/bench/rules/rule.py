@@ -35,6 +35,10 @@ class Closing:
         control: The same of control members.
         treated_harmed: Of the treated, newly harmed.
         control_harmed: Of the control, newly harmed.
+        late: A later look at all that are sealed still, for the comparison with the past.
+        age: Minutes since the cut.
+        strata: (stratum, treated, control) of those who were harmed; empty where nothing is
+            known of them.
     """
 
     deck: int
@@ -43,6 +47,9 @@ class Closing:
     control: int
     treated_harmed: int
     control_harmed: int
+    late: bool = False
+    age: int = 0
+    strata: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +62,14 @@ class Briefing:
         control: Machines that keep the previous one meanwhile.
         hourly: Crash reports an hour of the previous version on all these machines, over the
             last 15 days, oldest first, shape (R, 360).
+        past: What earlier good releases revealed in the same ring, one sequence each, in order.
     """
 
     runs: int
     treated: int
     control: int
     hourly: Ints
+    past: Sequence[Sequence[Closing]] = ()
 
     @property
     def daily(self) -> Ints:

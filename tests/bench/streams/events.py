@@ -9,11 +9,13 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from tests.bench.rules.firedoor import cell_of
+from tests.bench.rules.firedoor import cells_of
 from tests.bench.rules.rule import Closing, Ints
 
 from firedoor.core.evidence.floor import harmed_floor
-from firedoor.core.verdict import Rules, absorb, start
+from firedoor.core.terms import DEFAULT_STRATA
+from firedoor.core.tick import absorb_all
+from firedoor.core.verdict import Rules, start
 
 EPOCH_EVENTS = 200
 POOL = 10_000_000
@@ -41,33 +43,43 @@ class Race:
         return harmed_floor(self.alpha, self.ratio, self.share)
 
     def harmed(self, runs: int, chance: np.random.Generator) -> Ints:
-        """Treated machines harmed at the halt, shape (R,)."""
+        """Treated machines harmed at the halt, shape (R,); all runs event by event together."""
         shares = (("silence", 0.8), ("crash", 0.5), ("check", 0.3))
         rules = Rules(self.alpha, 0.05, 0.05, 0.01, shares if self.full else (("silence", 1.0),))
         if self.full:
-            rules = replace(rules, attributes=("model", "site", "os"))
-        return np.array([self._run(rules, chance) for _ in range(runs)])
-
-    def _run(self, rules: Rules, chance: np.random.Generator) -> int:
-        evidence, harmed, event = start(rules), 0, 0
+            rules = replace(rules, attributes=DEFAULT_STRATA)
+        enough = -math.log(rules.alpha_harm)
         p = self.ratio * self.share / (self.ratio * self.share + 1.0 - self.share)
         # Background events come as often as crashes would without harm.
         noise = 1.0 / (1.0 + self.share * (self.ratio - 1.0)) if self.full else 0.0
-        treated = round(POOL * self.share)
-        enough, most = -math.log(rules.alpha_harm), round(40 * self.floor / p)
-        while event < most:
+        evidence, harmed = [start(rules)] * runs, np.zeros(runs, np.int64)
+        going_on = np.arange(runs)
+        for event in range(round(40 * self.floor / p)):
             minute = 60 * min(event // EPOCH_EVENTS, 23)
-            hit = bool(chance.random() < p)
-            harmed, event = harmed + hit, event + 1
-            closing = Closing(1, "silence", treated, POOL - treated, int(hit), int(not hit))
-            evidence = absorb(evidence, cell_of(closing, evidence.seq + 1, minute))
-            if evidence.max_log_e >= enough:
+            for signal, often, mine in (("silence", 1.0, p), ("crash", noise, self.share)):
+                struck = going_on[chance.random(len(going_on)) < often]
+                hit = chance.random(len(struck)) < mine
+                if signal == "silence":
+                    harmed[struck] += hit
+                releases = [
+                    (
+                        evidence[run],
+                        cells_of([self._closing(signal, hit=own)], evidence[run].seq, minute),
+                    )
+                    for run, own in zip(struck.tolist(), hit.tolist(), strict=True)
+                ]
+                for run, after in zip(struck.tolist(), absorb_all(releases), strict=True):
+                    evidence[run] = after
+                going_on = np.array(
+                    [run for run in going_on.tolist() if evidence[run].max_log_e < enough], np.int64
+                )
+            if not len(going_on):
                 break
-            if chance.random() < noise:
-                mine = bool(chance.random() < self.share)
-                closing = Closing(1, "crash", treated, POOL - treated, int(mine), int(not mine))
-                evidence = absorb(evidence, cell_of(closing, evidence.seq + 1, minute))
         return harmed
+
+    def _closing(self, signal: str, *, hit: bool) -> Closing:
+        treated = round(POOL * self.share)
+        return Closing(1, signal, treated, POOL - treated, int(hit), int(not hit))
 
 
 RACES = tuple(

@@ -28,6 +28,7 @@ DEADLINE = 10
 """Minutes from an installation's bucket to the question who is silent."""
 
 CONTROLS = 9
+CONTROL = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,10 +244,12 @@ class Entry:
         budget: B.
         soak: Minutes of calm after which a release whose bound is at most delta is open to
             everybody; None for a valve without a door, as in table F.
+        growth: Slots that the budget gains for each control machine that failed.
     """
 
     budget: float
     soak: int | None = HOUR
+    growth: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,17 +308,31 @@ class _Passage:
         sealed = sum(deck.control for deck in self.decks)
         free = self.fleet.machines - self.admitted - sealed
         room = valve.room(
-            budget=self.entry.budget,
+            budget=self.entry.budget
+            + valve.growth(self.entry.growth, self.found.matured.control_harmed),
             upper=self.found.harm_upper,
             in_flight=sum(deck.treated for deck in self.decks),
             debt=self.found.debt,
         )
         polls = min(free, free // POLLS + 1)
-        treated = min(room, int(0.9 * polls))
-        if treated >= 1:
-            control = min(CONTROLS * treated, polls - treated)
+        deck = valve.deal(
+            room=room,
+            free=free,
+            untreated=self.fleet.machines - self.admitted,
+            active=self.fleet.machines,
+            control=CONTROL,
+            quiet=False,
+            drawn=polls * valve.filling(1.0, DEADLINE),
+        )
+        if deck is None:
+            return
+        # A deck of a large fleet is cut after a minute; who drew until then is a random part.
+        drawn = min(deck.cards, polls)
+        idle = deck.cards - deck.treated
+        treated = int(self.chance.hypergeometric(deck.treated, idle, drawn))
+        if treated:
             killed = self._admit(treated, minute)
-            self.decks.append(_Deck(minute + 1, treated, control, killed))
+            self.decks.append(_Deck(minute + 1, treated, drawn - treated, killed))
 
     def _admit(self, treated: int, minute: int) -> int:
         killed = int(self.chance.binomial(treated, self.fleet.harm))

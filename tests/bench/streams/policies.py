@@ -29,6 +29,8 @@ MACHINES = 8_500_000
 THIN = (0.001, 0.01, 0.1, 1.0)
 PHASES = tuple(k / 10 for k in range(1, 11))
 
+OUR_POLICY = "firedoor, B = 20"
+
 Play = Callable[[Fleet, int, np.random.Generator], Outcomes]
 
 
@@ -75,10 +77,22 @@ def _threshold(percent: float) -> Rule:
 
 
 POLICIES: tuple[FleetPolicy, ...] = (
-    FleetPolicy("firedoor, B = 20", "valve and door as shipped", _valve(Entry(20.0)), 60),
+    FleetPolicy(OUR_POLICY, "valve and door as shipped", _valve(Entry(20.0)), 60),
     FleetPolicy("firedoor, B = 200", "the same, budget 200", _valve(Entry(200.0)), 60),
     FleetPolicy("valve alone, B = 20", "no door: table F's setting", _valve(Entry(20.0, None)), 40),
     FleetPolicy("valve alone, B = 200", "the same, budget 200", _valve(Entry(200.0, None)), 60),
+    FleetPolicy(
+        "valve alone, B = 20, growth 1 %",
+        "the budget grows by 1 % of the controls that fail",
+        _valve(Entry(20.0, None, 0.01)),
+        60,
+    ),
+    FleetPolicy(
+        "valve alone, B = 20, growth 10 %",
+        "by 10 % of them",
+        _valve(Entry(20.0, None, 0.1)),
+        60,
+    ),
     FleetPolicy(
         "rings .1/1/10/100 %, 1 %",
         "an hour each; halts on more than 1 % harmed",

@@ -4,25 +4,31 @@ Everything that happens without the release is drawn before the cards and happen
 alike: crashes, sleep, partitions, outages of the collector. Harm is drawn for every machine too,
 and strikes those that drew a treated card.
 
-Decks live as long as ``core.valve`` lets them; their members stay sealed until they are counted
-harmed. Silence is asked for one deadline after the cut, and again after 4 and 24. As in the
-product, a deadline that meets an outage of the collector itself begins again after it.
+Decks live as long as ``core.valve`` lets them, or until their members report harm in numbers
+(``services.pools.ends_early``); their members stay sealed until they are counted harmed. All decks
+are long: silence is asked for one deadline after the cut, when the deck's outcomes are told, and
+again at every later rung of the ladder. As in the product, a deadline that meets an outage of the
+collector itself begins again after it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tests.bench.rules.rule import DAY, HOUR, Bools, Briefing, Closing, Floats, Ints
 from tests.bench.streams.stream import Closings, Counts, Stream, reveal, totals
 
-from firedoor.core import valve
+from firedoor.core import silence, valve
+from firedoor.core.signal import ANY
+from firedoor.core.stratum import stratum_of
+from firedoor.services.pools import ends_early
 
 NEVER = 1e9
 CRASH, SILENCE = 0, 1
 SIGNALS = ("crash", "silence")
-RUNGS = (1, 4, 24)
-"""Silence is asked for after so many deadlines."""
+PAST = 10
+"""Earlier good releases of which a rule may know."""
 
+_MINUTE_MS = 60_000
 _BUCKETS = 500
 _HISTORY_HOURS = 360
 _DONE_MINUTES = 1.0
@@ -57,7 +63,6 @@ class Ring:
         onset: Hour of boarding before which harm sleeps (a time bomb).
         flips: The vendor's content is bad in every other span of 5 minutes only: what is
             installed, or crashes, in a good span is as before.
-        soak: Hours after the cut at which a machine's outcome is taken for clearance.
         life: Minutes a deck lives; 0 for as long as the product lets it.
     """
 
@@ -84,7 +89,6 @@ class Ring:
     reboot: float = 0.0
     onset: float = 0.0
     flips: bool = False
-    soak: float = 24.0
     life: int = 0
 
     @property
@@ -100,19 +104,37 @@ class Ring:
         return valve.patience(self.machines / (self.spread * HOUR), HOUR)
 
     @property
+    def rungs(self) -> tuple[int, ...]:
+        """Silence is asked for after so many deadlines."""
+        return silence.ladder(self.deadline * _MINUTE_MS)
+
+    @property
+    def healthy(self) -> "Ring":
+        """The same world with a release that does nothing."""
+        return replace(self, ratio=1.0, brick=0.0, reboot=0.0, onset=0.0, flips=False)
+
+    @property
     def intervals(self) -> int:
         """T."""
         return self.hours * HOUR // self.tick
 
     def draw(self, runs: int, chance: np.random.Generator) -> Stream:
-        """Draw R runs."""
-        drawn = [_Run(self, chance).play() for _ in range(runs)]
+        """Draw R runs, and the good releases before them, which all runs have in common."""
+        # Each run has a generator of its own: what is drawn last in one shifts no other.
+        past = [_Run(self.healthy, own).play().closings for own in chance.spawn(PAST)]
+        drawn = [_Run(self, own).play() for own in chance.spawn(runs)]
         counts = {name: np.stack([run.seen[name] for run in drawn]) for name in drawn[0].seen}
         reporting = counts.pop("reporting") > 0
         hourly = np.stack([run.hourly for run in drawn])
         return Stream(
             self.tick,
-            Briefing(runs, self.treated, self.control, hourly),
+            Briefing(
+                runs,
+                self.treated,
+                self.control,
+                hourly,
+                [[c for _, row in sorted(found.items()) for c in row] for found in past],
+            ),
             Counts(reporting=reporting, **counts),
             [run.closings for run in drawn],
             np.stack([run.harmed for run in drawn]),
@@ -136,35 +158,33 @@ class _Run:
         self.ring, self.chance = ring, chance
         n = ring.machines
         self.index = np.sort(chance.uniform(0.0, ring.spread * HOUR, n))
-        self.deck = (self.index // ring.deck_minutes).astype(np.int64)
-        self.cut = np.minimum((self.deck + 1) * ring.deck_minutes, ring.spread * HOUR)
         self.site = chance.permutation(n) % ring.sites
         self.reports = chance.random(n) < ring.telemetry
         self.heavy = np.zeros(n, np.bool_)
         self.heavy[chance.permutation(n)[: round(ring.heavy * n)]] = True
         self.pace = self._pace()
-        self.treated = self._deal()
+        # What either card would do to a machine is fixed before the cards are dealt.
+        self.died = self._deaths()
+        self.loud = chance.random(n) < ring.says
+        self.background = self._background()
+        self.extra = self._extra()
+        self.deck = np.zeros(n, np.int64)
+        self.cut = np.zeros(n)
+        self.treated = np.zeros(n, np.bool_)
+        self._deal()
 
     def play(self) -> Drawn:
         ring, end = self.ring, self.ring.hours * HOUR
-        who, when = self._background()
-        extra_who, extra_when = self._extra()
-        died = self._deaths()
-        died_treated = np.where(self.treated, died, NEVER)
-        who, when = np.concatenate([who, extra_who]), np.concatenate([when, extra_when])
-        real = (when >= self.index[who]) & (when < died_treated[who]) & (when < end)
-        who, when = who[real], when[real]
-        fresh = np.zeros(len(who), np.bool_)
-        last = np.flatnonzero(died_treated < end)
-        loud = last[self.chance.random(len(last)) < ring.says]
-        who, when = np.concatenate([who, loud]), np.concatenate([when, died_treated[loud]])
-        fresh = np.concatenate([fresh, np.ones(len(loud), np.bool_)])
+        died = np.where(self.treated, self.died, NEVER)
+        who, when, fresh = self._reports(self.treated)
+        inside = when < end
+        who, when, fresh = who[inside], when[inside], fresh[inside]
         harmed = np.full(ring.machines, NEVER)
         np.minimum.at(harmed, who, when)
-        harmed = np.minimum(harmed, died_treated)
-        told = self.reports[who] & ~self._cut_off(who, when)
+        harmed = np.minimum(harmed, died)
+        told = self._told(who, when)
         who, when, fresh = who[told], when[told], fresh[told]
-        silent = self._silences(died_treated)
+        silent = self._silences(died)
         return Drawn(
             self._seen(who, when, fresh, silent),
             self._past(),
@@ -172,24 +192,72 @@ class _Run:
             np.cumsum(totals(self._tick(harmed[self.treated]), ring.intervals)),
         )
 
+    def _reports(self, treated: Bools) -> tuple[Ints, Floats, Bools]:
+        """What machines would send with these cards: who, when, and if its signature is new."""
+        who, when = self.background
+        extra_who, extra_when = self.extra
+        mine = treated[extra_who]
+        died = np.where(treated, self.died, NEVER)
+        who = np.concatenate([who, extra_who[mine]])
+        when = np.concatenate([when, extra_when[mine]])
+        real = (when >= self.index[who]) & (when < died[who])
+        who, when = who[real], when[real]
+        last = np.flatnonzero(self.loud & (died < NEVER))
+        fresh = np.zeros(len(who) + len(last), np.bool_)
+        fresh[len(who) :] = True
+        return np.concatenate([who, last]), np.concatenate([when, died[last]]), fresh
+
+    def _told(self, who: Ints, when: Floats) -> Bools:
+        return self.reports[who] & ~self._cut_off(who, when)
+
+    def _first_told(self, *, treated: bool) -> Floats:
+        """When each machine would first be heard to be harmed, with this card."""
+        n = self.ring.machines
+        who, when, _ = self._reports(np.full(n, treated))
+        told = self._told(who, when)
+        first = np.full(n, NEVER)
+        np.minimum.at(first, who[told], when[told])
+        return first
+
     def _tick(self, when: Floats) -> Ints:
         return np.where(when < NEVER, when // self.ring.tick, -1).astype(np.int64)
 
-    def _deal(self) -> Bools:
-        """Cards: in each deck the ring's share, shuffled; or whole sites."""
+    def _deal(self) -> None:
+        """Decks one after the other, each with the ring's share of treated cards, shuffled."""
         ring, n = self.ring, self.ring.machines
         if ring.whole_sites:
             chosen = self.chance.permutation(ring.sites)[: ring.sites * ring.treated // n]
-            return np.isin(self.site, chosen)
-        treated = np.zeros(n, np.bool_)
-        dealt, so_far = 0, 0
-        for deck in range(int(self.deck.max()) + 1):
-            members = np.flatnonzero(self.deck == deck)
-            so_far += len(members)
-            upto = round(so_far * ring.treated / n)
-            treated[self.chance.permutation(members)[: upto - dealt]] = True
-            dealt = upto
-        return treated
+            self.treated = np.isin(self.site, chosen)
+        told = np.where(
+            [[True], [False]], self._first_told(treated=True), self._first_told(treated=False)
+        )
+        first = dealt = deck = 0
+        while first < n:
+            end = min(self.index[first] + ring.deck_minutes, ring.spread * HOUR)
+            upto = int(np.searchsorted(self.index, end, "right"))
+            if not ring.whole_sites:
+                cards = max(0, min(upto - first, round(upto * ring.treated / n) - dealt))
+                self.treated[first + self.chance.permutation(upto - first)[:cards]] = True
+            labels = self.treated[first:upto]
+            end, drawn = self._ended(
+                self.index[first:upto],
+                np.where(labels, told[0, first:upto], told[1, first:upto]),
+                end,
+            )
+            if not ring.whole_sites:
+                labels[drawn:] = False
+            dealt += int(labels[:drawn].sum())
+            self.deck[first : first + drawn], self.cut[first : first + drawn] = deck, end
+            first, deck = first + drawn, deck + 1
+
+    @staticmethod
+    def _ended(index: Floats, told: Floats, end: float) -> tuple[float, int]:
+        """When a deck is cut, and how many have drawn from it by then; seen once a minute."""
+        for minute in np.unique(np.ceil(told[told < end])).tolist():
+            drawn = int(np.count_nonzero(index <= minute))
+            if minute < end and ends_early(int(np.count_nonzero(told <= minute)), drawn):
+                return minute, drawn
+        return end, len(index)
 
     def _pace(self) -> Floats:
         """Factor on the crash rate in each interval, shape (T,)."""
@@ -228,7 +296,7 @@ class _Run:
         return who, when
 
     def _extra(self) -> tuple[Ints, Floats]:
-        """Crashes that the release adds."""
+        """Crashes that the release adds to a machine that has it."""
         ring = self.ring
         if ring.ratio == 1.0:
             return np.zeros(0, np.int64), np.zeros(0)
@@ -236,7 +304,7 @@ class _Run:
         factor = (ring.ratio - 1.0) * (2.0 if ring.flips else 1.0)
         who, when = self._crashes(factor, self.pace)
         begins = np.maximum(self.index + self._reboots(), ring.onset * HOUR)
-        real = self.treated[who] & (when >= begins[who])
+        real = when >= begins[who]
         if ring.flips:
             real &= when // 5 % 2 == 1
         return who[real], when[real]
@@ -290,7 +358,7 @@ class _Run:
         """When each machine is found silent, shape (N,)."""
         ring, n = self.ring, self.ring.machines
         found = np.full(n, NEVER)
-        for rung in reversed(RUNGS):
+        for rung in reversed(ring.rungs):
             due = self._due(rung)
             heard = np.ones(n)
             for (begin, length), members in self._partitions():
@@ -380,17 +448,30 @@ class _Run:
         tick = np.where(by_crash, crash_tick, silent_tick)
         tick = np.where(tick < ring.intervals, tick, -1)
         signal = np.where(by_crash, CRASH, SILENCE)
-        closings = reveal(self.deck, self.treated, tick, signal, SIGNALS)
+        strata = [stratum_of({"site": f"s{site}"}, ("site",)) for site in self.site.tolist()]
+        closings = reveal(self.deck, self.treated, tick, signal, SIGNALS, strata=strata)
         for deck in range(int(self.deck.max()) + 1):
             members = self.deck == deck
-            if not members.any():
-                continue
-            mature = int((self.cut[members][0] + ring.soak * HOUR) // ring.tick)
-            if mature >= ring.intervals:
-                continue
-            harmed = members & (tick >= 0) & (tick <= mature)
-            m1 = int((members & self.treated).sum())
-            x1 = int((harmed & self.treated).sum())
-            m0, x0 = int(members.sum()) - m1, int(harmed.sum()) - x1
-            closings.setdefault(mature, []).append(Closing(deck + 1, "any", m1, m0, x1, x0))
+            for rung in ring.rungs:
+                due = self._due(rung)[members][0]
+                mature = int(due // ring.tick)
+                if mature >= ring.intervals:
+                    break
+                quiet = members & (tick == mature) & (signal == SILENCE)
+                looked = members & ((tick < 0) | (tick > mature) | quiet)
+                harmed, late = quiet, rung > 1
+                if not late:
+                    looked, harmed = members, members & (tick >= 0) & (tick <= mature)
+                closings.setdefault(mature, []).append(
+                    Closing(
+                        deck=deck + 1,
+                        signal=SIGNALS[SILENCE] if late else ANY,
+                        treated=int((looked & self.treated).sum()),
+                        control=int((looked & ~self.treated).sum()),
+                        treated_harmed=int((harmed & self.treated).sum()),
+                        control_harmed=int((harmed & ~self.treated).sum()),
+                        late=late,
+                        age=round(due - self.cut[members][0]),
+                    )
+                )
         return closings

@@ -197,7 +197,6 @@ def _bursts() -> list[Scenario]:
         crash=2e-5 * 1440,
         quiet=0.0,
         bursts=0.002,
-        soak=100.0,
     )
     rows: list[tuple[str, str, Ring, str]] = [
         ("site bursts", "half a site crashes at once, 6 times an hour", base, "site bursts"),

@@ -59,21 +59,15 @@ class Stream:
             yield Interval(t * self.tick, (t + 1) * self.tick, closings=closings, **seen)
 
 
-def join(parts: Sequence[Stream]) -> Stream:
-    """The runs of several streams of one scenario as one."""
-    first = parts[0]
-    counts = {
-        column.name: np.concatenate([getattr(part.counts, column.name) for part in parts])
-        for column in fields(Counts)
-    }
-    hourly = np.concatenate([part.briefing.hourly for part in parts])
-    briefing = Briefing(len(hourly), first.briefing.treated, first.briefing.control, hourly)
-    closings = [mapping for part in parts for mapping in part.closings]
-    harmed = np.concatenate([part.harmed for part in parts])
-    return Stream(first.tick, briefing, Counts(**counts), closings, harmed)
-
-
-def reveal(decks: Ints, treated: Bools, tick: Ints, signal: Ints, names: Sequence[str]) -> Closings:
+def reveal(
+    decks: Ints,
+    treated: Bools,
+    tick: Ints,
+    signal: Ints,
+    names: Sequence[str],
+    *,
+    strata: Sequence[str] = (),
+) -> Closings:
     """Count first events of sealed members as a judge must: once a machine, first signal wins.
 
     Args:
@@ -82,6 +76,7 @@ def reveal(decks: Ints, treated: Bools, tick: Ints, signal: Ints, names: Sequenc
         tick: Interval of the member's first event, -1 for none, shape (N,).
         signal: Number of its signal, shape (N,); within an interval lower numbers come first.
         names: Names of the signals.
+        strata: Stratum of each member, N of them; none where nothing is known.
 
     Returns:
         One closing for each (interval, deck, signal) with an event, with the sealed totals just
@@ -95,20 +90,22 @@ def reveal(decks: Ints, treated: Bools, tick: Ints, signal: Ints, names: Sequenc
         ]
     )
     hit = np.flatnonzero(tick >= 0)
+    groups: dict[int, dict[str, list[int]]] = {}
     key = (tick[hit] * pools + decks[hit]) * kinds + signal[hit]
-    groups, place = np.unique(key, return_inverse=True)
-    x1 = np.bincount(place[treated[hit]], minlength=len(groups))
-    x0 = np.bincount(place[~treated[hit]], minlength=len(groups))
+    for group, member in zip(key.tolist(), hit.tolist(), strict=True):
+        stratum = strata[member] if strata else ""
+        counts = groups.setdefault(group, {}).setdefault(stratum, [0, 0])
+        counts[not treated[member]] += 1
     closings: Closings = {}
-    for group, harmed, control_harmed in zip(
-        groups.tolist(), x1.tolist(), x0.tolist(), strict=True
-    ):
+    for group, found in sorted(groups.items()):
         rest, kind = divmod(group, kinds)
         when, deck = divmod(rest, pools)
         r0, r1 = sealed[:, deck].tolist()
-        found = Closing(deck + 1, names[kind], r1, r0, harmed, control_harmed)
-        closings.setdefault(when, []).append(found)
-        sealed[:, deck] -= (control_harmed, harmed)
+        x1, x0 = (sum(counts[arm] for counts in found.values()) for arm in (0, 1))
+        by_stratum = tuple((text, a, b) for text, (a, b) in sorted(found.items()) if text)
+        closing = Closing(deck + 1, names[kind], r1, r0, x1, x0, strata=by_stratum)
+        closings.setdefault(when, []).append(closing)
+        sealed[:, deck] -= (x0, x1)
     return closings
 
 

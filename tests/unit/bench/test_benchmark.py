@@ -4,9 +4,9 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from tests.bench.judge import page, plots, tables
+from tests.bench.judge import page, plots, summary, tables
 from tests.bench.judge.play import Record, merged, watch
-from tests.bench.judge.score import interval, losses, scored
+from tests.bench.judge.score import Loss, interval, losses, scored
 from tests.bench.rules.catalogue import OURS, RULES
 from tests.bench.rules.firedoor import Firedoor, Overcounting, hasty, shipped_rules
 from tests.bench.rules.rule import Rule
@@ -40,7 +40,7 @@ def false_halts(ring, rule, runs, seed):
 def test_a_judge_that_counts_reports_instead_of_machines_is_caught():
     """A few machines that crash again and again: their cards are no fresh draw each time."""
     runs = 60
-    ring = replace(FEW_MAKE_ALL, crash=0.5)
+    ring = replace(FEW_MAKE_ALL, crash=2.0)
 
     wrong = false_halts(ring, judge(honest(), Overcounting), runs, 11)
     right = false_halts(ring, judge(honest()), runs, 11)
@@ -153,6 +153,54 @@ def test_a_rule_that_harms_fewer_at_no_higher_price_is_reported_as_our_loss():
         ("quick", 9.0, 2.0, True)
     ]
     assert "quick" in tables.lost(found)
+
+
+def cells(scenario, **harmed):
+    """Scores of a scenario by rule; a negative number stands for so many false halts."""
+    return {
+        key.replace("_", " "): scored(
+            scenario, record([n < -x for n in range(20)] if x <= 0 else [True] * 20, [abs(x)] * 20)
+        )
+        for key, x in harmed.items()
+    }
+
+
+def test_the_first_screen_compares_with_rules_that_halt_no_more_good_releases_anywhere():
+    """A rule that stops everything harms few; the reader sees both, and which is which."""
+    by_name = {s.name: s for s in SCENARIOS}
+    calm, outage, bad = (by_name[name] for name in ("calm", "outage", "calm: x10"))
+    rules = {"deaf": 0, "quick": 0, "hasty": -20}
+    keys = {"deaf": "B6 NervesHub", "quick": "B3 LVFS", "hasty": "B7 Argo, limit 0"}
+    keys |= {"firedoor": "firedoor"}
+
+    def row(scenario, **harmed):
+        return {keys[key]: score for key, score in cells(scenario, **harmed).items()}
+
+    scores = {
+        "calm": row(calm, firedoor=0, **rules),
+        "outage": row(outage, firedoor=0, **(rules | {"quick": -1})),
+        "calm: x10": row(bad, firedoor=9, deaf=36, quick=2, hasty=1),
+    }
+
+    (line,) = summary.lines(scores)
+
+    assert (line.harmed, line.peer, line.peer_harmed) == (9.0, "B6 NervesHub", 36.0)
+    assert (line.least, line.least_harmed, line.least_false) == ("B7 Argo, limit 0", 1.0, 1000.0)
+    assert "| **9** |  | 36 (B6 NervesHub) | 0.25 | 1 (B7 Argo, limit 0: 1000) |" in summary.shown(
+        scores, []
+    )
+
+
+def test_the_page_says_so_where_a_rule_that_is_no_worse_anywhere_harms_fewer():
+    """The claim of the page is generated: it cannot be kept by not looking."""
+    bad = next(s for s in SCENARIOS if s.name == "calm: x10")
+    scores = {bad.name: cells(bad, firedoor=9)}
+    worse = Loss("calm: x10", OURS, "quick", 9.0, 2.0, 0.0, 0.0, 5.0, "outage", everywhere=False)
+
+    assert summary.exceptions(scores, [worse]).startswith("In none of the 1 harm")
+    better = summary.exceptions(scores, [replace(worse, everywhere=True)])
+    assert "In 1 of the 1" in better
+    assert "quick 2" in better
 
 
 def test_parts_of_a_scenario_are_put_together_run_by_run():

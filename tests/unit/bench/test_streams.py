@@ -7,12 +7,14 @@ import pytest
 from tests.bench.rules.catalogue import RULES
 from tests.bench.rules.firedoor import shipped_rules
 from tests.bench.streams.counts import Flow
+from tests.bench.streams.events import Race
 from tests.bench.streams.fleet import Entry, Fleet, Plan, Stages, roll_out, through_the_valve
 from tests.bench.streams.policies import MACHINES, POLICIES, THIN
-from tests.bench.streams.ring import Ring
+from tests.bench.streams.ring import PAST, Ring
 from tests.bench.streams.scenarios import SCENARIOS
 from tests.bench.streams.stream import Counts, reveal
 
+from firedoor.core.signal import ANY
 from firedoor.core.terms import Policy
 from firedoor.core.verdict import start
 
@@ -20,7 +22,14 @@ SMALL = Ring(treated=60, control=60, hours=30, crash=0.05, quiet=0.01)
 
 
 def closings_of(stream):
-    return [closing for run in stream.closings for _, row in sorted(run.items()) for closing in row]
+    """What was counted as harm; looks at whole classes left out."""
+    return [
+        closing
+        for run in stream.closings
+        for _, row in sorted(run.items())
+        for closing in row
+        if closing.signal != ANY and not closing.late
+    ]
 
 
 def test_a_seed_gives_the_same_stream_again():
@@ -40,7 +49,8 @@ def test_a_pool_counts_each_member_once_and_shrinks_by_those_it_revealed():
     tick = np.array([3, 5, 3, -1, 3, 3])
     signal = np.array([1, 0, 0, 0, 0, 1])
 
-    found = reveal(decks, treated, tick, signal, ("crash", "silence"))
+    strata = ["site=a", "site=b", "site=b", "", "site=a", "site=a"]
+    found = reveal(decks, treated, tick, signal, ("crash", "silence"), strata=strata)
 
     rows = {
         when: [
@@ -58,6 +68,7 @@ def test_a_pool_counts_each_member_once_and_shrinks_by_those_it_revealed():
         ],
         5: [(1, "crash", 1, 1, 1, 0)],
     }
+    assert [c.strata for c in found[3][:2]] == [(("site=b", 0, 1),), (("site=a", 1, 0),)]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +89,7 @@ def test_in_a_healthy_world_harm_falls_on_treated_cards_as_chance_would_have_it(
     excess, variance = 0.0, 0.0
     for closing in closings_of(ring.draw(150, np.random.default_rng(1))):
         n, k = closing.treated + closing.control, closing.treated_harmed + closing.control_harmed
-        if closing.signal == "any" or n < 2:
+        if n < 2:
             continue
         w = closing.treated / n
         excess += closing.treated_harmed - k * w
@@ -125,6 +136,52 @@ def test_bricks_that_say_nothing_are_seen_by_their_silence_alone():
     assert stream.counts.control_overdue.sum() == 0
 
 
+def looks_of(run):
+    return [c for _, row in sorted(run.items()) for c in row if c.signal == ANY or c.late]
+
+
+def test_every_deck_is_looked_at_by_the_ladder_whether_or_not_anybody_was_harmed():
+    """As in the product: outcomes at the first look, and who is sealed still at each later one."""
+    ring = Ring(treated=60, control=60, hours=30, crash=0.02, quiet=0.02)
+
+    (run,) = ring.draw(1, np.random.default_rng(8)).closings
+
+    first = [c for c in looks_of(run) if c.deck == 1]
+    assert [c.age // ring.deadline for c in first] == list(ring.rungs)
+    assert [c.signal == ANY for c in first] == [True, *[False] * 5]
+    sealed = [c.treated + c.control for c in first]
+    assert sealed == sorted(sealed, reverse=True)
+    decks = {c.deck for c in looks_of(run)}
+    assert sum(c.treated for c in looks_of(run) if c.signal == ANY) == 60
+    assert len(decks) * len(ring.rungs) == len(looks_of(run))
+
+
+def test_a_deck_ends_when_its_members_report_harm_in_numbers():
+    """Of what kills most of its machines no deck lasts; of what kills nobody each has its time."""
+    ring = Ring(treated=400, control=400, crash=0.0, quiet=0.0)
+
+    bad, good = (
+        replace(ring, brick=brick).draw(1, np.random.default_rng(9)).closings[0]
+        for brick in (0.6, 0.0)
+    )
+
+    life = ring.deck_minutes
+    assert len({c.deck for c in looks_of(good)}) <= 240 // life + 1
+    assert len({c.deck for c in looks_of(bad)}) > 3 * (240 // life)
+
+
+def test_the_past_of_a_scenario_is_good_and_of_the_same_ring():
+    """What a rule may know of earlier releases is what they showed there, nothing better."""
+    ring = Ring(treated=60, control=60, hours=30, crash=0.0, quiet=0.0, brick=0.5)
+
+    briefing = ring.draw(2, np.random.default_rng(10)).briefing
+
+    assert len(briefing.past) == PAST
+    for release in briefing.past:
+        assert sum(c.treated for c in release if c.signal == ANY) == 60
+        assert sum(c.treated_harmed for c in release) == 0
+
+
 @pytest.mark.parametrize("flips", [False, True])
 def test_harm_multiplies_the_crashes_of_treated_machines_by_what_it_says(flips):
     """On average also if it comes and goes every five minutes."""
@@ -167,6 +224,18 @@ def test_every_harmful_scenario_names_a_healthy_world_that_exists():
     assert {s.healthy for s in SCENARIOS} - healthy == {""}
     assert len({s.name for s in SCENARIOS}) == len(SCENARIOS)
     assert len({s.seed for s in SCENARIOS}) == len(SCENARIOS)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_race_ends_at_its_level_and_not_below_what_any_test_needs(full):
+    """Table A: fewer harmed than the floor, on average, would be a judge that cannot be."""
+    race = Race(0.5, 10.0, 0.01, full)
+
+    harmed = race.harmed(60, np.random.default_rng(11))
+
+    assert race.floor <= harmed.mean() <= 3.0 * race.floor
+    # Each event with equal arms is worth ln 2 at most, and ln 100 is needed.
+    assert harmed.min() >= 7
 
 
 # The fleet

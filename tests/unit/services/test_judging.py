@@ -9,6 +9,7 @@ from tests.unit.services.rehearsal import clear_cells, harm_cells, slow_fleet, u
 from firedoor.core import silence
 from firedoor.core.door import Reason, State
 from firedoor.core.verdict import VerdictState
+from firedoor.services.pools import ends_early
 
 # Whole rehearsals
 
@@ -183,6 +184,14 @@ def test_a_deck_whose_members_crash_in_numbers_ends_early(start):
 
     (cell,) = harm_cells(loop, 2, "crash")
     assert cell.treated_harmed + cell.control_harmed == len(drawn)
+
+
+@pytest.mark.parametrize(
+    ("told", "drawn", "ends"), [(2, 4, False), (3, 4, True), (3, 300, True), (3, 301, False)]
+)
+def test_three_reports_end_a_deck_and_one_in_a_hundred_of_a_large_one(told, drawn, ends):
+    """Some machines always crash: in a large deck three of them are no news."""
+    assert ends_early(told, drawn) is ends
 
 
 def test_where_too_few_report_a_crash_is_shown_and_decides_nothing(start):

@@ -5,8 +5,9 @@ import pytest
 
 from firedoor.core.cell import Test
 from firedoor.core.signal import ANY, CHECK, CRASH, SILENCE
+from firedoor.services.life import Life
 from firedoor.services.places import Place
-from firedoor.services.pools import Life, Pool, close_class, count_events
+from firedoor.services.pools import Pool, close_class, count_events
 from firedoor.services.records import StoredPlace
 
 MINUTE = 60_000

@@ -168,8 +168,7 @@ class JudgeReader(Reader):
     def decks(self, channel: str, number: int) -> list[StoredDeck]:
         """Decks of one boarding, in order."""
         sql = (
-            "SELECT ring, deck, body, opened_ms, heard, batch, event, closed, matured, late "
-            "FROM deck "
+            "SELECT ring, deck, body, opened_ms, heard, batch, event, closed, looks FROM deck "
             "WHERE channel = ? AND number = ? ORDER BY ring, deck"
         )
         return [StoredDeck(*row) for row in self._rows(sql, channel, number)]
@@ -328,7 +327,7 @@ class JudgeStore(JudgeReader):
     def put_deck(self, channel: str, number: int, deck: StoredDeck) -> None:
         """Store a deck."""
         self._do(
-            "INSERT OR REPLACE INTO deck VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO deck VALUES (?,?,?,?,?,?,?,?,?,?,?)",
             channel,
             number,
             deck.ring,
@@ -339,8 +338,7 @@ class JudgeStore(JudgeReader):
             deck.batch,
             deck.event,
             deck.closed,
-            deck.matured,
-            deck.late,
+            deck.looks,
         )
 
     def close_deck(
@@ -351,15 +349,14 @@ class JudgeStore(JudgeReader):
         deck: int,
         closed: int,
         *,
-        matured: int = 0,
-        late: int = 0,
+        looks: str = "",
     ) -> None:
-        """Note which classes of a deck have closed (-1 for all), and which have matured."""
+        """Note which classes of a deck have closed (-1 for all), and how often others were seen."""
         sql = (
-            "UPDATE deck SET closed = ?, matured = ?, late = ? "
+            "UPDATE deck SET closed = ?, looks = ? "
             "WHERE channel = ? AND number = ? AND ring = ? AND deck = ?"
         )
-        self._do(sql, closed, matured, late, channel, number, ring, deck)
+        self._do(sql, closed, looks, channel, number, ring, deck)
 
     def add_cell(self, channel: str, number: int, cell: Cell) -> None:
         """Append a cell."""

@@ -32,8 +32,7 @@ SCHEMA = Schema(
             channel TEXT NOT NULL, number INTEGER NOT NULL, ring TEXT NOT NULL,
             deck INTEGER NOT NULL, body TEXT NOT NULL, opened_ms INTEGER NOT NULL,
             heard INTEGER NOT NULL, batch INTEGER NOT NULL, event INTEGER NOT NULL,
-            closed INTEGER NOT NULL, matured INTEGER NOT NULL DEFAULT 0,
-            late INTEGER NOT NULL DEFAULT 0,
+            closed INTEGER NOT NULL, looks TEXT NOT NULL DEFAULT '',
             PRIMARY KEY (channel, number, ring, deck)) WITHOUT ROWID""",
         """CREATE TABLE cell (
             channel TEXT NOT NULL, number INTEGER NOT NULL, seq INTEGER NOT NULL,
@@ -72,8 +71,7 @@ SCHEMA = Schema(
             ),
             2: (
                 "ALTER TABLE cell ADD COLUMN age INTEGER NOT NULL DEFAULT 0",
-                "ALTER TABLE deck ADD COLUMN matured INTEGER NOT NULL DEFAULT 0",
-                "ALTER TABLE deck ADD COLUMN late INTEGER NOT NULL DEFAULT 0",
+                "ALTER TABLE deck ADD COLUMN looks TEXT NOT NULL DEFAULT ''",
                 # Signals were merged by a mean, which stays what these boardings are judged by.
                 """UPDATE boarding SET
                     body = replace(body, '"weights":', '"merging":"mean","shares":'),

@@ -12,7 +12,6 @@ In data-flow order:
     cluster      machines that fail together, sites that are treated as a whole
     attribution  which of two overlapping releases does the harm
     fdr          lists of many streams with few innocents among them
-    rows         harm evidence that sums to the same bits in any order
     floor        what no test could do better than, for reports
 
 Streams are the rows of every array; a stream never looks at another, so a release is judged

@@ -249,7 +249,9 @@ def upper(clearance: Clearance, alpha: float) -> Floats:
     return found
 
 
-def installs_to_clear(clearance: Clearance, alpha: float, *, treated: int) -> float | None:
+def installs_to_clear(
+    clearance: Clearance, alpha: float, *, treated: int, cluster: int = 1
+) -> float | None:
     """Installs still missing until the policy's delta can be excluded, at the present base rate.
 
     Supposes that from here on treated and control are harmed alike, at the rate the controls
@@ -259,6 +261,7 @@ def installs_to_clear(clearance: Clearance, alpha: float, *, treated: int) -> fl
         clearance: State of one stream.
         alpha: As in :func:`upper`.
         treated: Treated machines matured so far, count >= 0.
+        cluster: As in :func:`absorb`.
 
     Returns:
         Machines >= 0, 0 if nothing is missing, None if no number of installs would do because
@@ -275,13 +278,17 @@ def installs_to_clear(clearance: Clearance, alpha: float, *, treated: int) -> fl
     base = clearance.control_harmed[0] / max(m0, 1)
     per_install = base * np.log1p(-bets) + clearance.delta * bets
     per_install += base * m0 / m1 * np.log1p(bets * m1 / max(m0, 1))
+    per_install /= cluster
     growing = per_install > 0.0
     if not growing.any():
         return None
     now = LOG_WEIGHTS + clearance.intercepts[0] + clearance.slopes[0] * clearance.delta
     # A sum of exponentials is convex: below the level now, it crosses once, and no later than
     # its fastest term alone would.
-    low, high = 0.0, float(((enough - now[growing]) / per_install[growing]).min())
+    with np.errstate(over="ignore"):
+        low, high = 0.0, float(((enough - now[growing]) / per_install[growing]).min())
+    if math.isinf(high):
+        return None  # A delta so small that no number of machines is large enough.
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
         reached = log_sum(now + per_install * middle, axis=0) >= enough

@@ -19,7 +19,7 @@ itself. For the control, each bet keeps a running sum that cannot fall below 0,
     G  <-  max(0, G)  +  x0 ln g  -  (g-1) m0 rate,
 
 and the closing is *frozen*, factor 1, if ln sum of prior exp(max(0, G)) is then at or above
-ln 20. Once the controls are as quiet as the reference again, the sums of large g fall quickly
+ln 3. Once the controls are as quiet as the reference again, the sums of large g fall quickly
 and those of small g slowly, and the freeze ends.
 
 What may be frozen decides validity. By what earlier closings showed: anything, the choice is
@@ -44,16 +44,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firedoor.core.evidence import mixture
+from firedoor.core.evidence.cluster import checked_size
 from firedoor.core.evidence.counts import Counts, Floats, Ints
 from firedoor.core.evidence.mixture import LOG_PRIOR, LOG_RATIOS, RATIOS, Wealth, frozen, log_sum
 
 DRIFT: Final = 1.5
 """How much worse than the reference a fleet may have become without anybody's fault."""
 
-FREEZE_AT: Final = math.log(20.0)
-"""ln of how strongly the control arm must speak against history before the test is frozen."""
+FREEZE_AT: Final = math.log(3.0)
+"""ln of how strongly the control arm must speak against history before the test is frozen.
+
+Far below what a hold takes: a shock that both arms share must freeze the test before it is held
+against the release. Source: ADR 0022.
+"""
 
 _HALVINGS: Final = 200
+_MOST_EXACT: Final = 100_000  # events
 
 _Place = TypeVar("_Place", bound=Hashable)
 
@@ -91,7 +97,8 @@ def reference(past: Mapping[_Place, Past], alpha_ref: float) -> dict[_Place, flo
         ValueError: alpha_ref is no probability.
     """
     each = alpha_ref / max(len(past), 1)
-    return {place: rate_bound(seen, each) for place, seen in past.items()}
+    # A chance of nothing asks for a bound without end.
+    return {place: rate_bound(seen, each) if each else math.inf for place, seen in past.items()}
 
 
 def rate_bound(past: Past, alpha: float) -> float:
@@ -113,7 +120,9 @@ def rate_bound(past: Past, alpha: float) -> float:
     enough, events = math.log(alpha), past.events
     # Chernoff: beyond X + E + sqrt(E^2 + 2 X E), E = ln(1/alpha), the chance is smaller already.
     low, high = 0.0, events - enough + math.sqrt(enough * enough - 2.0 * enough * events) + 1.0
-    for _ in range(_HALVINGS):
+    # Beyond, that bound is within a few thousandths of the exact one, which would have to
+    # add up thousands of terms whose logarithms cancel.
+    for _ in range(_HALVINGS if events <= _MOST_EXACT else 0):
         middle = (low + high) / 2.0
         if not low < middle < high:
             break
@@ -164,7 +173,9 @@ def start(streams: int) -> History:
     return History(mixture.start(streams), frozen(np.zeros((streams, len(RATIOS)))))
 
 
-def absorb(history: History, counts: Counts, rates: ArrayLike, epoch: ArrayLike) -> History:
+def absorb(
+    history: History, counts: Counts, rates: ArrayLike, epoch: ArrayLike, *, cluster: ArrayLike = 1
+) -> History:
     """Take one closing of one age bucket into each of S streams.
 
     Args:
@@ -173,22 +184,26 @@ def absorb(history: History, counts: Counts, rates: ArrayLike, epoch: ArrayLike)
         rates: Reference of the row's signal and age bucket, events per machine at risk, without
             the drift; a scalar or shape (S,), > 0. inf where there is none: the factor is 1.
         epoch: Present epoch, a scalar or shape (S,), from 0.
+        cluster: Largest number of machines harmed together (c), a scalar or shape (S,): every
+            count is divided by it.
 
     Returns:
         The state after; the argument is untouched.
 
     Raises:
-        ValueError: A rate is 0, negative or not a number: it would make any event a proof.
+        ValueError: A rate is 0, negative or not a number: it would make any event a proof; or a
+            cluster size is below 1.
     """
+    size = checked_size(cluster)[:, None]
     rate = np.broadcast_to(np.asarray(rates, dtype=np.float64), counts.treated.shape)
     if not np.all(rate > 0.0):
         raise ValueError("a reference rate is above 0, even where nothing ever happened")
     known = np.isfinite(rate)
     allowed = DRIFT * np.where(known, rate, 1.0)
-    controls = log_factors(counts.control_harmed, counts.control * allowed)
+    controls = log_factors(counts.control_harmed, counts.control * allowed) / size
     summed = np.maximum(history.control + np.where(known[:, None], controls, 0.0), 0.0)
     counted = known & ~_above(summed)
-    gained = log_factors(counts.treated_harmed, counts.treated * allowed)
+    gained = log_factors(counts.treated_harmed, counts.treated * allowed) / size
     opened = mixture.open_through(history.wealth, epoch)
     return History(
         mixture.absorb(opened, np.where(counted[:, None], gained, 0.0)),

@@ -30,8 +30,9 @@ an odds ratio; the larger expectation is ours.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
@@ -76,6 +77,19 @@ class Relative:
         )
 
     __hash__ = None  # type: ignore[assignment]  # a value made of arrays has no cheap hash
+
+    def take(self, rows: Sequence[int] | Ints) -> Self:
+        """Only some processes, numbered from 0, in this order."""
+        return type(self)(self.rho, frozen(self.plain[rows]), frozen(self.linear[rows]))
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Self]) -> Self:
+        """The processes of several states, one below the other; all of the same rho."""
+        return cls(
+            parts[0].rho,
+            frozen(np.concatenate([part.plain for part in parts])),
+            frozen(np.concatenate([part.linear for part in parts])),
+        )
 
 
 def start(streams: int, rho: float) -> Relative:

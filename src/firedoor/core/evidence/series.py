@@ -27,11 +27,13 @@ from typing import Final
 import numpy as np
 
 from firedoor.core.cell import Cell, Test
-from firedoor.core.evidence import clearance, harm, mixture
+from firedoor.core.evidence import clearance, harm, mixture, relative
+from firedoor.core.evidence import cluster as clusters
 from firedoor.core.evidence.clearance import Clearance
 from firedoor.core.evidence.counts import Counts, Floats, Ints, Matured
 from firedoor.core.evidence.harm import Harm
 from firedoor.core.evidence.mixture import Wealth, frozen, log_sum
+from firedoor.core.evidence.relative import Relative
 
 STRIDE: Final = 4096
 """Cells looked at together; what is held at once grows with it."""
@@ -74,6 +76,7 @@ class Series:
         streams: By signal, in the order of the weights.
         clearance: The clearance e-process, one row.
         matured: Totals behind it.
+        relative: The relative clearance e-process, one row; None where it was not asked for.
     """
 
     log_e: float
@@ -81,10 +84,17 @@ class Series:
     streams: Mapping[str, Stream]
     clearance: Clearance
     matured: Matured
+    relative: Relative | None = None
 
 
 def fold(
-    weights: Mapping[str, float], delta: float, cells: Iterable[Cell], *, together: bool = False
+    weights: Mapping[str, float],
+    delta: float,
+    cells: Iterable[Cell],
+    *,
+    together: bool = False,
+    ratio: float | None = None,
+    cluster: int = 1,
 ) -> Series:
     """Evidence of all cells of a release, in the order given.
 
@@ -93,6 +103,8 @@ def fold(
         delta: What the clearance is aimed at, in (0, 1).
         cells: Of one release; epochs must not fall.
         together: Machines may fail together: the linear factor alone.
+        ratio: Odds ratio that relative clearance excludes, > 1; None for none.
+        cluster: Most machines that one accident harms, >= 1: every count is divided by it.
 
     Raises:
         ValueError: A cell's signal has no weight.
@@ -103,19 +115,20 @@ def fold(
         streams={signal: Stream(weight, harm.start(1)) for signal, weight in weights.items()},
         clearance=clearance.start(1, delta),
         matured=Matured(),
+        relative=None if ratio is None else relative.start(1, ratio),
     )
     coming = iter(cells)
     while stretch := list(islice(coming, STRIDE)):
         harms = [cell for cell in stretch if cell.test is Test.HARM]
         classes = [cell for cell in stretch if cell.test is Test.CLEARANCE]
         if harms:
-            now = _absorb_harm(now, harms, together=together)
+            now = _absorb_harm(now, harms, together=together, cluster=cluster)
         if classes:
-            now = _absorb_classes(now, classes)
+            now = _absorb_classes(now, classes, cluster)
     return now
 
 
-def _absorb_harm(series: Series, cells: Sequence[Cell], *, together: bool) -> Series:
+def _absorb_harm(series: Series, cells: Sequence[Cell], *, together: bool, cluster: int) -> Series:
     names = list(series.streams)
     numbers = {name: number for number, name in enumerate(names)}
     unknown = next((cell.signal for cell in cells if cell.signal not in numbers), None)
@@ -129,7 +142,9 @@ def _absorb_harm(series: Series, cells: Sequence[Cell], *, together: bool) -> Se
     for number, name in enumerate(names):
         stream = series.streams[name]
         own = np.flatnonzero(signal == number)
-        after, path = _walk(stream, counts.take(own), epochs[own], together=together)
+        after, path = _walk(
+            stream, counts.take(own), epochs[own], together=together, cluster=cluster
+        )
         # Between its own cells a signal stays where it was.
         last = np.searchsorted(own, np.arange(len(cells)), side="right")
         paths[number] = np.concatenate([[stream.log_e], path])[last]
@@ -144,14 +159,17 @@ def _absorb_harm(series: Series, cells: Sequence[Cell], *, together: bool) -> Se
     )
 
 
-def _walk(stream: Stream, counts: Counts, epochs: Ints, *, together: bool) -> tuple[Stream, Floats]:
+def _walk(
+    stream: Stream, counts: Counts, epochs: Ints, *, together: bool, cluster: int
+) -> tuple[Stream, Floats]:
     """Take cells of one signal; return the state after and ln E after each of them."""
     if not len(epochs):
         return stream, np.empty(0)
     linear, path = _run(stream.harm.linear, harm.linear(counts), epochs)
     plain = stream.harm.plain
     if not together:
-        plain, plain_path = _run(plain, harm.plain(counts), epochs)
+        factors = harm.plain(counts) if cluster == 1 else clusters.plain(counts, cluster)
+        plain, plain_path = _run(plain, factors, epochs)
         path = np.logaddexp(plain_path, path) - _LN_2
     after = Stream(
         weight=stream.weight,
@@ -178,7 +196,7 @@ def _run(wealth: Wealth, factors: Floats, epochs: Ints) -> tuple[Wealth, Floats]
     return wealth, path
 
 
-def _absorb_classes(series: Series, cells: Sequence[Cell]) -> Series:
+def _absorb_classes(series: Series, cells: Sequence[Cell], cluster: int) -> Series:
     counts, before = Counts.of_cells(cells), series.clearance
     # A bet looks at the controls of earlier classes and at nothing else that came before, so
     # each class can stand in a row of its own that knows just that.
@@ -192,6 +210,7 @@ def _absorb_classes(series: Series, cells: Sequence[Cell]) -> Series:
             before.control_harmed + np.cumsum(counts.control_harmed) - counts.control_harmed,
         ),
         counts,
+        cluster=cluster,
     )
     matured = series.matured
     return replace(
@@ -204,7 +223,15 @@ def _absorb_classes(series: Series, cells: Sequence[Cell]) -> Series:
             alone.control_harmed[-1:],
         ),
         matured=matured.plus(counts),
+        relative=_absorb_ratio(series.relative, counts),
     )
+
+
+def _absorb_ratio(before: Relative | None, counts: Counts) -> Relative | None:
+    if before is None:
+        return None
+    plain, linear = relative.log_factors(counts, before.rho)
+    return Relative(before.rho, _sum(before.plain, plain), _sum(before.linear, linear))
 
 
 def _sum(before: Floats, rows: Floats) -> Floats:

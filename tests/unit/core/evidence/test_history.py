@@ -5,7 +5,7 @@ import pytest
 
 from firedoor.core.evidence import harm, history, mixture
 from firedoor.core.evidence.counts import Counts, Floats
-from firedoor.core.evidence.history import DRIFT, History, Past
+from firedoor.core.evidence.history import DRIFT, History, Past, rate_bound
 from firedoor.core.evidence.mixture import LOG_PRIOR
 
 CLEAN_PAST = Past(0, 1_200)
@@ -161,6 +161,21 @@ def test_a_power_cut_does_not_accuse_the_release() -> None:
     assert history.log_e(state)[0] == pytest.approx(0.0)
 
 
+@pytest.mark.parametrize("more", [2, 4])
+def test_sites_that_are_cut_off_hold_no_release_because_of_the_order_of_their_looks(
+    more: int,
+) -> None:
+    """Look after look a fifth of both arms is silent, more of the one and then of the other.
+
+    With a freeze at ln 20 the level of the warning was passed before it (ADR 0022).
+    """
+    state = history.start(1)
+    for look in range(12):
+        odd = -more if look % 2 else more
+        state = history.absorb(state, Counts.of(100, 100, 20 + odd, 20 - odd), 0.1, 0)
+        assert float(history.log_e(state)[0]) < math.log(20.0)
+
+
 def test_the_freeze_ends_when_the_controls_are_quiet_again() -> None:
     """A test that stays frozen after one outage would leave a small fleet without protection."""
     state = history.absorb(history.start(1), Counts.of(5, 45, 1, 4), RATE, 0)
@@ -203,3 +218,11 @@ def test_years_of_clean_installs_leave_the_process_ready() -> None:
     state = history.absorb(state, Counts.of(1_000, 0, 30, 0), 1e-3, 400)
 
     assert history.log_e(state)[0] > math.log(100)
+
+
+@pytest.mark.parametrize("events", [100_001, 10**9, 2**53])
+def test_a_past_with_millions_of_failures_is_bounded_at_once(events: int) -> None:
+    """The exact bound would add up thousands of terms; the simple one is as good there."""
+    bound = rate_bound(Past(events, float(2**53)), 0.01) * 2**53
+
+    assert events + 2.3 * math.sqrt(events) < bound < events + 4.0 * math.sqrt(events) + 10.0
