@@ -1,5 +1,6 @@
 """Laws of a budget that grows with what fails anyway (ADR 0018), and of filling a wide window."""
 
+import functools
 import math
 
 from hypothesis import given
@@ -60,9 +61,16 @@ def test_a_wide_window_is_filled_by_more_treated_cards_never_by_more_machines(
     *, room: int, free: int, rest: int, control: float, drawn: float, quiet: bool, tried: bool
 ) -> None:
     """How fast machines come decides how many controls a treated one has, and nothing else."""
-    asked = {"room": room, "free": free, "untreated": free + rest, "active": free + rest}
-    slow = valve.deal(**asked, control=control, quiet=quiet)
-    deck = valve.deal(**asked, control=control, quiet=quiet, drawn=drawn, tried=tried)
+    asked = functools.partial(
+        valve.deal,
+        room=room,
+        free=free,
+        untreated=free + rest,
+        active=free + rest,
+        control=control,
+        quiet=quiet,
+    )
+    slow, deck = asked(), asked(drawn=drawn, tried=tried)
 
     assert (slow is None) == (deck is None)
     if slow is None or deck is None:
