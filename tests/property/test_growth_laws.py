@@ -1,5 +1,6 @@
 """Laws of a budget that grows with what fails anyway (ADR 0018), and of filling a wide window."""
 
+import functools
 import math
 
 from hypothesis import given
@@ -54,14 +55,22 @@ def test_a_control_that_fails_never_narrows_the_window(
     control=st.floats(0.01, 0.99),
     drawn=st.floats(0.0, 1e7),
     quiet=st.booleans(),
+    tried=st.booleans(),
 )
 def test_a_wide_window_is_filled_by_more_treated_cards_never_by_more_machines(
-    *, room: int, free: int, rest: int, control: float, drawn: float, quiet: bool
+    *, room: int, free: int, rest: int, control: float, drawn: float, quiet: bool, tried: bool
 ) -> None:
     """How fast machines come decides how many controls a treated one has, and nothing else."""
-    asked = {"room": room, "free": free, "untreated": free + rest, "active": free + rest}
-    slow = valve.deal(**asked, control=control, quiet=quiet)
-    deck = valve.deal(**asked, control=control, quiet=quiet, drawn=drawn)
+    asked = functools.partial(
+        valve.deal,
+        room=room,
+        free=free,
+        untreated=free + rest,
+        active=free + rest,
+        control=control,
+        quiet=quiet,
+    )
+    slow, deck = asked(), asked(drawn=drawn, tried=tried)
 
     assert (slow is None) == (deck is None)
     if slow is None or deck is None:
@@ -71,6 +80,9 @@ def test_a_wide_window_is_filled_by_more_treated_cards_never_by_more_machines(
     if slow.cards > slow.treated:
         assert deck.cards > deck.treated
         assert deck.cards - deck.treated >= math.floor(control * deck.cards)
+        # While harm may not have shown yet, at least as many controls as treated, if there are.
+        if not tried:
+            assert deck.cards >= min(slow.cards, 2 * deck.treated)
         # Nine controls for each in small decks, and wherever a tenth of those who come will do.
         if drawn >= 10 * room or 9 * deck.treated <= valve.LEAST_CONTROLS:
             assert deck == slow

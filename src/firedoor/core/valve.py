@@ -25,12 +25,16 @@ SMALLEST_DECK = 2
 DECKS_TO_FILL = 2
 """Fewest decks in which a wide window is to be filled."""
 
-DEADLINE_TO_FILL = 0.25
+DEADLINE_TO_FILL = 0.5
 """The same as a share of the time for which a machine is in flight."""
 
 LEAST_CONTROLS = 1000
 """A deck with fewer controls than this keeps nine for each treated machine, however slowly it is
 drawn: while few have installed, harm is proved by them."""
+
+HARMED_TO_PROVE = 100
+"""At alpha .001 about as many harmed machines prove that a release doubles what fails anyway, with
+one control for each treated machine."""
 
 LOCKED_SHARE = 0.1
 """Largest share of a ring's machines that long decks may lock."""
@@ -111,6 +115,7 @@ def deal(
     control: float,
     quiet: bool,
     drawn: float = 0.0,
+    tried: bool = False,
 ) -> Deal | None:
     """Choose the next deck, or none.
 
@@ -124,7 +129,9 @@ def deal(
             its warning level: the condition for admitting the reserve.
         drawn: Cards that are likely to be drawn in the time in which the room should be filled
             (``filling``), >= 0; 0 for unknown. Where a tenth of them is less than the room, more
-            than a tenth of the cards of a large deck are treated.
+            than a tenth of the cards of a large deck are treated ..
+        tried: .. and, if harm as large as is not excluded would have shown by now (``is_tried``),
+            more than half of them, too.
 
     Returns:
         The deck, or None when there is nothing to deal. The reserve is dealt without a control
@@ -148,7 +155,8 @@ def deal(
     treated = min(room, share, free - max(0, kept - spare))
     cards = (1 + CONTROLS_PER_TREATED) * treated
     if drawn > 0.0:
-        cards = min(cards, max(math.ceil(treated * drawn / room), treated + LEAST_CONTROLS))
+        least = LEAST_CONTROLS if tried else max(LEAST_CONTROLS, treated)
+        cards = min(cards, max(math.ceil(treated * drawn / room), treated + least))
     cards = max(cards, math.ceil(treated / (1 - control)), treated + 1)
     # Never more cards than machines to draw them, also where the division was rounded up.
     return Deal(treated, min(cards, free))
@@ -215,6 +223,16 @@ def filling(life: float, deadline: float) -> float:
         deadline: For how long a machine is in flight, in the same unit, >= 0.
     """
     return max(DECKS_TO_FILL * life, DEADLINE_TO_FILL * deadline)
+
+
+def is_tried(*, installed: int, upper: float) -> bool:
+    """Whether harm of the size that is not excluded yet would have been proved by now.
+
+    Args:
+        installed: Machines that have matured with the release, count >= 0.
+        upper: U_t.
+    """
+    return installed * upper >= HARMED_TO_PROVE
 
 
 def boarding_seed(root: bytes, channel: str, number: int, nonce: str = "") -> bytes:

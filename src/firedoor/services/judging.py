@@ -332,6 +332,7 @@ class Judge:
                 control=terms.control,
                 quiet=quiet and not found.warn,
                 drawn=self._drawn(flight, ring, count),
+                tried=valve.is_tried(installed=found.matured.installed, upper=found.harm_upper),
             )
             if deck is not None:
                 self._open_deck(flight, ring, deck, count, now)

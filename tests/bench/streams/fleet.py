@@ -323,6 +323,9 @@ class _Passage:
             control=CONTROL,
             quiet=False,
             drawn=polls * valve.filling(1.0, DEADLINE),
+            tried=valve.is_tried(
+                installed=self.found.matured.installed, upper=self.found.harm_upper
+            ),
         )
         if deck is None:
             return
