@@ -61,8 +61,8 @@ def operating_points(scores: Scores, scenario: str, healthy: str, title: str) ->
         if abs(line - 4 - py) > _LEADER:
             near = left - 2 if left > px else px - 7.0
             shape.append(f'<path class="grid" d="M{px} {py}L{near:.1f} {line - 4:.1f}"/>')
-        at, anchor = (left, "start") if left > px else (px - 9.0, "end")
-        shape.append(_text(short, at, line, anchor))
+        begins, anchor = (left, "start") if left > px else (px - 9.0, "end")
+        shape.append(_text(short, begins, line, anchor))
     shape.append(
         _text(
             "false halts per 1000 healthy releases", _LEFT + _WIDE / 2, _TOP + _HIGH + 32, "middle"
