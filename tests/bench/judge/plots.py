@@ -17,6 +17,7 @@ _STYLE = (
     ".grid{stroke:#444}.them{fill:#888}.us{fill:#3fcf8e}}</style>"
 )
 _LEFT, _TOP, _WIDE, _HIGH = 60.0, 34.0, 560.0, 300.0
+_LEADER = 12.0  # a label that is farther from its point is tied to it
 _LEAST_RATE = 0.3  # per 1000: where "none in 2000 runs" is drawn
 
 
@@ -55,23 +56,38 @@ def operating_points(scores: Scores, scenario: str, healthy: str, title: str) ->
         ours = any(name.startswith("firedoor") for name in names)
         shape.append(f'<circle class="{"us" if ours else "them"}" cx="{px}" cy="{py}" r="5"/>')
         short = ", ".join(name.split(" ")[0] if len(names) > 3 else name for name in names)
-        wide = 5.6 * len(short)
-        right = px + 9 + wide > _LEFT + _WIDE + 20
-        left = px - 9 - wide if right else px + 9.0
-        line = float(py) + 4
-        while any(
-            left < x1 and left + wide > x0 and line - 9 < y1 and line + 2 > y0
-            for x0, y0, x1, y1 in boxes
-        ):
-            line += 3
-        boxes.append((left, line - 9, left + wide, line + 2))
-        shape.append(_text(short, px - 9 if right else px + 9, line, "end" if right else "start"))
+        left, line = _free_place(boxes, px, py, 5.6 * len(short))
+        boxes.append((left, line - 9, left + 5.6 * len(short), line + 2))
+        if abs(line - 4 - py) > _LEADER:
+            near = left - 2 if left > px else px - 7.0
+            shape.append(f'<path class="grid" d="M{px} {py}L{near:.1f} {line - 4:.1f}"/>')
+        begins, anchor = (left, "start") if left > px else (px - 9.0, "end")
+        shape.append(_text(short, begins, line, anchor))
     shape.append(
         _text(
             "false halts per 1000 healthy releases", _LEFT + _WIDE / 2, _TOP + _HIGH + 32, "middle"
         )
     )
     return _svg(_WIDE + 90, _HIGH + 80, title, shape)
+
+
+def _free_place(
+    boxes: Sequence[tuple[float, float, float, float]], px: float, py: float, wide: float
+) -> tuple[float, float]:
+    """Where a label of this width goes: its left end and line; near its point, over nothing."""
+    places = [
+        (abs(shift) + 20.0 * on_left, px - 9.0 - wide if on_left else px + 9.0, py + 4.0 + shift)
+        for shift in range(-90, 91, 3)
+        for on_left in (False, True)
+    ]
+    for _, left, line in sorted(places):
+        inside = left > _LEFT and left + wide < _LEFT + _WIDE + 25 and _TOP < line < _TOP + _HIGH
+        if inside and not any(
+            left < x1 and left + wide > x0 and line - 9 < y1 and line + 2 > y0
+            for x0, y0, x1, y1 in boxes
+        ):
+            return left, line
+    return px + 9.0, py + 4.0
 
 
 def blast(found: Sequence[FleetScore], harm: float, title: str) -> str:

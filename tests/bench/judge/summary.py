@@ -138,7 +138,7 @@ def _kinds() -> Mapping[str, list[Scenario]]:
     for scenario in SCENARIOS:
         if scenario.is_healthy or not scenario.healthy:
             continue
-        says = _FAMILIES.get(scenario.family, scenario.name.partition(": ")[2])
+        says = _FAMILIES.get(scenario.family, scenario.says.rpartition("; ")[2])
         kinds.setdefault(says, []).append(scenario)
     return {
         says

@@ -184,6 +184,7 @@ def test_the_first_screen_compares_with_rules_that_halt_no_more_good_releases_an
 
     (line,) = summary.lines(scores)
 
+    assert line.says == "ten times the crashes, 9 worlds"
     assert (line.harmed, line.peer, line.peer_harmed) == (9.0, "B6 NervesHub", 36.0)
     assert (line.least, line.least_harmed, line.least_false) == ("B7 Argo, limit 0", 1.0, 1000.0)
     assert "| **9** |  | 36 (B6 NervesHub) | 0.25 | 1 (B7 Argo, limit 0: 1000) |" in summary.shown(
