@@ -13,6 +13,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 SUITE = "stable"
+_VENDOR = ("--local-user", "vendor@example.org")
 
 
 @dataclass
@@ -43,7 +44,14 @@ class Archive:
         """The public key, as apt and gpgv read it."""
         path = self.home.parent / "vendor.gpg"
         if not path.exists():
-            path.write_bytes(self.gpg("--export"))
+            path.write_bytes(self.gpg("--export", "vendor@example.org"))
+        return path
+
+    def own_key(self, path: Path) -> Path:
+        """An operator's secret key in a file, as the configuration names it."""
+        self.gpg("--quick-gen-key", "Gate <gate@example.org>", "ed25519", "sign", "never")
+        path.write_bytes(self.gpg("--export-secret-keys", "gate@example.org"))
+        path.chmod(0o600)
         return path
 
     def gpg(self, *arguments: str, data: bytes = b"") -> bytes:
@@ -127,9 +135,17 @@ class Archive:
                 "",
             ]
         ).encode()
-        replace(suite / "InRelease", self.gpg("--clearsign", data=release))
+        replace(
+            suite / "InRelease",
+            self.gpg("--local-user", "vendor@example.org", "--clearsign", data=release),
+        )
         replace(suite / "Release", release)
-        replace(suite / "Release.gpg", self.gpg("--detach-sign", "--armor", data=release))
+        replace(
+            suite / "Release.gpg",
+            self.gpg(
+                "--local-user", "vendor@example.org", "--detach-sign", "--armor", data=release
+            ),
+        )
 
 
 @dataclass
@@ -166,6 +182,7 @@ class Apt:
 Dir "{root}";
 Dir::Bin::dpkg "/usr/bin/dpkg";
 Dir::Etc::main "{root}/none";
+Dir::Etc::parts "{root}/etc/apt/apt.conf.d";
 Dir::State::status "{root}/var/lib/dpkg/status";
 DPkg::Options {{ "--root={root}"; "--force-not-root"; "--force-script-chrootless";
   "--log={root}/var/log/dpkg.log"; }};

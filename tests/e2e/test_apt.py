@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,12 +38,13 @@ trust = ["{keyring}"]
 poll = "1h"
 session_idle = "200ms"
 """
+IDLE_S = 0.2
 
 
 class Fleet:
     """A gate in front of a Debian repository, and machines that read it with apt."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, signs: bool = False) -> None:
         """The vendor has published one release; nothing runs."""
         self.archive = Archive.new(folder / "vendor")
         self.archive.add("tool", "1.0")
@@ -60,6 +62,9 @@ class Fleet:
                 keyring=self.archive.keyring,
             )
         )
+        if signs:
+            key = self.archive.own_key(folder / "gate.key")
+            path.write_text(f'{path.read_text()}sign = "{key}"\n')
         self.site = Site(path, self.archive.root, "debian")
 
     def machine(self, name: str) -> Apt:
@@ -78,11 +83,18 @@ class Fleet:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A running gate whose first release is adopted."""
     fleet = Fleet(tmp_path_factory.mktemp("fleet"))
+    with up(fleet):
+        yield fleet
+
+
+@contextmanager
+def up(fleet: Fleet) -> Iterator[None]:
+    """The gate runs, and its first release is adopted."""
     with running(fleet.site.path):
         until(lambda: fleet.site.ask("release", "list", "debian").code == 0)
         until(lambda: fleet.site.boardings() == 1)
         until(lambda: console_answers(fleet.ports["console"]))
-        yield fleet
+        yield
 
 
 def test_a_release_is_held_promoted_and_contained_before_an_unmodified_apt(fleet: Fleet) -> None:
@@ -177,7 +189,7 @@ def test_a_machine_may_act_on_the_index_that_it_read_before_the_door_opened(flee
     release = site.synced()
     assert site.act("release", "expedite", release, "--all").code == 0
     until(lambda: site.door(release)[0] == "open")
-    time.sleep(1)  # the session in which it read the index is over
+    time.sleep(2 * IDLE_S)  # the session in which it read the index is over
 
     assert apt.run("install", "swift").returncode == 0
     assert apt.has("swift") == "1"
@@ -186,7 +198,40 @@ def test_a_machine_may_act_on_the_index_that_it_read_before_the_door_opened(flee
     assert apt.has("swift") == "2"
 
 
+def test_where_the_gate_signs_a_contained_release_is_taken_back_by_apt_itself(
+    tmp_path: Path,
+) -> None:
+    """Apt ignores an older date without a word: only a later signature takes it back."""
+    fleet = Fleet(tmp_path, signs=True)
+    site, archive = fleet.site, fleet.archive
+    with up(fleet):
+        apt = fleet.machine("web-1")
+        assert apt.run("install", "tool").returncode == 0
+        archive.add("tool", "1.1")
+        archive.publish()
+        bad = site.synced()
+        assert site.act("release", "expedite", bad, "--all").code == 0
+        until(lambda: "Inst tool" in _policy(apt))
+        assert apt.run("upgrade").returncode == 0
+        assert apt.has("tool") == "1.1"
+
+        assert site.act("release", "shut", bad).code == 0
+        until(lambda: "Inst tool" in _policy(apt))
+        assert apt.run("upgrade").returncode == 0
+        assert apt.has("tool") == "1.0"
+
+        # The next good release is later still, and nobody has to touch the machine.
+        archive.add("tool", "1.2")
+        archive.publish()
+        good = site.synced()
+        assert site.act("release", "expedite", good, "--all").code == 0
+        until(lambda: "Inst tool" in _policy(apt))
+        assert apt.run("upgrade").returncode == 0
+        assert apt.has("tool") == "1.2"
+
+
 def _policy(apt: Apt, *words: str) -> str:
-    """What apt would do after an update; else an upgrade."""
+    """What apt would do after an update; an upgrade, if nothing else is named."""
+    time.sleep(2 * IDLE_S)  # whoever asks without a pause goes on in the session that he has
     assert apt.run("update").returncode == 0
     return apt.run("--simulate", *(words or ("upgrade",))).stdout

@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from firedoor.adapters.clock import SystemClock
+from firedoor.adapters.keys.openpgp import SigningKey
 from firedoor.adapters.store.register import Enrolment, Entry, MachineRegister
 from firedoor.cli import output
 from firedoor.cli.context import Place, here
@@ -310,11 +311,20 @@ def print_enrolment(made: Enrolment, target: Target, config: Config) -> None:
 
 def _keyrings(config: Config) -> dict[Path, bytes]:
     """Keys that a machine cannot be expected to have; those of a Debian package it has."""
-    files = [file for channel in config.channels if channel.apt for file in channel.apt.trust]
-    try:
-        return {file: file.read_bytes() for file in files if _DISTRIBUTED not in file.parents}
-    except OSError as error:
-        raise BadConfig(f"the key {error.filename} cannot be read: {error.strerror}") from error
+    keys = {}
+    for channel in config.channels:
+        if channel.apt is None:
+            continue
+        if channel.apt.sign is not None:
+            keys[channel.apt.sign] = SigningKey(channel.apt.sign).public()
+            continue
+        for file in channel.apt.trust:
+            if _DISTRIBUTED not in file.parents:
+                try:
+                    keys[file] = file.read_bytes()
+                except OSError as error:
+                    raise BadConfig(f"the key {file} cannot be read: {error.strerror}") from error
+    return keys
 
 
 @contextmanager

@@ -140,7 +140,7 @@ Components: {" ".join(part.components) or "main"}
         own = [each for each in part.architectures if each != "all"]
         source += f"Architectures: {' '.join(own)}\n"
     keys, lines = [], []
-    for number, file in enumerate(part.trust):
+    for number, file in enumerate(part.trust if part.sign is None else (part.sign,)):
         if file in target.keyrings:
             place = f"$apt/keyrings/firedoor-{channel}-{number}.gpg"
             text = "\n".join(textwrap.wrap(base64.b64encode(target.keyrings[file]).decode(), 76))
@@ -162,6 +162,24 @@ cat >"$apt/sources.list.d/firedoor-{channel}.sources" <<END
 {source}Signed-By: {" ".join(keys)}
 END
 chmod 644 "$apt/sources.list.d/firedoor-{channel}.sources"
+""" + ("" if part.sign is None else _going_back(target, channel))
+
+
+def _going_back(target: Target, channel: str) -> str:
+    """What lets apt go back when a release is contained: only where the gate signs."""
+    return f"""\
+mkdir -p "$apt/preferences.d" "$apt/apt.conf.d"
+cat >"$apt/preferences.d/firedoor-{channel}" <<'END'
+# What the gate offers is what this machine is to have, also where it is older.
+Package: *
+Pin: origin "{_host(target.gate)}"
+Pin-Priority: 1001
+END
+cat >"$apt/apt.conf.d/60firedoor" <<'END'
+APT::Get::allow-downgrades "true";
+Unattended-Upgrade::Allow-downgrade "true";
+END
+chmod 644 "$apt/preferences.d/firedoor-{channel}" "$apt/apt.conf.d/60firedoor"
 """
 
 

@@ -183,6 +183,7 @@ COMPONENTS: Final = _list("components", values.words)
 ARCHITECTURES: Final = _list("architectures", values.words)
 PACKAGES: Final = _list("packages", values.words)
 TRUST: Final = _list("trust", values.files)
+SIGN: Final = _optional("sign", values.absolute)
 
 RING_NAME: Final = _needed("name", _ring_name, "")
 MACHINES: Final[Key[Pairs]] = Key("machines", values.attributes, (), "", values.show_attributes)
@@ -192,7 +193,7 @@ AFTER: Final = _optional("after", _ring_name)
 AnyKey = Key[Any]
 
 OF_KIND: Final[dict[Kind, tuple[AnyKey, ...]]] = {
-    Kind.APT: (SUITES, COMPONENTS, ARCHITECTURES, PACKAGES, TRUST),
+    Kind.APT: (SUITES, COMPONENTS, ARCHITECTURES, PACKAGES, TRUST, SIGN),
 }
 """Keys of a channel that only one kind has."""
 

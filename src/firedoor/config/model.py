@@ -11,7 +11,7 @@ from pathlib import Path
 from firedoor.config.problem import nearest
 from firedoor.config.settings import Settings
 from firedoor.config.values import Listen
-from firedoor.core.channel import Kind
+from firedoor.core.channel import Kind, Traits, traits
 from firedoor.core.errors import NotFound
 from firedoor.core.ring import EVERYONE, Ring, largest_in_flight
 from firedoor.core.terms import LARGEST_AUTO_BUDGET, Policy, auto_budget
@@ -106,6 +106,8 @@ class AptConfig:
         architectures: Their names; empty for all.
         packages: Shell patterns of package names; empty for all.
         trust: Files with the OpenPGP keys of which one has to sign each suite, at least one.
+        sign: File with the operator's own secret key, by which everything that clients read is
+            signed anew; None: they read the vendor's signatures.
     """
 
     suites: tuple[str, ...]
@@ -113,6 +115,7 @@ class AptConfig:
     architectures: tuple[str, ...]
     packages: tuple[str, ...]
     trust: tuple[Path, ...]
+    sign: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,16 @@ class ChannelConfig:
     session_idle_ms: int
     session_max_ms: int
     apt: AptConfig | None = None
+
+    @property
+    def traits(self) -> Traits:
+        """What the loop needs to know about the clients of this channel."""
+        return traits(self.kind, signed=self.is_signed)
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether clients read what Firedoor has signed with the operator's key."""
+        return self.apt is not None and self.apt.sign is not None
 
     @property
     def directory(self) -> str | None:

@@ -156,12 +156,14 @@ def _channel(settings: Settings, name: str) -> ChannelConfig:
 
 
 def _apt(settings: Settings, where: Where) -> AptConfig:
+    sign = settings.get(where, keys.SIGN)
     return AptConfig(
         suites=settings.get(where, keys.SUITES),
         components=settings.get(where, keys.COMPONENTS),
         architectures=settings.get(where, keys.ARCHITECTURES),
         packages=settings.get(where, keys.PACKAGES),
         trust=tuple(Path(file) for file in settings.get(where, keys.TRUST)),
+        sign=None if sign is None else Path(sign),
     )
 
 

@@ -192,6 +192,13 @@ def words(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def absolute(value: object) -> str:
+    """An absolute path."""
+    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
+        raise Unfit("an absolute path", found=describe(value))
+    return value
+
+
 def files(value: object) -> tuple[str, ...]:
     """A list of absolute paths, neither it nor any of them empty, none twice."""
     named = words(value)

@@ -7,7 +7,7 @@ never asks "which kind is this?". Figures and verbs were measured with the real 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -147,19 +147,44 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
     }
 )
 
+_SIGNED: Final[Mapping[Kind, Traits]] = MappingProxyType(
+    {
+        Kind.APT: replace(
+            _TRAITS[Kind.APT],
+            undo=(
+                _TRAITS[Kind.APT].undo[0],
+                Undo(
+                    Verb.REVERT,
+                    "the previous index is signed anew with a later date: with the pin and "
+                    "allow-downgrades of `machine enroll`, the next upgrade goes back",
+                ),
+                Undo(
+                    Verb.REMEDY,
+                    "a machine that no longer polls needs the operator; the list names them",
+                ),
+            ),
+        ),
+    }
+)
+
 
 def built_kinds() -> tuple[Kind, ...]:
     """The kinds whose traits are known, in the order of ``Kind``."""
     return tuple(kind for kind in Kind if kind in _TRAITS)
 
 
-def traits(kind: Kind) -> Traits:
+def traits(kind: Kind, *, signed: bool = False) -> Traits:
     """The traits of a kind.
+
+    Args:
+        kind: The kind.
+        signed: Firedoor signs what clients read, with the operator's key.
 
     Raises:
         BadConfig: The kind is known by name, but not built yet.
     """
-    found = _TRAITS.get(kind)
+    found = _SIGNED.get(kind) if signed else None
+    found = found or _TRAITS.get(kind)
     if found is None:
         built = ", ".join(built_kinds())
         raise BadConfig(f'channels of kind "{kind}" are not built yet', hint=f"built: {built}")

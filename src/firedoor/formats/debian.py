@@ -10,7 +10,7 @@ import datetime as dt
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -122,6 +122,24 @@ def unwrapped(signed: bytes) -> bytes:
     return b"\n".join(line.removeprefix(b"- ") for line in text.split(b"\n"))
 
 
+def redated(text: bytes, date: dt.datetime, valid_for: dt.timedelta) -> bytes:
+    """The same ``Release`` with another date, and a time from which clients refuse it.
+
+    Everything else stays, digests before all.
+    """
+    lines = [
+        line
+        for line in text.split(b"\n")
+        if not line.lower().startswith((b"date:", b"valid-until:"))
+    ]
+    at = next((n for n, line in enumerate(lines) if line[:1] in b" \t" and line), 1) - 1
+    lines[at:at] = [
+        f"Date: {_spelled(date)}".encode(),
+        f"Valid-Until: {_spelled(date + valid_for)}".encode(),
+    ]
+    return b"\n".join(lines)
+
+
 def packages(chunks: Iterable[bytes]) -> Iterator[Package]:
     """Packages of an unpacked index, in its order, each made when it is asked for.
 
@@ -215,6 +233,10 @@ def _date(text: str, field: str) -> dt.datetime:
     except (ValueError, TypeError, OverflowError):
         raise BadInput(f"the Release file has no {field} that can be read: {text!a}") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def _spelled(moment: dt.datetime) -> str:
+    return format_datetime(moment.astimezone(dt.UTC), usegmt=True).replace("GMT", "UTC")
 
 
 def _text(data: bytes) -> str:

@@ -15,7 +15,7 @@ import structlog
 
 from firedoor.config import ChannelConfig
 from firedoor.core.board import Board, ChannelBoard
-from firedoor.core.channel import Traits, traits
+from firedoor.core.channel import Traits
 from firedoor.core.errors import Unavailable
 from firedoor.core.release import Manifest
 from firedoor.gate.catalog import Installs, Served, payload_of
@@ -94,7 +94,7 @@ class Channel:
 
     def __post_init__(self) -> None:
         """Look up once what is asked at every request."""
-        self.kind = traits(self.config.kind)
+        self.kind = self.config.traits
 
 
 class Keeper:

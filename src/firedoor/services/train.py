@@ -10,10 +10,9 @@ from dataclasses import replace
 from firedoor.config import ChannelConfig, Config
 from firedoor.core import valve
 from firedoor.core.board import ALL_CLOSED, Board, ChannelBoard, Lane, Withdrawn
-from firedoor.core.channel import traits
 from firedoor.core.door import Boarded, Door, EarlierOpened, Reason, State, Supersede, ended
 from firedoor.core.door import step as step_door
-from firedoor.core.release import changes, release_id
+from firedoor.core.release import Manifest, changes, release_id
 from firedoor.core.ring import EVERYONE, waits_for
 from firedoor.core.terms import resolve
 from firedoor.core.units import UnixMs
@@ -89,9 +88,15 @@ class Train:
         self._judge.recall(flight, now)
         return flight
 
-    def arrived(self, channel: ChannelConfig, snapshot: Snapshot, now: Instant) -> str:
-        """Take over a good snapshot; return its release id."""
-        manifest = snapshot.manifest
+    def arrived(
+        self,
+        channel: ChannelConfig,
+        snapshot: Snapshot,
+        now: Instant,
+        dressed: Manifest | None = None,
+    ) -> str:
+        """Take over a good snapshot, as it is or as clients are to read it; return its id."""
+        manifest = snapshot.manifest if dressed is None else dressed
         release = release_id(channel.name, channel.kind, manifest)
         listing = next((name for name in _INDEXES if name in manifest), "")
         self._store.add_release(
@@ -105,8 +110,10 @@ class Train:
             ),
             manifest,
         )
-        if traits(channel.kind).freshness and any(
-            True for _ in changes(self._store.manifest(release), manifest)
+        if (
+            channel.traits.freshness
+            and not channel.is_signed
+            and any(True for _ in changes(self._store.manifest(release), manifest))
         ):
             # The same content with a new signature: clients refuse the old one when it expires.
             self._store.renew_release(release, manifest)
@@ -114,15 +121,8 @@ class Train:
         if not seen or seen[-1].release != release:
             self._store.add_snapshot(channel.name, release, now.wall_ms, "waiting")
         state = self._store.channel(channel.name)
-        self._store.put_channel(
-            replace(
-                state,
-                snapshot=snapshot.to_json().decode(),
-                synced_ms=now.wall_ms,
-                error="",
-                failures=0,
-            )
-        )
+        state = replace(state, synced_ms=now.wall_ms, error="", failures=0)
+        self._store.put_channel(replace(state, snapshot=snapshot.to_json().decode()))
         return release
 
     def failed(self, channel: str, error: str, now: Instant) -> None:

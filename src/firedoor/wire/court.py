@@ -35,6 +35,7 @@ from firedoor.wire.files import Files
 from firedoor.wire.head import keep_head, set_aside
 from firedoor.wire.mirroring import Mirror, Result
 from firedoor.wire.restored import KEPT_AGAIN, UNKEPT, Custody, Findings
+from firedoor.wire.signing import Signatory
 
 _LOOK_EVERY_S = 0.05
 _RETRY_S = 1.0
@@ -87,10 +88,12 @@ class Court:
         mirror: Mirror,
         sign: Sign,
         root_key: Callable[[], bytes],
+        signatory: Signatory,
         alert: Alert,
         clock: Clock,
     ) -> None:
         """Put the parts together; ``run`` reads and writes."""
+        self._signatory = signatory
         self._config = config
         self._files = files
         self._store = store
@@ -140,6 +143,7 @@ class Court:
                 due = max(due + bucket_s, time.monotonic())
             if tick or orders or (self._waiting and not self._unkept):
                 self._step(orders, tick=tick)
+                self._sign_anew()
                 # Before the head: people are told even if its disk never comes back.
                 self._send_alerts()
                 if not self._unkept:
@@ -316,7 +320,9 @@ class Court:
         if result.snapshot is None:
             self._train.failed(result.channel, result.error, now)
         else:
-            self._train.arrived(self._config.channel(result.channel), result.snapshot, now)
+            self._train.arrived(
+                self._config.channel(result.channel), result.snapshot, now, result.manifest
+            )
             self._expiry.arrived()
 
     def _publish_board(self) -> Board:
@@ -338,7 +344,34 @@ class Court:
 
     def _collect(self) -> None:
         while not self._mirror.results.empty():
-            self._waiting.append(self._mirror.results.get())
+            self._waiting.append(self._dressed(self._mirror.results.get()))
+
+    def _dressed(self, result: Result) -> Result:
+        """The snapshot as clients are to read it; a failure, where it cannot be signed."""
+        if result.snapshot is None:
+            return result
+        try:
+            manifest = self._signatory.arrived(
+                result.channel, result.snapshot.manifest, self._clock.now()
+            )
+        except (Unavailable, OSError) as error:
+            return replace(result, snapshot=None, error=f"it cannot be signed anew: {error}")
+        return replace(result, manifest=manifest)
+
+    def _sign_anew(self) -> None:
+        """What the board names from now on has to be later than what machines have."""
+        try:
+            renewed = list(self._signatory.renewed(self._store.board(), self._clock.now()))
+        except (Unavailable, OSError) as error:
+            _log.error("not_signed_anew", error=str(error))
+            return
+        if renewed:
+            with self._store.step():
+                for release, manifest in renewed:
+                    self._store.renew_release(release, manifest)
+                for cursor, date in self._signatory.dates().items():
+                    self._store.put_cursor(cursor, date)
+            self._expiry.arrived()
 
     def _keep_head(self) -> None:
         last = self._store.last_index()

@@ -18,7 +18,6 @@ from firedoor.adapters.store.signals import SignalReader
 from firedoor.config import Config
 from firedoor.core import silence
 from firedoor.core.board import ChannelBoard
-from firedoor.core.channel import traits
 from firedoor.core.errors import Unavailable
 from firedoor.core.ring import EVERYONE, Ring, ring_of
 from firedoor.core.stratum import stratum_of
@@ -175,7 +174,7 @@ class Enrolled:
 
 
 def _roster(config: Config) -> Roster:
-    periods = [traits(channel.kind).usual_period_ms for channel in config.channels]
+    periods = [channel.traits.usual_period_ms for channel in config.channels]
     return Roster(
         heartbeat_ms=config.time.heartbeat_ms,
         silence_min_ms=config.time.silence_min_ms,

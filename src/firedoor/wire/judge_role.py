@@ -16,6 +16,7 @@ from firedoor.wire.files import Files
 from firedoor.wire.housekeeping import Sweeper, keep_swept, scrub
 from firedoor.wire.mirroring import Mirror
 from firedoor.wire.process import stop_by_signal
+from firedoor.wire.signing import Signatory
 
 
 def run(config: Config, files: Files, parent: int) -> None:
@@ -33,6 +34,7 @@ def run(config: Config, files: Files, parent: int) -> None:
         signals=SignalReader(files.signals),
         orders=InboxReader(files.data),
         mirror=mirror,
+        signatory=Signatory(config.channels, store, read=mirror.read, put=mirror.put),
         sign=load_signing_key(files.ledger_key).sign,
         root_key=lambda: load_root_key(files.root_key),
         alert=hook(config.alert),

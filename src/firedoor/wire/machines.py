@@ -9,7 +9,7 @@ from firedoor.adapters.store.register import MachineRegister
 from firedoor.config import Config
 from firedoor.console.model import Condition, ExposureView, MachineView
 from firedoor.core import silence
-from firedoor.core.channel import Traits, traits
+from firedoor.core.channel import Traits
 from firedoor.core.errors import NotFound
 from firedoor.core.ring import ring_of
 from firedoor.core.signal import SILENCE
@@ -196,7 +196,7 @@ class Machines:
     def _traits(self, channel: str) -> Traits | None:
         """Traits of a channel's kind; None for a channel that is configured no more."""
         known = (each for each in self._config.channels if each.name == channel)
-        return next((traits(each.kind) for each in known), None)
+        return next((each.traits for each in known), None)
 
 
 def _place_in(gate: GateReader, machine: int, boarding: Boarding) -> StoredPlace | None:

@@ -11,7 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,7 @@ from firedoor.adapters.upstream.get import Quiet
 from firedoor.adapters.upstream.http import HttpUpstream
 from firedoor.config import ChannelConfig
 from firedoor.core.errors import BadInput, FiredoorError
-from firedoor.core.release import FileEntry
+from firedoor.core.release import FileEntry, Manifest
 from firedoor.core.units import Digest
 from firedoor.ports import BlobStore, Clock, Upstream
 from firedoor.services.mirror import Snapshot, next_poll, take_snapshot
@@ -37,11 +37,19 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one look at an upstream brought: a snapshot, or the reason there is none."""
+    """What one look at an upstream brought: a snapshot, or the reason there is none.
+
+    Attributes:
+        channel: Name of the channel.
+        snapshot: All of upstream at one moment, or None.
+        error: Why there is none, else "".
+        manifest: What of the snapshot clients are to read; filled where it is taken over.
+    """
 
     channel: str
     snapshot: Snapshot | None
     error: str
+    manifest: Manifest = field(default_factory=dict)
 
 
 class Mirror:
@@ -109,6 +117,10 @@ class Mirror:
         """
         claimed = [self._blobs.claim(file.sha256) for file in files]
         return bool(claimed) and all(claimed)
+
+    def put(self, data: bytes) -> tuple[Digest, int]:
+        """Store bytes of our own; durable on return. Raises Unavailable."""
+        return self._blobs.put(iter((data,)))
 
     def read(self, digest: Digest) -> bytes:
         """All bytes of a blob. Raises OSError: it is not held."""

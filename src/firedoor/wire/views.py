@@ -28,7 +28,6 @@ from firedoor.console.model import (
     VerdictSummary,
     VerdictView,
 )
-from firedoor.core.channel import traits
 from firedoor.core.door import Door, State
 from firedoor.core.release import Change, diff
 from firedoor.core.ring import EVERYONE
@@ -246,7 +245,7 @@ class Views:
                 evidence,
                 epoch=epoch,
                 decks=len(judge.decks(boarding.channel, boarding.number)),
-                traits=None if config is None else traits(config.kind),
+                traits=None if config is None else config.traits,
                 kind="" if config is None else config.kind.value,
                 groups=groups,
                 values=lambda: self._values(boarding),

@@ -30,6 +30,7 @@ from firedoor.wire.court import Court
 from firedoor.wire.files import Files
 from firedoor.wire.mirroring import Mirror
 from firedoor.wire.requests import Inbox
+from firedoor.wire.signing import Signatory
 
 CHANNEL = "tills-av"
 WITHIN_S = 20.0
@@ -110,6 +111,7 @@ def house(tmp_path: Path) -> Iterator[House]:
         signals=reads[1],
         orders=reads[2],
         mirror=mirror,
+        signatory=Signatory(config.channels, store, read=mirror.read, put=mirror.put),
         sign=lambda payload: hashlib.sha512(payload).digest(),
         root_key=lambda: b"k" * 32,
         alert=lambda _: None,

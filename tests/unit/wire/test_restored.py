@@ -39,6 +39,7 @@ from firedoor.wire.files import Files
 from firedoor.wire.head import keep_head, read_head
 from firedoor.wire.mirroring import Mirror, Result
 from firedoor.wire.replay import replay
+from firedoor.wire.signing import Signatory
 
 WITHIN_S = 20.0
 
@@ -96,14 +97,18 @@ class Bench:
             orders = stack.enter_context(closing(InboxReader(self.files.data)))
             config, clock = self.loop.config, self.loop.clock
             mirror = Mirror(config.channels, NamedBlobs(self.files.blobs), clock, lambda _: "")
+            store = self.loop.store
             court = Court(
                 config,
                 self.files,
-                store=self.loop.store,
+                store=store,
                 gate=gate,
                 signals=signals,
                 orders=orders,
                 mirror=mirror,
+                signatory=Signatory(
+                    config.channels, self.loop.store, read=mirror.read, put=mirror.put
+                ),
                 sign=self.sign,
                 root_key=lambda: ROOT_KEY,
                 alert=self.alert,

@@ -1,4 +1,4 @@
-"""OpenPGP signatures of vendors, checked by Debian's own ``gpgv``.
+"""OpenPGP: signatures of vendors, checked by ``gpgv``, and our own, made by ``gpg``.
 
 What is returned is what the signature covers, and nothing that stands around it in the file: a
 reader of the whole file could be shown lines that nobody signed.
@@ -6,15 +6,19 @@ reader of the whole file could be shown lines that nobody signed.
 Source: gpg, doc/DETAILS (status lines).
 """
 
+import stat
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from firedoor.core.errors import BadConfig, Unavailable, Untrusted
 
 _GPGV: Final = "gpgv"
+_GPG: Final = "gpg"
+_GPGCONF: Final = "gpgconf"
 _TIMEOUT_S: Final = 30.0
 _STATUS: Final = "[GNUPG:] "
 _ARMOUR: Final = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -113,3 +117,75 @@ def _judge(said: Sequence[Sequence[str]]) -> None:
 
 
 _HASH: Final = 8
+
+
+class SigningKey:
+    """The operator's own OpenPGP key, by which clients know what this gate has signed.
+
+    Args:
+        file: The secret key without a passphrase, as ``gpg --export-secret-keys`` writes it; only
+            its owner may read it.
+
+    Raises:
+        BadConfig: It cannot be read, or others may read it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        try:
+            shared = file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+            self._secret = file.read_bytes()
+        except OSError as error:
+            raise BadConfig(f"the key {file} cannot be read: {error.strerror}") from error
+        if shared:
+            raise BadConfig(f"others may read the key {file}", hint=f"chmod 600 {file}")
+        self._file = file
+
+    def signed(self, text: bytes) -> bytes:
+        """The text with its signature around it (``InRelease``).
+
+        Raises:
+            Unavailable: It cannot be signed now.
+        """
+        return self._run("--clearsign", "--digest-algo", "SHA512", data=text)
+
+    def public(self) -> bytes:
+        """The public half, binary: what clients and gpgv read.
+
+        Raises:
+            Unavailable: The key cannot be used.
+        """
+        return self._run("--export")
+
+    def _run(self, *arguments: str, data: bytes = b"") -> bytes:
+        with tempfile.TemporaryDirectory() as home:
+            try:
+                self._gpg(home, "--import", data=self._secret)
+                words = ("--pinentry-mode", "loopback", "--passphrase", "", *arguments)
+                return self._gpg(home, *words, data=data)
+            finally:
+                # gpg starts an agent that would outlive the folder.
+                with suppress(OSError, subprocess.TimeoutExpired):
+                    subprocess.run(  # noqa: S603 - a fixed program, no shell
+                        [_GPGCONF, "--homedir", home, "--kill", "all"],
+                        capture_output=True,
+                        timeout=_TIMEOUT_S,
+                        check=False,
+                    )
+
+    def _gpg(self, home: str, *arguments: str, data: bytes) -> bytes:
+        command = [_GPG, "--homedir", home, "--batch", "--quiet", "--no-tty", *arguments]
+        try:
+            done = subprocess.run(  # noqa: S603 - a fixed program, no shell
+                command, input=data, capture_output=True, timeout=_TIMEOUT_S, check=False
+            )
+        except FileNotFoundError as error:
+            raise Unavailable("gpg is not installed", hint="apt install gnupg") from error
+        except subprocess.TimeoutExpired as error:
+            raise Unavailable("gpg does not come to an end") from error
+        if done.returncode:
+            why = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            raise Unavailable(
+                f"gpg cannot use {self._file}: {why[-1] if why else done.returncode}",
+                hint="export the key without a passphrase: gpg --export-secret-keys",
+            )
+        return done.stdout
