@@ -245,7 +245,7 @@ def test_each_hook_gets_the_status_that_means_the_right_thing(desk, ask, said):
     """A rollback hook takes 200 for "take it back": one answer for all hooks would be the end."""
     headers, body = recorded("flagger-rollout")
     for verdict, rows in VERDICTS.items():
-        desk.feed(verdict, rows)
+        desk.feed(verdict, rows, "?follow_up=1")
     answers = {
         verdict: desk.post(
             "/judge/flagger", body | {"metadata": {"ask": ask, "run": verdict}}, **headers
@@ -259,7 +259,7 @@ def test_each_hook_gets_the_status_that_means_the_right_thing(desk, ask, said):
 def test_a_rollout_is_found_by_what_flagger_sends_anyway(desk):
     """The checksum tells this rollout from the one before, whose counts must not answer for it."""
     headers, body = recorded("flagger-rollout")
-    desk.feed("test.podinfo.5b86bd6879", HARMLESS)
+    desk.feed("test.podinfo.5b86bd6879", HARMLESS, "?follow_up=1")
 
     this = desk.post("/judge/flagger", body, **headers)
     next_one = desk.post("/judge/flagger", body | {"checksum": "6c97ce7980"}, **headers)
@@ -312,7 +312,7 @@ def test_argo_reads_one_word(desk):
     """A web metric takes a path into JSON; anything but JSON would be a success to it."""
     headers, _ = recorded("argo-web-metric")
     for verdict, rows in VERDICTS.items():
-        desk.feed(verdict, rows)
+        desk.feed(verdict, rows, "?follow_up=1")
 
     replies = {verdict: desk.get(f"/judge/argo/{verdict}", **headers) for verdict in VERDICTS}
 

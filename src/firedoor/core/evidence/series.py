@@ -9,6 +9,10 @@ wealth on its way is their running sum,
 summed from the first to the last, so that the bits are those of one cell at a time. Nothing is
 kept but the state at the end and the largest E on the way.
 
+The largest E is taken where an interval (a ``deck`` of cells) ends. The cells of one interval
+became known together: between them nobody could have stopped, and who could choose their order
+by what they say, worst first, would find a largest E that no level bounds.
+
 ``together`` is for machines that may fail together, by a shared fault or a site's outage, where
 nobody dealt cards: E is then the linear factor's alone, in which one closing is one observation
 however many machines fell in it. It needs E[y] <= w, that the treated get no more than their
@@ -49,7 +53,7 @@ class Stream:
         weight: Its share of the wealth, in (0, 1].
         harm: The e-process.
         log_e: ln E of the signal now.
-        max_log_e: The largest it has been, >= 0.
+        max_log_e: The largest it has been where an interval ended, >= 0.
         treated: Treated members at risk, summed over closings, count >= 0.
         control: Control members at risk, likewise.
         treated_harmed: Treated members harmed.
@@ -72,7 +76,7 @@ class Series:
 
     Attributes:
         log_e: ln of the E of all signals together, now.
-        max_log_e: The largest it has ever been, over all cells, >= 0.
+        max_log_e: The largest it has ever been where an interval ended, >= 0.
         streams: By signal, in the order of the weights.
         clearance: The clearance e-process, one row.
         matured: Totals behind it.
@@ -101,7 +105,8 @@ def fold(
     Args:
         weights: Share of the wealth of every signal, each > 0, sum 1.
         delta: What the clearance is aimed at, in (0, 1).
-        cells: Of one release; epochs must not fall.
+        cells: Of one release; epochs must not fall. Those of one interval stand together, with
+            one ``deck``, in an order that does not depend on who was harmed.
         together: Machines may fail together: the linear factor alone.
         ratio: Odds ratio that relative clearance excludes, > 1; None for none.
         cluster: Most machines that one accident harms, >= 1: every count is divided by it.
@@ -117,15 +122,31 @@ def fold(
         matured=Matured(),
         relative=None if ratio is None else relative.start(1, ratio),
     )
-    coming = iter(cells)
+    coming, deck = iter(cells), 0
     while stretch := list(islice(coming, STRIDE)):
         harms = [cell for cell in stretch if cell.test is Test.HARM]
         classes = [cell for cell in stretch if cell.test is Test.CLEARANCE]
         if harms:
+            # An interval that goes on in the next stretch has not ended with this one.
+            if harms[0].deck != deck:
+                now = _latched(now)
+            deck = harms[-1].deck
             now = _absorb_harm(now, harms, together=together, cluster=cluster)
         if classes:
             now = _absorb_classes(now, classes, cluster)
-    return now
+    return _latched(now)
+
+
+def _latched(series: Series) -> Series:
+    """An interval has ended: what E is now counts for the largest it has been."""
+    return replace(
+        series,
+        max_log_e=max(series.max_log_e, series.log_e),
+        streams={
+            name: replace(stream, max_log_e=max(stream.max_log_e, stream.log_e))
+            for name, stream in series.streams.items()
+        },
+    )
 
 
 def _absorb_harm(series: Series, cells: Sequence[Cell], *, together: bool, cluster: int) -> Series:
@@ -136,6 +157,8 @@ def _absorb_harm(series: Series, cells: Sequence[Cell], *, together: bool, clust
         raise ValueError(f"signal {unknown!r} has no weight")
     signal = np.array([numbers[cell.signal] for cell in cells])
     epochs = np.array([cell.epoch for cell in cells], dtype=np.int64)
+    decks = np.array([cell.deck for cell in cells])
+    ends = np.flatnonzero(np.diff(decks))
     counts = Counts.of_cells(cells)
     paths = np.empty((len(names), len(cells)))
     streams: dict[str, Stream] = {}
@@ -148,13 +171,14 @@ def _absorb_harm(series: Series, cells: Sequence[Cell], *, together: bool, clust
         # Between its own cells a signal stays where it was.
         last = np.searchsorted(own, np.arange(len(cells)), side="right")
         paths[number] = np.concatenate([[stream.log_e], path])[last]
-        streams[name] = after
+        most = float(paths[number, ends].max(initial=stream.max_log_e))
+        streams[name] = replace(after, max_log_e=most)
     shares = np.log([stream.weight for stream in streams.values()])
     together_e = log_sum(shares[:, None] + paths, axis=0)
     return replace(
         series,
         log_e=float(together_e[-1]),
-        max_log_e=max(series.max_log_e, float(together_e.max())),
+        max_log_e=float(together_e[ends].max(initial=series.max_log_e)),
         streams=streams,
     )
 
@@ -175,7 +199,7 @@ def _walk(
         weight=stream.weight,
         harm=Harm(plain, linear),
         log_e=float(path[-1]),
-        max_log_e=max(stream.max_log_e, float(path.max())),
+        max_log_e=stream.max_log_e,
         treated=stream.treated + int(counts.treated.sum()),
         control=stream.control + int(counts.control.sum()),
         treated_harmed=stream.treated_harmed + int(counts.treated_harmed.sum()),
