@@ -37,8 +37,8 @@ def judge(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="CSV or Parquet with counts; - reads stdin. Exports of several collectors may "
-            "overlap.",
+            help="CSV or Parquet with counts; - reads stdin, and pipes are read, too. Exports of "
+            "several collectors may overlap.",
         ),
     ],
     alpha_harm: Annotated[
@@ -243,6 +243,9 @@ def _read(path: Path) -> list[Row]:
         if str(path) == "-":
             return _read_stream(sys.stdin.buffer)
         with path.open("rb") as file:
+            if not path.is_file():
+                # What comes out of a pipe comes once: <(cmd), /dev/stdin.
+                return _read_stream(file)
             table = file.read(len(parquet.MAGIC)) == parquet.MAGIC
         return parquet.read(path, read_records) if table else _read_text(path)
     except OSError as error:
