@@ -4,8 +4,8 @@ import pytest
 from tests.unit.console.asking import TOKEN
 from tests.worlds_alone import FEW, HARMFUL, HARMLESS, HEAD, JUDGE_TOKEN, Desk, basic
 
-from firedoor.console import alone
 from firedoor.console.guard import JUDGE_BODY_LIMIT_BYTES
+from firedoor.services.alone import judge
 
 FAR = "192.0.2.7"
 
@@ -253,8 +253,12 @@ def test_rows_without_a_kind_are_told_which_kinds_there_are(desk):
 def test_a_run_is_judged_once_until_it_is_fed(desk, monkeypatch):
     """Tools ask every minute; ten thousand rows take a second."""
     asked = []
-    real = alone.judge
-    monkeypatch.setattr(alone, "judge", lambda *given: asked.append(1) or real(*given))
+
+    def counted(*given):
+        asked.append(1)
+        return judge(*given)
+
+    monkeypatch.setattr("firedoor.console.alone.judge", counted)
 
     desk.feed("r", FEW)
     before = [desk.get("/judge/argo/r").json["rows"] for _ in range(3)]
