@@ -106,13 +106,17 @@ def test_how_much_is_looked_at_together_changes_nothing(table, stride):
     """A longer stride costs memory and saves time; it is no part of the evidence."""
     rows = by_release(read_rows(csv(table).splitlines()))["v"]
     weights = {"crash": 0.5, "silence": 0.5}
+    rows = [row for row in rows if row.signal == "crash" or row.time_ms != rows[0].time_ms]
     whole = series.fold(weights, 0.01, cells(rows))
+    late = series.fold({"crash": 1.0}, 0.01, cells(rows), later={"silence": 2})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(series, "STRIDE", stride)
 
         parts = series.fold(weights, 0.01, cells(rows))
+        other = series.fold({"crash": 1.0}, 0.01, cells(rows), later={"silence": 2})
 
     assert parts == whole
+    assert other == late
 
 
 @given(table=tables())

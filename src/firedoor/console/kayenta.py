@@ -162,7 +162,7 @@ def _to_blame(found: Finding) -> set[str]:
     if found.state is not VerdictState.HARMFUL:
         return set()
     streams = found.series.streams
-    level = {name: math.log(s.weight) + s.max_log_e for name, s in streams.items()}
+    level = {name: s.log_weight + s.max_log_e for name, s in streams.items()}
     line = min(-math.log(found.question.alpha_harm), max(level.values()))
     return {name for name, reached in level.items() if reached >= line}
 

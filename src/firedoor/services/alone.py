@@ -18,6 +18,8 @@ Who names a delta and no N has named the delta of one interval. Who names neithe
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 from firedoor.core.errors import BadInput
@@ -197,6 +199,9 @@ def machines_of(rows: Sequence[Row], *, sites: bool) -> int:
 def judge(rows: Sequence[Row], asked: Question) -> Finding:
     """Judge one release; every signal gets the same share of the wealth.
 
+    One that comes later than the first interval gets its share from then on, out of what the
+    others have: the same rows and further ones never take harmful back.
+
     Args:
         rows: Its rows in the order in which they became known, at least one, each once.
         asked: What is asked.
@@ -212,15 +217,19 @@ def judge(rows: Sequence[Row], asked: Question) -> Finding:
     else:
         check_machines(rows)
     single = not (asked.together or asked.sites)
-    signals = dict.fromkeys(row.signal for row in rows)
-    weights = dict.fromkeys(signals, 1.0 / len(signals))
+    comes: dict[str, int] = {}
+    for number, (_, interval) in enumerate(groupby(rows, key=attrgetter("time_ms")), 1):
+        for row in interval:
+            comes.setdefault(row.signal, number)
+    first = [signal for signal, number in comes.items() if number == 1]
     found = series.fold(
-        weights,
+        dict.fromkeys(first, 1.0 / len(first)),
         asked.delta_of_interval,
         cells(rows),
         together=not single,
         ratio=asked.ratio,
         cluster=asked.cluster,
+        later={signal: number for signal, number in comes.items() if number > 1},
     )
     log_e_ratio = 0.0 if found.relative is None else float(relative.log_e(found.relative)[0])
     alike = asked.ratio is not None and log_e_ratio >= -math.log(asked.alpha_clear)

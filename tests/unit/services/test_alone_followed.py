@@ -1,5 +1,7 @@
 """What clears: an excess per machine over the time it is followed, against a control at once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -118,3 +120,36 @@ def test_a_total_beside_its_parts_is_refused() -> None:
     with pytest.raises(BadInput, match="has no stratum at the same time"):
         in_time([*parts, row(1, 10, 10)])
     assert len(in_time([*parts, row(2, 10, 10)])) == 3
+
+
+def test_a_signal_that_comes_later_takes_nothing_back() -> None:
+    """A file that grows by a quiet signal must not share out anew what crashes have proved."""
+    rows = [row(0, 50, 50, 9, 0)]
+    asked = question(Policy(alpha_harm=0.01), 100)
+    quiet = [
+        replace(row(minute, 50, 50), signal=f"check-{number}")
+        for minute in (1, 2)
+        for number in range(20)
+    ]
+
+    early, late = judge(rows, asked), judge(in_time([*rows, *quiet]), asked)
+
+    assert early.state is late.state is VerdictState.HARMFUL
+    assert late.log_e_harm == pytest.approx(early.log_e_harm)
+    loud = [replace(each, treated_harmed=10) for each in quiet]
+    assert judge(in_time([*rows, *loud]), asked).log_e_harm > early.log_e_harm + 5
+
+
+def test_chance_alone_does_not_accuse_where_signals_come_when_they_like() -> None:
+    """What a new signal begins with is lent, not made: E stays a fair game."""
+    chance, e_values = np.random.default_rng(5), []
+    for _ in range(2_000):
+        rows = []
+        for minute in range(4):
+            for name in ("a", "b", "c", "d")[: minute + 1]:
+                hit = int(chance.hypergeometric(20, 20, 3))
+                rows.append(replace(row(minute, 20, 20, hit, 3 - hit), signal=name))
+        found = judge(in_time(rows), question(Policy(), 40))
+        e_values.append(np.exp(found.log_e_harm))
+
+    assert np.mean(e_values) <= 1.0 + 3.0 * np.std(e_values) / np.sqrt(len(e_values))
