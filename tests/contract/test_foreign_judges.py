@@ -1,6 +1,7 @@
 """The tools of others ask, as they ask in earnest; recorded/README.md says where that was read."""
 
 import copy
+import json
 
 import pytest
 from tests.worlds_alone import (
@@ -230,6 +231,122 @@ def test_series_of_different_lengths_and_twins_are_not_judged(desk):
     assert answer["results"][3]["classification"] == "Pass"
 
 
+def counted(pairs, at_risk=None):
+    """A request whose one metric counts first harms among fifty and fifty, hour by hour."""
+    scope = {"startTimeMillis": 0, "stepMillis": 3_600_000}
+    ours = {"firedoor": {"atRisk": at_risk or {"control": 50, "experiment": 50}}}
+    return {
+        "canaryConfig": {
+            "metrics": [{"name": "c", "groups": ["g"], "analysisConfigurations": ours}],
+            "judge": {"judgeConfigurations": {}},
+        },
+        "scoreThresholds": {"pass": 90, "marginal": 50},
+        "metricSetPairList": [
+            {
+                "name": name,
+                "id": str(number),
+                "tags": tags,
+                "values": {"control": control, "experiment": experiment},
+                "scopes": {"control": scope, "experiment": scope},
+            }
+            for number, (name, tags, control, experiment) in enumerate(pairs)
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({}, "Marginal"),
+        ({"followUp": 4}, "Pass"),
+        ({"followUp": 41}, "Marginal"),
+        ({"delta": 0.05}, "Pass"),
+    ],
+)
+def test_kayenta_passes_machines_that_were_followed(desk, settings, word):
+    """Or steps, to whoever named the delta of a step."""
+    headers, _ = recorded("kayenta-counts")
+    body = counted([("c", {}, [0] * 40, [0] * 40)])
+    body["canaryConfig"]["judge"]["judgeConfigurations"] = settings
+
+    answer = desk.post("/judge/kayenta", body, **headers).json
+
+    assert answer["score"]["classification"] == word
+
+
+@pytest.mark.parametrize("tags", [{}, {"os": "w"}])
+def test_kayentas_pairs_that_may_share_machines_are_not_judged_together(desk, tags):
+    """A total beside its parts, or the same machines by another tag, would count twice."""
+    headers, _ = recorded("kayenta-counts")
+    body = counted([("c", {"zone": "a"}, [0], [0]), ("c", tags, [0], [0])])
+
+    answer = desk.post("/judge/kayenta", body, **headers).json
+
+    assert "other kinds of tags" in answer["results"][1]["classificationReason"]
+    assert answer["score"]["classification"] == "Marginal"
+
+
+def test_whole_zones_of_kayentas_are_refused(desk):
+    """Twenty zones, each all canary or all baseline, passed as if they had been compared."""
+    headers, _ = recorded("kayenta-counts")
+    zones = [
+        pair
+        for zone in range(20)
+        for pair in (
+            ("c", {"zone": f"z{zone}"}, [0] * 20, [0] * 20),
+            ("n", {"zone": f"z{zone}"}, [50 * (zone % 2)] * 20, [50 - 50 * (zone % 2)] * 20),
+        )
+    ]
+
+    refused = desk.post("/judge/kayenta", counted(zones, at_risk="n"), **headers)
+
+    assert refused.status == 400
+    assert "whole strata" in refused.json["detail"]
+
+
+def test_more_pairs_than_anybody_has_are_refused_at_once(desk):
+    """Two thousand took half a minute when each looked through all of them."""
+    headers, _ = recorded("kayenta-counts")
+    pairs = [("c", {"pod": str(n)}, [0], [0]) for n in range(2_001)]
+
+    assert desk.post("/judge/kayenta", counted(pairs), **headers).status == 413
+    assert desk.post("/judge/kayenta", counted(pairs[:2_000]), **headers).status == 200
+
+
+@pytest.mark.parametrize(
+    ("control", "experiment", "at_risk"),
+    [
+        (["Infinity", "-Infinity"], [0, 0], None),
+        ([1e308, 1e308], [1e308, 1e308], None),
+        ([0], [0], {"control": 10**400, "experiment": 1}),
+        ([0], [0], {"control": -(10**400), "experiment": 1}),
+        ([0], [0], {"control": 1e300, "experiment": 1}),
+    ],
+)
+def test_numbers_that_json_may_have_are_no_mistake_of_ours(desk, control, experiment, at_risk):
+    """Nodata with a reason, not 500."""
+    answer = desk.post("/judge/kayenta", counted([("c", {}, control, experiment)], at_risk))
+
+    assert answer.status == 200
+    assert answer.json["results"][0]["classification"] == "Nodata"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    ["0", "-1", "1.5", "true", '"4"', "1" + "0" * 400, "-1" + "0" * 5000],
+    ids=lambda text: text[:6],
+)
+def test_a_follow_up_of_kayentas_is_a_number_of_steps(desk, steps):
+    """It says what passes."""
+    headers, _ = recorded("kayenta-counts")
+    body = counted([("c", {}, [0], [0])])
+    text = json.dumps(body).replace(
+        '"judgeConfigurations": {}', f'"judgeConfigurations": {{"followUp": {steps}}}'
+    )
+
+    assert desk.post("/judge/kayenta", text.encode(), **headers).status == 400
+
+
 # Flagger
 
 
@@ -245,7 +362,7 @@ def test_each_hook_gets_the_status_that_means_the_right_thing(desk, ask, said):
     """A rollback hook takes 200 for "take it back": one answer for all hooks would be the end."""
     headers, body = recorded("flagger-rollout")
     for verdict, rows in VERDICTS.items():
-        desk.feed(verdict, rows)
+        desk.feed(verdict, rows, "?follow_up=1")
     answers = {
         verdict: desk.post(
             "/judge/flagger", body | {"metadata": {"ask": ask, "run": verdict}}, **headers
@@ -259,7 +376,7 @@ def test_each_hook_gets_the_status_that_means_the_right_thing(desk, ask, said):
 def test_a_rollout_is_found_by_what_flagger_sends_anyway(desk):
     """The checksum tells this rollout from the one before, whose counts must not answer for it."""
     headers, body = recorded("flagger-rollout")
-    desk.feed("test.podinfo.5b86bd6879", HARMLESS)
+    desk.feed("test.podinfo.5b86bd6879", HARMLESS, "?follow_up=1")
 
     this = desk.post("/judge/flagger", body, **headers)
     next_one = desk.post("/judge/flagger", body | {"checksum": "6c97ce7980"}, **headers)
@@ -312,7 +429,7 @@ def test_argo_reads_one_word(desk):
     """A web metric takes a path into JSON; anything but JSON would be a success to it."""
     headers, _ = recorded("argo-web-metric")
     for verdict, rows in VERDICTS.items():
-        desk.feed(verdict, rows)
+        desk.feed(verdict, rows, "?follow_up=1")
 
     replies = {verdict: desk.get(f"/judge/argo/{verdict}", **headers) for verdict in VERDICTS}
 

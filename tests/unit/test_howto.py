@@ -30,7 +30,7 @@ def manifest(word):
 def desk(tmp_path):
     desk = Desk(tmp_path)
     for verdict, rows in VERDICTS.items():
-        desk.feed(verdict, rows)
+        desk.feed(verdict, rows, "?follow_up=1")
     return desk
 
 

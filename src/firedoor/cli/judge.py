@@ -19,10 +19,9 @@ from firedoor.console.judged import Judged, judged
 from firedoor.console.model import Judgement
 from firedoor.core.errors import BadInput
 from firedoor.core.terms import Policy
-from firedoor.formats.counts import Row, by_release, fleet, read_records, read_rows, united
-from firedoor.services.alone import DECLARED, MACHINES, SITES, question
+from firedoor.formats.counts import Row, by_release, read_records, read_rows, united
+from firedoor.services.alone import DECLARED, MACHINES, SITES, machines_of, question
 from firedoor.services.alone import judge as find
-from firedoor.services.sites import check_machines, count_sites
 
 _ENCODING: Final = "utf-8-sig"  # spreadsheets write a mark before the headings
 
@@ -38,8 +37,8 @@ def judge(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="CSV or Parquet with counts; - reads stdin. Exports of several collectors may "
-            "overlap.",
+            help="CSV or Parquet with counts; - reads stdin, and pipes are read, too. Exports of "
+            "several collectors may overlap.",
         ),
     ],
     alpha_harm: Annotated[
@@ -62,8 +61,19 @@ def judge(
             "--delta",
             metavar="D",
             show_default=False,
-            help="Excess harm per machine and interval that clearance has to exclude; else by "
-            "the size of the fleet, 0.001 to 0.5.",
+            help="Excess harm per machine that clearance has to exclude, over --follow-up "
+            "intervals (1 if that is left out); else by the machines of the first interval, "
+            "0.001 to 0.5.",
+        ),
+    ] = None,
+    follow_up: Annotated[
+        int | None,
+        typer.Option(
+            "--follow-up",
+            metavar="N",
+            show_default=False,
+            help="Intervals for which a machine is followed. Without it and without --delta no "
+            "delta clears.",
         ),
     ] = None,
     randomised: Annotated[
@@ -144,14 +154,13 @@ def judge(
     found = []
     for release, rows in by_release(_read_all(files)).items():
         sites = units == SITES
-        if not sites:
-            check_machines(rows)
         asked = question(
             policy,
-            count_sites(rows) if sites else fleet(rows),
+            machines_of(rows, sites=sites),
             randomised=randomised is not None,
             together=together,
             sites=sites,
+            follow_up=follow_up,
         )
         found.append(judged(release, find(rows, asked)))
     if as_json:
@@ -176,15 +185,18 @@ def _tell(found: Judged) -> None:
     confidence = output.share(1 - found.alpha_clear)
     upper = "nothing can be excluded yet"
     if found.harm_upper < 1.0:
-        upper = f"at most {output.share(found.harm_upper)} per machine and interval"
-    delta = output.share(found.delta)
+        span = f"in {found.follow_up} intervals" if found.follow_up > 1 else "and interval"
+        upper = f"at most {output.share(found.harm_upper)} per machine {span}"
+    line_of_delta = f"cleared at {output.share(found.delta)}"
+    if not found.follow_up:
+        line_of_delta = "not cleared by it: no --follow-up and no --delta"
     output.facts(
         [
             ("release", found.release),
             ("verdict", found.state.value),
             ("meaning", meaning[found.state]),
             ("e-value of harm", f"{e_value(found.log_e_harm)}, at most {most}; harmful at {line}"),
-            ("excess harm", f"{upper}; cleared at {delta}"),
+            ("excess harm", f"{upper}; {line_of_delta}"),
             ("confidence", confidence),
             *_ratio(found),
             (found.units, found.machines),
@@ -231,6 +243,9 @@ def _read(path: Path) -> list[Row]:
         if str(path) == "-":
             return _read_stream(sys.stdin.buffer)
         with path.open("rb") as file:
+            if not path.is_file():
+                # What comes out of a pipe comes once: <(cmd), /dev/stdin.
+                return _read_stream(file)
             table = file.read(len(parquet.MAGIC)) == parquet.MAGIC
         return parquet.read(path, read_records) if table else _read_text(path)
     except OSError as error:

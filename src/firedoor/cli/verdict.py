@@ -14,7 +14,7 @@ from firedoor.cli.context import ReleaseArgument, here, release_of
 from firedoor.cli.explanation import text
 from firedoor.cli.hindsight import would_have
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
-from firedoor.console.language import LANGUAGES, Language, choose_by_environment
+from firedoor.console.language import Language, choose_by_environment, named
 from firedoor.console.model import Judgement, ReleaseView, VerdictView
 from firedoor.core.cell import Test
 from firedoor.core.door import ended
@@ -149,7 +149,7 @@ def explain(
             "--lang",
             metavar="LANGUAGE",
             show_default=False,
-            help="Language: en or zh_Hans; else as LC_ALL or LANG say.",
+            help="Language: en or zh; else as LC_ALL or LANG say.",
         ),
     ] = None,
     config: ConfigOption = None,
@@ -162,10 +162,8 @@ def explain(
 
     Example: firedoor verdict explain 2cb81f3d
     """
-    if lang is not None and lang.replace("-", "_") not in LANGUAGES:
-        raise BadInput(
-            f"there is no language {lang[:80]!r}", hint=f"--lang {' | '.join(LANGUAGES)}"
-        )
+    if lang is not None and named(lang) is None:
+        raise BadInput(f"there is no language {lang[:80]!r}", hint="--lang en | zh")
     views = here(config, data).views()
     view = release_of(views, release)
     facts = views.explain(view.id)
@@ -226,7 +224,11 @@ def audit_(
     deals: Annotated[
         int,
         typer.Option(
-            "--deals", metavar="N", min=0, max=10_000, help="Fresh deals of each release's cards."
+            "--deals",
+            metavar="N",
+            min=0,
+            max=10_000,
+            help="Fresh deals of each release's cards; fewer than 19 cannot be unusual.",
         ),
     ] = 20,
     seed: Annotated[

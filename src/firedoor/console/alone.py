@@ -24,15 +24,26 @@ from firedoor.console.problem import problem
 from firedoor.core.errors import BadInput, NotFound
 from firedoor.core.terms import Policy
 from firedoor.formats import kayenta
-from firedoor.formats.counts import Row, fleet, read_objects, read_rows
+from firedoor.formats.counts import Row, read_objects, read_rows
 from firedoor.ports import Clock
 from firedoor.services import runs as feeding
-from firedoor.services.alone import DECLARED, MACHINES, SITES, Question, judge, question
+from firedoor.services.alone import (
+    DECLARED,
+    MACHINES,
+    SITES,
+    Question,
+    judge,
+    machines_of,
+    question,
+)
 from firedoor.services.runs import Run, Runs
-from firedoor.services.sites import check_machines, count_sites
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-_ASKED: Final = {"randomised", "together", "units", "alpha_harm", "alpha_clear", "delta"}
+_ASKED: Final = frozenset(
+    {"randomised", "together", "units", "alpha_harm", "alpha_clear", "delta", "follow_up"}
+)
+_INTERVALS: Final = re.compile(r"[0-9]{1,7}")
+_MOST_VIEWS: Final = 16
 _FORWARD: Final[dict[Judgement, str]] = {
     Judgement.HARMFUL: "harmful: it does harm, take it back",
     Judgement.CLEARED: "cleared: no more harm than was asked about",
@@ -117,6 +128,7 @@ class Alone:
         self._runs = runs
         self._clock = clock
         self._one = asyncio.Lock()
+        self._views: dict[str, tuple[Run, RunView]] = {}
 
     def operations(self) -> tuple[Operation, ...]:
         """Every operation of the judge alone."""
@@ -128,6 +140,11 @@ class Alone:
             Parameter("alpha_harm", "query", "number", "else by the first interval's machines"),
             Parameter("alpha_clear", "query", "number", "0.05"),
             Parameter("delta", "query", "number", "else by the first interval's machines"),
+            Parameter(
+                *("follow_up", "query", "integer"),
+                "intervals for which a machine is followed; delta is of all of them. Without it "
+                "a delta that is named is of one interval, and no other clears",
+            ),
         )
         remote_judge = "Kayenta's remote judge; its base URL is that of /judge/kayenta"
         return (
@@ -205,14 +222,7 @@ class Alone:
         rows = _rows(kind, body)
         before, now_ms = self._runs.load(name), self._clock.now().wall_ms
         if before is None:
-            # The question is fixed by the first interval: later counts must not move it.
-            first = min(row.time_ms for row in rows)
-            interval = [row for row in rows if row.time_ms == first]
-            if query.get("units") == SITES:
-                machines = count_sites(interval)
-            else:
-                machines = fleet(interval)
-                check_machines(interval)
+            machines = machines_of(rows, sites=query.get("units") == SITES)
             run = feeding.begin(name, rows, _question(query, machines), now_ms)
         else:
             if query and _question(query, before.question.machines) != before.question:
@@ -222,7 +232,7 @@ class Alone:
                 )
             run = feeding.feed(before, rows, now_ms)
         # Rows that cannot be judged are refused, and not kept.
-        view = _view(run)
+        view = self._view(run)
         self._runs.save(run, known=0 if before is None else len(before.rows))
         return view
 
@@ -230,7 +240,17 @@ class Alone:
         run = self._runs.load(name)
         if run is None:
             raise NotFound(f"no run {name!r}", hint=f"POST counts to /judge/runs/{name}")
-        return _view(run)
+        return self._view(run)
+
+    def _view(self, run: Run) -> RunView:
+        """What its counts say; tools ask every minute, and ten thousand rows take a second."""
+        known = self._views.pop(run.name, None)
+        if known is None or known[0] != run:
+            known = (run, _view(run))
+        self._views[run.name] = known
+        while len(self._views) > _MOST_VIEWS:
+            del self._views[next(iter(self._views))]
+        return known[1]
 
 
 def _remote(body: bytes) -> kayenta.JudgeResult:
@@ -292,7 +312,17 @@ def _question(query: dict[str, str], machines: int) -> Question:
         randomised="randomised" in query,
         together=query.get("together") == "true",
         sites=query.get("units") == SITES,
+        follow_up=_intervals(query),
     )
+
+
+def _intervals(query: dict[str, str]) -> int | None:
+    given = query.get("follow_up")
+    if given is None:
+        return None
+    if _INTERVALS.fullmatch(given) is None:
+        raise BadInput(f"follow_up is a number of intervals, not {given[:20]!r}")
+    return int(given)
 
 
 def _share(query: dict[str, str], name: str) -> float | None:

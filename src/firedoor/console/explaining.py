@@ -130,6 +130,10 @@ _LIMITS: Final[Mapping[Limit, str]] = {
         "Harm to fewer than %(upper)s of the machines that install it: only more than that is "
         "excluded."
     ),
+    Limit.TOGETHER: _(
+        "Harm to many machines in one accident: the bound on harm takes machines to be harmed "
+        "independently of each other, or no more of them together than policy.cluster says."
+    ),
     Limit.SMALL: _(
         "Whether it harms as few as %(delta)s of the machines: this fleet is too small to exclude "
         "that, even if every machine stays well."

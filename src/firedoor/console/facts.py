@@ -50,6 +50,7 @@ class Limit(StrEnum):
     POOLED = "groups not watched"
     UNTRIED = "group not tried"
     BELOW = "not excluded"
+    TOGETHER = "machines fail together"
     SMALL = "fleet too small"
 
 

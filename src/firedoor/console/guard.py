@@ -116,11 +116,11 @@ class Guard:
                 return problem(403, "a page from another origin may not read")
             if trusted or scope["path"] in _OPEN or here:
                 return None
-            return _unknown("reading from another host needs the console token")
+            return _unknown("reading from another host needs a token", scope["path"])
         foreign = _foreign(headers, host, scope["path"])
         if foreign is not None or trusted or (here and scope["path"] in QUESTIONS):
             return foreign
-        return _unknown("acting needs the token")
+        return _unknown("acting needs the token", scope["path"])
 
     def _has_token(self, headers: Headers, path: str) -> bool:
         scheme, _, sent = headers.get("authorization", "").partition(" ")
@@ -161,8 +161,9 @@ def _foreign(headers: Headers, host: str, path: str) -> Response | None:
     if _is_strange(headers, host) or _crosses(headers):
         return problem(403, "a page from another origin may not act")
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json" and not (kind == "text/csv" and path.startswith(_FEED)):
-        return problem(415, "acting needs Content-Type: application/json")
+    kinds = ("application/json", "text/csv") if path.startswith(_FEED) else ("application/json",)
+    if kind not in kinds:
+        return problem(415, f"this needs Content-Type: {' or '.join(kinds)}")
     length, most = headers.get("content-length", "0"), _limit(path)
     if not length.isdecimal() or int(length) > most:
         return problem(413, f"a body may have {most} bytes")
@@ -198,11 +199,12 @@ def _crosses(headers: Headers) -> bool:
     return headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
 
 
-def _unknown(detail: str) -> Response:
+def _unknown(detail: str, path: str) -> Response:
+    files = "judge.token (or console.token)" if path.startswith(JUDGE) else "console.token"
     return problem(
         401,
         detail,
-        hint="send Authorization: Bearer with the content of console.token",
+        hint=f"send Authorization: Bearer with the content of {files}",
         headers={"WWW-Authenticate": 'Bearer realm="firedoor console"'},
     )
 

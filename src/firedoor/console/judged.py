@@ -22,7 +22,8 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
         log_e_harm: ln E against "no worse than control", now.
         max_log_e_harm: The largest it has been; harmful goes by this one.
         log_e_clear: ln E against "worse by at least delta".
-        harm_upper: Upper bound of the excess harm per installed machine and interval.
+        harm_upper: Upper bound of the excess harm per installed machine over ``follow_up``
+            intervals; over one where that is 0.
         alpha_harm: Chance that a harmless release is ever called harmful.
         alpha_warn: The same for the warning that keeps a release from being cleared.
         alpha_clear: Chance that ``harm_upper`` is ever below the truth.
@@ -32,6 +33,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
         ratio: Odds ratio of harm whose exclusion clears as well, or None.
         log_e_ratio: ln E against it; at ln(1/alpha_clear) it clears.
         cluster: Most machines that one accident was taken to harm.
+        follow_up: Intervals for which a machine is followed; 0: nobody said, and no delta clears.
     """
 
     release: str
@@ -53,6 +55,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float | None = None
     log_e_ratio: float = 0.0
     cluster: int = 1
+    follow_up: int = 0
 
 
 def judged(release: str, found: Finding) -> Judged:
@@ -78,6 +81,7 @@ def judged(release: str, found: Finding) -> Judged:
         ratio=asked.ratio,
         log_e_ratio=found.log_e_ratio,
         cluster=asked.cluster,
+        follow_up=asked.follow_up,
     )
 
 

@@ -6,7 +6,7 @@ past its last one.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from firedoor.console.judged import judged
@@ -14,32 +14,43 @@ from firedoor.core.errors import BadInput
 from firedoor.core.terms import Policy
 from firedoor.core.verdict import VerdictState
 from firedoor.formats import kayenta
-from firedoor.formats.counts import fleet
 from firedoor.formats.kayenta import AnalysisResult, GroupScore, JudgeRequest, JudgeResult, Score
-from firedoor.services.alone import DECLARED, Finding, judge, question
+from firedoor.services.alone import (
+    DECLARED,
+    MOST_INTERVALS,
+    Finding,
+    Question,
+    judge,
+    machines_of,
+    question,
+)
 
 JUDGE_NAME: Final = "Firedoor"
 
 _PASS, _MARGINAL, _FAIL = "Pass", "Marginal", "Fail"
 _HIGH, _NODATA = "High", "Nodata"
-_SETTINGS: Final = frozenset({"alphaHarm", "alphaClear", "delta", "randomised", "together"})
+_SETTINGS: Final = frozenset(
+    {"alphaHarm", "alphaClear", "delta", "followUp", "randomised", "together"}
+)
 
 
 def answer(request: JudgeRequest) -> JudgeResult:
     """Judge a request.
 
     Raises:
-        BadInput: The judge's configuration makes no sense.
+        BadInput: The judge's configuration makes no sense, or no machine has another to be
+            compared with.
     """
     reading = kayenta.read(request)
-    policy, randomised, together = _asked(kayenta.configured(request))
-    found: Finding | None = None
-    if reading.rows:
-        # The first step fixes the levels: a fleet that grows must not move them.
-        first = [row for row in reading.rows if row.time_ms == reading.rows[0].time_ms]
-        asked = question(policy, fleet(first), randomised=randomised, together=together)
-        found = judge(reading.rows, asked)
-    results = [_result(request, at, reading, found) for at in range(len(_pairs(request)))]
+    machines = machines_of(reading.rows, sites=False) if reading.rows else 0
+    asked = _asked(kayenta.configured(request), machines)
+    found = judge(reading.rows, asked) if reading.rows else None
+    configs = {metric.name: metric for metric in request.canary_config.metrics}
+    blamed = _to_blame(found) if found is not None else set[str]()
+    results = [
+        _result(request, at, reading, configs, found=found, blamed=blamed)
+        for at in range(len(_pairs(request)))
+    ]
     return JudgeResult(
         judge_name=JUDGE_NAME,
         results=results,
@@ -52,7 +63,7 @@ def _pairs(request: JudgeRequest) -> list[kayenta.Pair]:
     return request.metric_set_pair_list
 
 
-def _asked(configured: Mapping[str, Any]) -> tuple[Policy, bool, bool]:
+def _asked(configured: Mapping[str, Any], machines: int) -> Question:
     unknown = sorted(set(configured) - _SETTINGS)
     if unknown:
         raise BadInput(
@@ -69,7 +80,22 @@ def _asked(configured: Mapping[str, Any]) -> tuple[Policy, bool, bool]:
         alpha_clear=Policy().alpha_clear if clear is None else clear,
         delta=_share(configured, "delta"),
     )
-    return policy, "randomised" in configured, configured.get("together", False)
+    return question(
+        policy,
+        machines,
+        randomised="randomised" in configured,
+        together=configured.get("together", False),
+        follow_up=_intervals(configured),
+    )
+
+
+def _intervals(configured: Mapping[str, Any]) -> int | None:
+    match configured.get("followUp"):
+        case None:
+            return None
+        case int() as steps if not isinstance(steps, bool) and 1 <= steps <= MOST_INTERVALS:
+            return steps
+    raise BadInput(f"judgeConfigurations.followUp is a number of steps, 1 to {MOST_INTERVALS:,}")
 
 
 def _share(configured: Mapping[str, Any], name: str) -> float | None:
@@ -82,15 +108,21 @@ def _share(configured: Mapping[str, Any], name: str) -> float | None:
 
 
 def _result(
-    request: JudgeRequest, at: int, reading: kayenta.Reading, found: Finding | None
+    request: JudgeRequest,
+    at: int,
+    reading: kayenta.Reading,
+    configs: Mapping[str, kayenta.Metric],
+    *,
+    found: Finding | None,
+    blamed: Collection[str],
 ) -> AnalysisResult:
     pair = _pairs(request)[at]
-    config = next((m for m in request.canary_config.metrics if m.name == pair.name), None)
+    config = configs.get(pair.name)
     classification, reason = _NODATA, reading.reasons.get(at, "")
     metadata: dict[str, Any] = {}
     if at in reading.judged and found is not None:
         stream = found.series.streams[pair.name]
-        classification = _HIGH if pair.name in _to_blame(found) else _PASS
+        classification = _HIGH if pair.name in blamed else _PASS
         line = -math.log(found.question.alpha_harm)
         left_out = reading.judged[at]
         reason = (
@@ -130,7 +162,7 @@ def _to_blame(found: Finding) -> set[str]:
     if found.state is not VerdictState.HARMFUL:
         return set()
     streams = found.series.streams
-    level = {name: math.log(s.weight) + s.max_log_e for name, s in streams.items()}
+    level = {name: s.log_weight + s.max_log_e for name, s in streams.items()}
     line = min(-math.log(found.question.alpha_harm), max(level.values()))
     return {name for name, reached in level.items() if reached >= line}
 
@@ -148,6 +180,10 @@ def _groups(results: list[AnalysisResult]) -> list[GroupScore]:
     ]
 
 
+def _span(asked: Question) -> str:
+    return "step" if asked.follow_up <= 1 else f"{asked.follow_up} steps"
+
+
 def _score(request: JudgeRequest, reading: kayenta.Reading, found: Finding | None) -> Score:
     passing, marginal = request.score_thresholds.passing, request.score_thresholds.marginal
     if found is None:
@@ -155,7 +191,7 @@ def _score(request: JudgeRequest, reading: kayenta.Reading, found: Finding | Non
     said = judged(kayenta.RELEASE, found)
     numbers = (
         f"ln E of harm {said.log_e_harm:.2f}, at most {said.max_log_e_harm:.2f}; excess harm at "
-        f"most {said.harm_upper:.2g} per machine and step; {said.assumes}"
+        f"most {said.harm_upper:.2g} per machine and {_span(found.question)}; {said.assumes}"
     )
     if found.state is VerdictState.HARMFUL:
         return Score(0.0, _FAIL, f"harmful: {numbers}")

@@ -114,6 +114,11 @@ def load() -> Mapping[str, Language]:
     return {name: Language(name) for name in LANGUAGES}
 
 
+def named(name: str) -> str | None:
+    """The language that is called by this name, ``zh``, ``zh-CN`` or ``zh_Hans``, or None."""
+    return _SPOKEN.get(name.replace("_", "-").partition("-")[0].lower())
+
+
 def choose(asked: str | None, remembered: str | None, accepted: str) -> str:
     """Choose a language.
 
@@ -123,8 +128,8 @@ def choose(asked: str | None, remembered: str | None, accepted: str) -> str:
         accepted: The ``Accept-Language`` header, ``""`` when absent.
     """
     for name in (asked, remembered):
-        if name is not None and name.replace("-", "_") in LANGUAGES:
-            return name.replace("-", "_")
+        if name is not None and (known := named(name)) is not None:
+            return known
     wanted = [_wanted(part) for part in accepted.split(",")]
     wanted.sort(key=lambda pair: -pair[0])
     spoken = [_SPOKEN[name] for quality, name in wanted if quality > 0 and name in _SPOKEN]

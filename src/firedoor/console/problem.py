@@ -42,7 +42,7 @@ TITLES: Mapping[int, str] = {
     409: "the door does not accept this now",
     412: "the judge does not say so",
     413: "the body is too large",
-    415: "the body has to be JSON",
+    415: "the body is of another kind",
     421: "not served under this name",
     500: "a mistake in Firedoor",
     502: "the bytes do not verify",

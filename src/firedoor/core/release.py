@@ -156,35 +156,6 @@ def canonical_manifest(manifest: Manifest) -> bytes:
     return _canonical(_plain(manifest))
 
 
-def parse_manifest(data: bytes) -> Manifest:
-    """Read what ``canonical_manifest`` wrote, trusting nothing; the mapping is read-only.
-
-    Raises:
-        BadInput: It is not a manifest.
-    """
-    try:
-        plain = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"a manifest is not JSON: {error}") from error
-    if not isinstance(plain, dict):
-        raise BadInput("a manifest is not a JSON object")
-    manifest = {}
-    for path, fields in plain.items():
-        match fields:
-            case {
-                "sha256": str(sha256),
-                "size": int(size),
-                "type": str(media),
-                **rest,
-            } if not rest:
-                entry = FileEntry(Digest(sha256), size, media)
-            case _:
-                raise BadInput(f"the manifest entry of {path!r} is not {{sha256, size, type}}")
-        _check_entry(check_path(path), entry)
-        manifest[path] = entry
-    return MappingProxyType(manifest)
-
-
 def release_id(channel: str, kind: Kind, manifest: Manifest) -> str:
     """Id of the release with this content: sha256 of canonical {v, channel, kind, manifest}.
 

@@ -7,7 +7,11 @@ its begin, and those of them that came to a first harm within it.
 Harm: every row is one closing. Clearance asks for one outcome per machine, so the rows of one
 interval and stratum are taken together, on the careful side: the treated are harmed by every
 signal (the sum), the control by the one that shows most (the maximum). Its bound is therefore per
-machine *and interval*: intervals as long as a machine is followed make it a bound per machine.
+machine *and interval*; ``services.alone`` makes it one per machine, where it is said for how many
+intervals a machine is followed.
+
+Strata are disjoint: a machine that stands in two rows of one interval and signal would be two. A
+total beside its parts is the one such mistake that rows show, and it is refused.
 
 A row that comes twice is counted once; two rows that say different things of one interval, signal
 and stratum are a mistake that only their author can repair. Rows are the state: exports of several
@@ -173,7 +177,17 @@ def in_time(rows: Iterable[Row]) -> list[Row]:
     kept: list[Row] = []
     for _, interval in groupby(ordered, key=lambda row: row.time_ms):
         seen: dict[tuple[str, str], Row] = {}
+        wholes: dict[str, Row] = {}
         for row in interval:
+            # In this order the row without a stratum stands before the named ones.
+            if not row.stratum:
+                wholes.setdefault(row.signal, row)
+            elif row.signal in wholes:
+                raise BadInput(
+                    f"{row.place}: {wholes[row.signal].place} has no stratum at the same time and "
+                    "signal, so it counts these machines, too",
+                    hint="leave the total out; strata may not share machines",
+                )
             first = seen.setdefault((row.signal, row.stratum), row)
             if first is row:
                 kept.append(row)
@@ -188,8 +202,14 @@ def in_time(rows: Iterable[Row]) -> list[Row]:
     return kept
 
 
+def first_interval(rows: Sequence[Row]) -> list[Row]:
+    """The rows that fix what is asked: later ones must not move a line somebody looked at."""
+    begin = min(row.time_ms for row in rows)
+    return [row for row in rows if row.time_ms == begin]
+
+
 def cells(rows: Sequence[Row]) -> Iterator[Cell]:
-    """The cells of one release.
+    """The cells of one release; those of one interval have the same ``deck``.
 
     Args:
         rows: Its rows in the order in which they became known, at least one. Rows of one
@@ -203,9 +223,12 @@ def cells(rows: Sequence[Row]) -> Iterator[Cell]:
         for row in together:
             seq += 1
             yield _harm(row, seq, deck, epoch)
-        for stratum in dict.fromkeys(row.stratum for row in together):
+        strata: dict[str, list[Row]] = {}
+        for row in together:
+            strata.setdefault(row.stratum, []).append(row)
+        for own in strata.values():
             seq += 1
-            yield _clearance([r for r in together if r.stratum == stratum], seq, deck, epoch)
+            yield _clearance(own, seq, deck, epoch)
 
 
 def fleet(rows: Iterable[Row]) -> int:
@@ -311,7 +334,7 @@ def _text(fields: Mapping[str, object], name: str) -> str:
             return text.strip()
         case str():
             raise ValueError(f"{name} has more than {_LONGEST_NAME} characters")
-        case int() as number:
+        case int() as number if abs(number) < _MOST_MACHINES:
             return str(number)
         case other:
             raise ValueError(f"{name} is {_shown(other)}, which is no text")

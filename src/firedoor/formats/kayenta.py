@@ -19,14 +19,14 @@ was read is noted in tests/contract/recorded/README.md.
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
 from firedoor.core.errors import BadInput, TooLarge
-from firedoor.formats.counts import MOST_SIGNALS, Row
+from firedoor.formats.counts import MOST_SIGNALS, Row, in_time
 
 CONTROL: Final = "control"
 EXPERIMENT: Final = "experiment"
@@ -36,6 +36,8 @@ _OURS: Final = "firedoor"
 _AT_RISK: Final = "atRisk"
 _KAYENTAS: Final = "canary"
 _MOST_POINTS: Final = 200_000
+_MOST_PAIRS: Final = 2_000
+_MOST_MS: Final = 253_402_300_800_000  # the end of the year 9999
 _MOST_MACHINES: Final = 10**12
 
 Value = float | str | None
@@ -141,7 +143,7 @@ class Reading:
     """What a request says, in counts.
 
     Attributes:
-        rows: Of all metrics that can be judged, in the order of time.
+        rows: Of all metrics that can be judged, in an order that the request's does not change.
         judged: For every pair that is judged, by its place in the request, how many of its steps
             were left out.
         reasons: For every other pair, why it is not.
@@ -167,13 +169,16 @@ def decode(body: bytes) -> JudgeRequest:
 
     Raises:
         BadInput: It is not what Kayenta sends.
-        TooLarge: Its series have too many values.
+        TooLarge: It has too many series, or these have too many values.
     """
     try:
         # NaN and Infinity come as texts, which JSON has; a bare NaN it has not.
         request = msgspec.json.decode(body, type=JudgeRequest)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise BadInput(str(error)) from error
+    pairs = len(request.metric_set_pair_list)
+    if pairs > _MOST_PAIRS:
+        raise TooLarge(f"{pairs:,} pairs of series; at most {_MOST_PAIRS:,} are judged at once")
     points = sum(len(series) for pair in request.metric_set_pair_list for series in _all(pair))
     if points > _MOST_POINTS:
         raise TooLarge(f"{points:,} values; at most {_MOST_POINTS:,} are judged at once")
@@ -182,26 +187,24 @@ def decode(body: bytes) -> JudgeRequest:
 
 def read(request: JudgeRequest) -> Reading:
     """Make counts of a request, as far as its metrics are counts."""
-    configs = {metric.name: metric for metric in request.canary_config.metrics}
-    pairs = request.metric_set_pair_list
+    asked = _Asked.of(request)
     rows: list[Row] = []
     judged: dict[int, int] = {}
     reasons: dict[int, str] = {}
-    seen: set[tuple[str, str]] = set()
+    seen = _Seen()
     broken = False
-    for at, pair in enumerate(pairs):
+    for at, pair in enumerate(request.metric_set_pair_list):
         try:
-            _check_new(pair, seen)
-            own, left_out = _rows(pair, configs, pairs)
+            seen.check(pair)
+            own, left_out = _rows(pair, asked)
         except _Unjudged as reason:
             reasons[at] = str(reason)
             broken = broken or reason.broken
             continue
-        seen.add((pair.name, _stratum(pair)))
+        seen.add(pair)
         judged[at] = left_out
         rows += own
-    rows.sort(key=lambda row: row.time_ms)
-    return Reading(rows=tuple(rows), judged=judged, reasons=reasons, broken=broken)
+    return Reading(rows=tuple(in_time(rows)), judged=judged, reasons=reasons, broken=broken)
 
 
 def configured(request: JudgeRequest) -> Mapping[str, Any]:
@@ -220,8 +223,12 @@ def summary(series: Sequence[Value]) -> dict[str, Any]:
     values = [value for value in map(number, series) if value is not None]
     if not values:
         return {"stats": {"count": 0}}
-    mean = math.fsum(values) / len(values)
-    return {"stats": {"count": len(values), "mean": mean, "min": min(values), "max": max(values)}}
+    found = {"count": len(values), "min": min(values), "max": max(values)}
+    try:
+        mean = math.fsum(values) / len(values)
+    except (OverflowError, ValueError):  # of numbers without a mean: two infinities, or too large
+        return {"stats": found}
+    return {"stats": found | {"mean": mean}}
 
 
 def number(value: Value) -> float | None:
@@ -234,21 +241,66 @@ def number(value: Value) -> float | None:
     return None if value is None or math.isnan(value) else value
 
 
-def _check_new(pair: Pair, seen: Collection[tuple[str, str]]) -> None:
-    if (pair.name, _stratum(pair)) in seen:
-        raise _Unjudged("another pair has the same name and tags")
-    if len({name for name, _ in seen} | {pair.name}) > MOST_SIGNALS:
-        raise _Unjudged(f"{MOST_SIGNALS} metrics are judged together, and this is one more")
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request, so that nothing has to be searched for.
+
+    Attributes:
+        configs: Metrics by name.
+        pairs: The first pair of each name and stratum.
+        sources: Names of metrics that give the machines at risk, and to which metric.
+    """
+
+    configs: Mapping[str, Metric]
+    pairs: Mapping[tuple[str, str], Pair]
+    sources: Mapping[str, str]
+
+    @classmethod
+    def of(cls, request: JudgeRequest) -> "_Asked":
+        configs = {metric.name: metric for metric in request.canary_config.metrics}
+        pairs: dict[tuple[str, str], Pair] = {}
+        for pair in request.metric_set_pair_list:
+            pairs.setdefault((pair.name, _stratum(pair)), pair)
+        sources: dict[str, str] = {}
+        for metric in configs.values():
+            source = _section(metric, _OURS).get(_AT_RISK)
+            if isinstance(source, str):
+                sources.setdefault(source, metric.name)
+        return cls(configs, pairs, sources)
 
 
-def _rows(
-    pair: Pair, configs: Mapping[str, Metric], pairs: Sequence[Pair]
-) -> tuple[list[Row], int]:
+@dataclass(slots=True)
+class _Seen:
+    """Pairs that are judged so far: their strata, and by which tags each metric is told apart."""
+
+    strata: set[tuple[str, str]] = field(default_factory=set)
+    tags: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def check(self, pair: Pair) -> None:
+        """Refuse a pair that cannot be judged beside them."""
+        if (pair.name, _stratum(pair)) in self.strata:
+            raise _Unjudged("another pair has the same name and tags")
+        tags = frozenset(pair.tags or {})
+        if self.tags.get(pair.name, tags) != tags:
+            raise _Unjudged(
+                "another pair of the same name has other kinds of tags, so both may count the "
+                "same machines"
+            )
+        if pair.name not in self.tags and len(self.tags) >= MOST_SIGNALS:
+            raise _Unjudged(f"{MOST_SIGNALS} metrics are judged together, and this is one more")
+
+    def add(self, pair: Pair) -> None:
+        """Remember a pair that is judged."""
+        self.strata.add((pair.name, _stratum(pair)))
+        self.tags.setdefault(pair.name, frozenset(pair.tags or {}))
+
+
+def _rows(pair: Pair, asked: _Asked) -> tuple[list[Row], int]:
     """Rows of one pair, and how many of its steps were left out."""
-    metric = configs.get(pair.name)
+    metric = asked.configs.get(pair.name)
     ours = _section(metric, _OURS)
     if not ours:
-        raise _not_a_count(pair, configs)
+        raise _not_a_count(pair, asked)
     if setting(metric, "muted") is True:
         raise _Unjudged("it is muted", broken=False)
     begin, step = _times(pair)
@@ -259,7 +311,7 @@ def _rows(
             f"control has {steps} values, experiment {len(harmed[EXPERIMENT])}: they cannot be "
             "of the same steps"
         )
-    at_risk = {arm: _at_risk(arm, ours, pair, pairs, steps) for arm in (CONTROL, EXPERIMENT)}
+    at_risk = {arm: _at_risk(arm, ours, pair, asked, steps) for arm in (CONTROL, EXPERIMENT)}
     silent_is_none = setting(metric, "nanStrategy") == "replace"
     rows: list[Row] = []
     for at in range(steps):
@@ -300,10 +352,11 @@ def _row(
     )
 
 
-def _not_a_count(pair: Pair, configs: Mapping[str, Metric]) -> _Unjudged:
-    for metric in configs.values():
-        if _section(metric, _OURS).get(_AT_RISK) == pair.name:
-            return _Unjudged(f"it gives the machines at risk to {metric.name}", broken=False)
+def _not_a_count(pair: Pair, asked: _Asked) -> _Unjudged:
+    if pair.name in asked.sources:
+        return _Unjudged(
+            f"it gives the machines at risk to {asked.sources[pair.name]}", broken=False
+        )
     return _Unjudged(
         "it is not said to count first harms: analysisConfigurations.firedoor.atRisk is missing",
         broken=False,
@@ -322,33 +375,32 @@ def _times(pair: Pair) -> tuple[int, int]:
         )
     if control.step_millis <= 0 or control.start_time_millis < 0:
         raise _Unjudged(f"its steps are {control.step_millis} ms")
+    steps = max(map(len, pair.values.values()), default=0)
+    if control.start_time_millis + steps * control.step_millis >= _MOST_MS:
+        raise _Unjudged("its series end after the year 9999")
     return control.start_time_millis, control.step_millis
 
 
 def _at_risk(
-    arm: str, ours: Mapping[str, Any], pair: Pair, pairs: Sequence[Pair], steps: int
+    arm: str, ours: Mapping[str, Any], pair: Pair, asked: _Asked, steps: int
 ) -> Sequence[Value]:
     match ours.get(_AT_RISK):
         case str() as name:
-            source = _source(name, pair, pairs)
+            source = asked.pairs.get((name, _stratum(pair)))
+            if source is None:
+                raise _Unjudged(f"there is no metric {name} with the same tags")
             series = source.values.get(arm, [])
             if source.scopes != pair.scopes or len(series) != steps:
                 raise _Unjudged(f"{name} has other steps")
             return series
         case {"control": int() | float() as control, "experiment": int() | float() as experiment}:
-            return [float(control if arm == CONTROL else experiment)] * steps
+            machines = control if arm == CONTROL else experiment
+            # JSON has whole numbers that no float holds.
+            return [float(machines) if abs(machines) < _MOST_MACHINES else math.inf] * steps
         case _:
             raise _Unjudged(
                 "analysisConfigurations.firedoor.atRisk is neither a metric's name nor two counts"
             )
-
-
-def _source(name: str, pair: Pair, pairs: Sequence[Pair]) -> Pair:
-    named = [other for other in pairs if other.name == name]
-    for other in named:
-        if _stratum(other) == _stratum(pair):
-            return other
-    raise _Unjudged(f"there is no metric {name} with the same tags")
 
 
 def _count(value: Value, what: str, at: int, *, missing: int | None = None) -> int | None:

@@ -136,10 +136,6 @@ class Admission:
         self.serving[known] = self.assigned[known]
         self._woke = now
 
-    def candidates(self) -> list[int]:
-        """Boarding numbers that are in flight in some ring."""
-        return sorted({lane.candidate for lane in self._lanes.values()} - {0})
-
     def apply(self, board: ChannelBoard, now: int, places: Iterable[Place] = ()) -> list[Cut]:
         """Take over a new board; return the decks that it ends.
 

@@ -10,6 +10,8 @@ Three questions to the cells of past good releases, each held against a binomial
 * *unusual*: in how many is the real deal among the worst twentieth of all deals? One in twenty,
   if the cards were dealt by chance; more if labels and harm were connected.
 
+The last is asked where there are 19 deals or more: of fewer none can be one in twenty.
+
 Dealing again needs no places. Of a deck only counts matter: the harmed of a closing are a random
 draw from its sealed members, and so are those whose class closes. What is drawn leaves the deck.
 
@@ -29,6 +31,9 @@ from firedoor.core.verdict import Rules, absorb, start
 
 UNUSUAL: Final = 0.05
 """A deal is unusual if this share of all deals at most speaks as loudly."""
+
+LEAST_DEALS: Final = 19
+"""With fewer no deal can be among the loudest twentieth of all: the question is not asked."""
 
 _SURE: Final = 0.01  # chance that a question without a cause for it is answered with no
 
@@ -156,13 +161,14 @@ def deal_again(cells: Iterable[Cell], chance: np.random.Generator) -> list[Cell]
 def asked(trials: Sequence[Trial]) -> Audit:
     """Sum up the trials of a channel."""
     dealt = [(log_e, t.alpha) for t in trials for log_e in t.dealt]
+    ranked = [t for t in trials if len(t.dealt) >= LEAST_DEALS]
     return Audit(
         observed=_answer([(t.max_log_e, t.alpha) for t in trials]),
         dealt=_answer(dealt),
         unusual=Answer(
-            sum(bool(t.dealt) for t in trials),
-            sum(t.is_unusual for t in trials),
-            most_by_chance(sum(bool(t.dealt) for t in trials), UNUSUAL),
+            len(ranked),
+            sum(t.is_unusual for t in ranked),
+            most_by_chance(len(ranked), UNUSUAL),
         ),
     )
 

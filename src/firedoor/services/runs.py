@@ -3,7 +3,9 @@
 A run is one release's counts in the order in which they came. What was asked (alpha, delta, the
 signals, what the caller declares) is fixed by its first rows: a level chosen after the counts is
 no level. What came once stays: an interval closes when it is sent, so the same row again changes
-nothing, and another count for it is refused. Hence a verdict of harmful is never taken back.
+nothing, and another count for it is refused. An interval comes whole, with all its signals and
+strata: if its strata could come one by one, those with harm might come first, and who looks in
+between would stop at the worst of it. Hence a verdict of harmful is never taken back.
 """
 
 from collections.abc import Sequence
@@ -86,14 +88,14 @@ def feed(run: Run, rows: Sequence[Row], now_ms: int) -> Run:
         TooLarge: The run is full.
     """
     known = {(row.time_ms, row.signal, row.stratum): row for row in run.rows}
-    closed = {(row.time_ms, row.stratum) for row in run.rows}
+    closed = {row.time_ms for row in run.rows}
     signals = {row.signal for row in run.rows}
     new: list[Row] = []
     for row in in_time(rows):
         before = known.get((row.time_ms, row.signal, row.stratum))
         if before == row:
             continue
-        _check_late(row, before, signals, closed=(row.time_ms, row.stratum) in closed)
+        _check_late(row, before, signals, closed=row.time_ms in closed)
         new.append(row)
     after = replace(run, rows=(*run.rows, *new), fed_ms=max(run.fed_ms, now_ms))
     _check(after.rows)
@@ -113,8 +115,8 @@ def _check_late(row: Row, before: Row | None, signals: set[str], *, closed: bool
         )
     if closed and before is None:
         raise BadInput(
-            f"{row.place}: the interval has closed without this signal",
-            hint="send all signals of an interval and stratum together",
+            f"{row.place}: the interval has closed without this signal and stratum",
+            hint="send all signals and strata of an interval together",
         )
 
 

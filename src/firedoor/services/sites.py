@@ -61,27 +61,24 @@ def count_sites(rows: Iterable[Row]) -> int:
 def check_machines(rows: Sequence[Row]) -> None:
     """Refuse to compare machines where whole strata are treated and whole strata are control.
 
-    Who is at risk is looked at, and no outcome. Strata of which some have machines of both arms
+    Who is at risk is looked at, and no outcome. All rows are: what is known of a rollout before
+    anybody is treated refuses nothing. Strata of which some have machines of both arms at once
     can be compared within them.
 
     Args:
         rows: Of one release.
 
     Raises:
-        BadInput: No stratum has machines of both arms, though both arms have machines.
+        BadInput: No stratum has machines of both arms at once, though both arms have machines.
     """
-    strata: dict[str, list[int]] = {}
-    for row in rows:
-        sizes = strata.setdefault(row.stratum, [0, 0])
-        sizes[0], sizes[1] = max(sizes[0], row.treated), max(sizes[1], row.control)
-    if any(treated and control for treated, control in strata.values()):
+    if any(row.treated and row.control for row in rows):
         return
-    treated, control = zip(*strata.values(), strict=True)
-    if suitable(Layout.of(treated, control)) is Comparison.NONE:
+    layout = Layout.of([row.treated for row in rows], [row.control for row in rows])
+    if suitable(layout) is Comparison.NONE:
         return  # Nobody is treated yet, or nobody is control: there is nothing to refuse.
     raise BadInput(
-        "whole strata are treated and whole strata are control, so no machine has another to be "
-        "compared with",
+        "whole strata are treated and whole strata are control, and never both at once, so no "
+        "machine has another to be compared with",
         hint=_HINT,
     )
 

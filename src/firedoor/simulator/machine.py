@@ -75,11 +75,6 @@ class Machine:
         self._wake = asyncio.Event()
         self._ended = False
 
-    @property
-    def has_agent(self) -> bool:
-        """Whether it sends signals at all."""
-        return self._agent is not None
-
     async def run(self) -> None:
         """Live until bricked, or until cancelled."""
         try:

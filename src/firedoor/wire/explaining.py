@@ -357,6 +357,7 @@ def _limits(
         yield Limit.UNTRIED
     if now.state is not VerdictState.HARMFUL and now.harm_upper < 1.0:
         yield Limit.BELOW
+        yield Limit.TOGETHER
     everybody = sum(door.machines for door in release.door.values())
     spotless = clean_to_clear(start(evidence.rules), controls=1, most=everybody)
     if now.state is VerdictState.UNDECIDED and everybody and spotless is None:

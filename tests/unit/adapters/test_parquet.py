@@ -157,3 +157,28 @@ def test_without_duckdb_the_command_that_installs_it_is_told(table, monkeypatch)
         rows(path)
 
     assert refused.value.hint == "pip install 'firedoor[parquet]'"
+
+
+def test_a_long_text_that_stands_in_many_rows_takes_no_room(tmp_path):
+    """A file of a few kilobytes said one text of half a megabyte in thousands of rows."""
+    path = tmp_path / "counts.parquet"
+    long = COLUMNS | {"release": "repeat('v', 500000)", "stratum": "[1, 2, 3]"}
+    many = ", ".join(f"{value} AS {key}" for key, value in long.items())
+    store(path, f"SELECT {many} FROM range(3000)")  # noqa: S608  # a text of our own
+
+    found = parquet.read(
+        path, lambda names, records: [dict(zip(names, row, strict=True)) for row in records]
+    )
+
+    assert path.stat().st_size < 100_000
+    assert {len(row["release"]) for row in found} == {201}
+    with pytest.raises(BadInput, match="release has more than 200 characters"):
+        rows(path)
+
+
+def test_the_headings_are_looked_at_before_any_row(tmp_path):
+    """A table of ten thousand columns is refused for its names."""
+    path = tmp_path / "counts.parquet"
+    store(path, "SELECT 1 AS time, 'v' AS release FROM range(3)")
+
+    assert parquet.read(path, lambda names, _: names) == ["time", "release"]

@@ -49,7 +49,7 @@ def test_a_release_that_harms_nobody_is_cleared_once_enough_have_it(judge):
     """By a fleet of a thousand at its own delta: a budget of five machines in a thousand."""
     rows = "".join(f"{hour * 3_600_000},v2,crash,,250,250,0,0\n" for hour in range(8))
 
-    said = judge(rows, "--json")
+    said = judge(rows, "--follow-up", "1", "--json")
 
     (found,) = said.json()
     assert said.code == 0

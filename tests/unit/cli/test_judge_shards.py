@@ -1,6 +1,9 @@
 """``firedoor judge`` over the exports of several collectors."""
 
 import itertools
+import os
+import threading
+from pathlib import Path
 
 import pytest
 from tests.unit.cli.desk import run
@@ -65,3 +68,26 @@ def test_a_mistake_is_told_with_the_file_it_is_in(export):
 def test_stdin_can_be_read_once_only():
     """The second of two dashes would be empty."""
     assert run("judge", "-", "-").code == 2
+
+
+def test_a_pipe_is_read_to_its_end(export, tmp_path):
+    """``firedoor judge <(query)``: a pipe can be read once, and not from its beginning again."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    text = Path(export(*EAST)).read_text()
+    writer = threading.Thread(target=path.write_text, args=(text,), daemon=True)
+    writer.start()
+
+    said = run("judge", str(path), "--json")
+    writer.join(10)
+
+    assert said.out == run("judge", export(*EAST), "--json").out
+    assert said.code == 0
+
+
+def test_a_directory_is_told_to_be_none(tmp_path):
+    """It is no regular file either."""
+    said = run("judge", str(tmp_path))
+
+    assert said.code == 2
+    assert "cannot be read" in said.err

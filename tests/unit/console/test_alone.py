@@ -1,8 +1,11 @@
+import json
+
 import pytest
 from tests.unit.console.asking import TOKEN
 from tests.worlds_alone import FEW, HARMFUL, HARMLESS, HEAD, JUDGE_TOKEN, Desk, basic
 
 from firedoor.console.guard import JUDGE_BODY_LIMIT_BYTES
+from firedoor.services.alone import judge
 
 FAR = "192.0.2.7"
 
@@ -225,3 +228,67 @@ def test_the_document_names_every_question(desk):
     }
     thresholds = found["components"]["schemas"]["ScoreThresholds"]["properties"]
     assert set(thresholds) == {"pass", "marginal"}
+
+
+def test_whoever_has_no_token_is_told_which_one_is_meant(desk):
+    """The console's would be too much to give to a pipeline."""
+    body = (HEAD + FEW).encode()
+
+    judge = desk.post("/judge/runs/r", body, content_type="text/csv", authorization="")
+    act = desk.post("/api/channels/tills-av/sync", {}, authorization="")
+
+    assert "judge.token" in judge.json["hint"]
+    assert "judge.token" not in act.json["hint"]
+
+
+def test_rows_without_a_kind_are_told_which_kinds_there_are(desk):
+    """CSV is one of them."""
+    reply = desk.post("/judge/runs/r", (HEAD + FEW).encode(), content_type="")
+
+    assert reply.status == 415
+    assert "application/json or text/csv" in reply.json["detail"]
+    assert "JSON" not in reply.json["title"]
+
+
+def test_a_run_is_judged_once_until_it_is_fed(desk, monkeypatch):
+    """Tools ask every minute; ten thousand rows take a second."""
+    asked = []
+
+    def counted(*given):
+        asked.append(1)
+        return judge(*given)
+
+    monkeypatch.setattr("firedoor.console.alone.judge", counted)
+
+    desk.feed("r", FEW)
+    before = [desk.get("/judge/argo/r").json["rows"] for _ in range(3)]
+    desk.feed("r", FEW + FEW.replace("1,", "2,", 1))
+    after = [desk.get("/judge/runs/r").json["rows"] for _ in range(3)]
+
+    assert (before, after, len(asked)) == ([1, 1, 1], [2, 2, 2], 2)
+
+
+@pytest.mark.parametrize("follow_up", ["0", "-1", "x", "1.5", "99999999", "9" * 5000])
+def test_a_follow_up_that_is_no_number_of_intervals_is_refused(desk, follow_up):
+    """It says what clears."""
+    assert desk.feed("r", FEW, f"?follow_up={follow_up}").status == 400
+
+
+def test_the_follow_up_of_a_run_is_fixed_and_told(desk):
+    """It changes what clears, so it must not come after the counts."""
+    found = desk.feed("r", HARMLESS, "?follow_up=4&delta=0.02").json["found"]
+
+    assert (found["follow_up"], found["delta"]) == (4, 0.02)
+    assert desk.feed("r", HARMLESS, "?follow_up=1&delta=0.02").status == 400
+    silent = desk.feed("s", HARMLESS).json
+    assert (silent["verdict"], silent["found"]["follow_up"]) == ("undecided", 0)
+    assert "nobody said for how many intervals" in silent["found"]["assumes"]
+
+
+def test_numbers_beyond_all_counts_are_refused(desk):
+    """JSON has whole numbers of any length."""
+    row = dict(zip(HEAD.strip().split(","), [1, "v2", "crash", "", 50, 450, 20, 0], strict=True))
+    for name in row:
+        body = json.dumps(row | {name: 7}).replace(f'"{name}": 7', f'"{name}": ' + "7" * 400)
+
+        assert desk.post("/judge/runs/r", f"[{body}]".encode()).status == 400

@@ -3,7 +3,7 @@ import math
 import pytest
 from tests.unit.console.world import NOW
 
-from firedoor.console.language import LANGUAGES, Language, choose, load, rfc3339
+from firedoor.console.language import LANGUAGES, Language, choose, load, named, rfc3339
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,11 @@ def test_a_time_of_another_day_shows_its_day(name):
 def test_times_for_scripts_are_rfc_3339():
     """In UTC, to the millisecond, always the same width."""
     assert rfc3339(NOW + 7) == "2026-11-22T12:00:00.007Z"
+
+
+@pytest.mark.parametrize("name", ["zh", "zh-CN", "zh_CN", "zh_Hans", "zh-Hans", "ZH"])
+def test_chinese_is_understood_by_all_its_usual_names(name):
+    """LANG=zh_CN always worked; what was asked for by name was refused."""
+    assert named(name) == "zh_Hans"
+    assert choose(name, None, "en") == "zh_Hans"
+    assert named("xx") is None

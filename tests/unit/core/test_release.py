@@ -1,7 +1,6 @@
 """Releases: same content, same id; what changed; and paths that cannot lead anywhere else."""
 
 import hashlib
-import json
 
 import pytest
 
@@ -15,13 +14,11 @@ from firedoor.core.release import (
     Change,
     FileEntry,
     Release,
-    canonical_manifest,
     check_path,
     diff,
     file_purl,
     is_digest,
     media_type,
-    parse_manifest,
     release_id,
 )
 from firedoor.core.units import Digest, UnixMs
@@ -108,35 +105,12 @@ def test_a_release_of_nonsense_is_refused(path, entry):
     """The gate trusts manifests: they become file names and header lines."""
     with pytest.raises(BadInput):
         Release.of("web", Kind.FILES, {path: entry}, UnixMs(0))
-    with pytest.raises(BadInput):
-        parse_manifest(canonical_manifest({path: entry}))
 
 
 def test_a_release_of_a_kind_that_is_not_built_is_refused():
     """Its freshness files are not known, so its id would be wrong."""
     with pytest.raises(BadConfig):
         Release.of("fedora", Kind.RPM, {"a": ONE}, UnixMs(0))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"",
-        b"[]",
-        b'{"a": 1}',
-        b'{"a": {}}',
-        json.dumps({"a": {"sha256": A, "size": 1}}).encode(),
-        json.dumps({"a": {"sha256": A, "size": "1", "type": "t"}}).encode(),
-        json.dumps({"a": {"sha256": A, "size": True, "type": "t"}}).encode(),
-        json.dumps({"a": {"sha256": A, "size": 1, "type": "t", "more": 1}}).encode(),
-        b"[" * 100_000,
-        b"\xff",
-    ],
-)
-def test_a_manifest_that_is_none_is_refused(text):
-    """A damaged store must be noticed, not served."""
-    with pytest.raises(BadInput):
-        parse_manifest(text)
 
 
 def test_the_difference_names_what_was_added_changed_and_removed():

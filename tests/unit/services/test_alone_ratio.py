@@ -12,7 +12,7 @@ HOUR = 3_600_000
 
 def asked(**more: float) -> Question:
     """What a fleet of a few thousand asks."""
-    return Question(0.001, 0.05, 0.05, 0.001, 5000, **more)  # type: ignore[arg-type]  # by name
+    return Question(0.001, 0.05, 0.05, 0.001, 5000, **{"follow_up": 1} | more)  # type: ignore[arg-type]  # by name
 
 
 def rows(hours: int, x1: int, x0: int) -> list[Row]:

@@ -115,6 +115,16 @@ def test_the_audit_finds_cards_that_go_with_harm_and_nothing_else(biased):
     assert found.unusual.passed is not biased
 
 
+@pytest.mark.parametrize(("deals", "releases"), [(1, 0), (18, 0), (19, 50), (20, 50)])
+def test_too_few_deals_are_not_asked_who_is_unusual(deals, releases):
+    """Of eighteen deals none can be one in twenty: the question would pass whatever happened."""
+    trials = [placebo.Trial(n, 0.05, 50.0, (0.0,) * deals) for n in range(50)]
+
+    unusual = placebo.asked(trials).unusual
+
+    assert (unusual.asked, unusual.alarms) == (releases, releases)
+
+
 @pytest.mark.parametrize(("trials", "alpha"), [(0, 0.05), (1, 0.05), (50, 0.05), (1_000, 0.01)])
 def test_the_bound_is_the_binomial_one(trials, alpha):
     """Passed means that chance does this more than once in a hundred."""

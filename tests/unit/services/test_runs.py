@@ -75,3 +75,12 @@ def test_contradicting_rows_of_one_message_are_refused():
     """Only their author knows which is true."""
     with pytest.raises(BadInput, match="gives other counts"):
         began(row(1), row(1, harmed=1))
+
+
+def test_an_interval_comes_whole():
+    """Strata that come one by one may come worst first, and somebody looks in between."""
+    run = began(row(1, stratum="shop"), row(1, stratum="till"))
+
+    with pytest.raises(BadInput, match="closed without this signal and stratum"):
+        runs.feed(run, [row(1, stratum="lab")], now_ms=2)
+    assert len(runs.feed(run, [row(2, stratum="lab")], now_ms=2).rows) == 3

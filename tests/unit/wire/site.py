@@ -170,7 +170,8 @@ class Site:
         """The gate's bucket ends."""
         now = self.clock.now()
         standings = self._admission.drain_standing()
-        candidates = [*self._admission.candidates(), 0]
+        lanes = [lane for each in self.store.board().channels for lane in each.lanes]
+        candidates = [*sorted({lane.candidate for lane in lanes} - {0}), 0]
         self._gate.flush(
             Bucket(
                 run="run-1",

@@ -67,16 +67,6 @@ def mean(log_e: Sequence[float]) -> float:
     return top + math.log(math.fsum([math.exp(each - top) for each in log_e]) / len(log_e))
 
 
-def spread(log_e: Iterable[float]) -> float:
-    """Log of the merged evidence of values that exclude each other (models, sites).
-
-    Args:
-        log_e: ln E of every value that had an event. A value without has E = 1 and may be left
-            out: it changes nothing.
-    """
-    return spread_of(bets_of(each) for each in log_e)
-
-
 def bets_of(log_e: float) -> Bets:
     """What one value's evidence brings to each of the spreads; :func:`spread_of` merges them."""
     one, other, third = SPREADS
@@ -91,7 +81,12 @@ def bets_of_all(log_e: Floats) -> list[Bets]:
 
 
 def spread_of(bets: Iterable[Bets]) -> float:
-    """:func:`spread` of values whose bets are known, in any order: the sums are exact."""
+    """Log of the merged evidence of values that exclude each other (models, sites).
+
+    Args:
+        bets: :func:`bets_of` every value that had an event, in any order: the sums are exact. A
+            value without has E = 1 and may be left out: it changes nothing.
+    """
     return mean([math.fsum(column) for column in zip(*bets, strict=True)])
 
 

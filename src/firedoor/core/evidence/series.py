@@ -9,6 +9,15 @@ wealth on its way is their running sum,
 summed from the first to the last, so that the bits are those of one cell at a time. Nothing is
 kept but the state at the end and the largest E on the way.
 
+The largest E is taken where an interval (a ``deck`` of cells) ends. The cells of one interval
+became known together: between them nobody could have stopped, and who could choose their order
+by what they say, worst first, would find a largest E that no level bounds.
+
+A signal that nobody counted at the beginning may come later. It is then lent its share out of
+what the others have made so far, so that E neither jumps nor is told anew from the beginning:
+with n signals that hold W together, each keeps n/(n+1) of its own and the new one begins with
+W/(n+1). That is settled before the new one's first harm, so it is one more bet of one game.
+
 ``together`` is for machines that may fail together, by a shared fault or a site's outage, where
 nobody dealt cards: E is then the linear factor's alone, in which one closing is one observation
 however many machines fell in it. It needs E[y] <= w, that the treated get no more than their
@@ -46,17 +55,18 @@ class Stream:
     """Harm evidence of one signal at the end of the series.
 
     Attributes:
-        weight: Its share of the wealth, in (0, 1].
+        log_weight: ln of what E of the signal is multiplied by: of its share of the wealth, or of
+            what was lent to it; -inf before it comes.
         harm: The e-process.
         log_e: ln E of the signal now.
-        max_log_e: The largest it has been, >= 0.
+        max_log_e: The largest it has been where an interval ended, >= 0.
         treated: Treated members at risk, summed over closings, count >= 0.
         control: Control members at risk, likewise.
         treated_harmed: Treated members harmed.
         control_harmed: Control members harmed.
     """
 
-    weight: float
+    log_weight: float
     harm: Harm
     log_e: float = 0.0
     max_log_e: float = 0.0
@@ -72,7 +82,7 @@ class Series:
 
     Attributes:
         log_e: ln of the E of all signals together, now.
-        max_log_e: The largest it has ever been, over all cells, >= 0.
+        max_log_e: The largest it has ever been where an interval ended, >= 0.
         streams: By signal, in the order of the weights.
         clearance: The clearance e-process, one row.
         matured: Totals behind it.
@@ -95,16 +105,20 @@ def fold(
     together: bool = False,
     ratio: float | None = None,
     cluster: int = 1,
+    later: Mapping[str, int] | None = None,
 ) -> Series:
     """Evidence of all cells of a release, in the order given.
 
     Args:
-        weights: Share of the wealth of every signal, each > 0, sum 1.
+        weights: Share of the wealth of every signal that is there from the beginning, each > 0,
+            sum 1.
         delta: What the clearance is aimed at, in (0, 1).
-        cells: Of one release; epochs must not fall.
+        cells: Of one release; epochs must not fall. Those of one interval stand together, with
+            one ``deck``, in an order that does not depend on who was harmed.
         together: Machines may fail together: the linear factor alone.
         ratio: Odds ratio that relative clearance excludes, > 1; None for none.
         cluster: Most machines that one accident harms, >= 1: every count is divided by it.
+        later: Further signals, and with which ``deck`` each comes.
 
     Raises:
         ValueError: A cell's signal has no weight.
@@ -112,23 +126,50 @@ def fold(
     now = Series(
         log_e=0.0,
         max_log_e=0.0,
-        streams={signal: Stream(weight, harm.start(1)) for signal, weight in weights.items()},
+        streams={
+            signal: Stream(float(np.log(weight)), harm.start(1))
+            for signal, weight in weights.items()
+        }
+        | {signal: Stream(-np.inf, harm.start(1)) for signal in later or {}},
         clearance=clearance.start(1, delta),
         matured=Matured(),
         relative=None if ratio is None else relative.start(1, ratio),
     )
-    coming = iter(cells)
+    coming, deck = iter(cells), 0
     while stretch := list(islice(coming, STRIDE)):
         harms = [cell for cell in stretch if cell.test is Test.HARM]
         classes = [cell for cell in stretch if cell.test is Test.CLEARANCE]
         if harms:
-            now = _absorb_harm(now, harms, together=together, cluster=cluster)
+            # An interval that goes on in the next stretch has not ended with this one.
+            if harms[0].deck != deck:
+                now = _latched(now)
+            deck = harms[-1].deck
+            now = _absorb_harm(now, harms, later or {}, together=together, cluster=cluster)
         if classes:
             now = _absorb_classes(now, classes, cluster)
-    return now
+    return _latched(now)
 
 
-def _absorb_harm(series: Series, cells: Sequence[Cell], *, together: bool, cluster: int) -> Series:
+def _latched(series: Series) -> Series:
+    """An interval has ended: what E is now counts for the largest it has been."""
+    return replace(
+        series,
+        max_log_e=max(series.max_log_e, series.log_e),
+        streams={
+            name: replace(stream, max_log_e=max(stream.max_log_e, stream.log_e))
+            for name, stream in series.streams.items()
+        },
+    )
+
+
+def _absorb_harm(
+    series: Series,
+    cells: Sequence[Cell],
+    later: Mapping[str, int],
+    *,
+    together: bool,
+    cluster: int,
+) -> Series:
     names = list(series.streams)
     numbers = {name: number for number, name in enumerate(names)}
     unknown = next((cell.signal for cell in cells if cell.signal not in numbers), None)
@@ -136,6 +177,8 @@ def _absorb_harm(series: Series, cells: Sequence[Cell], *, together: bool, clust
         raise ValueError(f"signal {unknown!r} has no weight")
     signal = np.array([numbers[cell.signal] for cell in cells])
     epochs = np.array([cell.epoch for cell in cells], dtype=np.int64)
+    decks = np.array([cell.deck for cell in cells])
+    ends = np.flatnonzero(np.diff(decks))
     counts = Counts.of_cells(cells)
     paths = np.empty((len(names), len(cells)))
     streams: dict[str, Stream] = {}
@@ -148,15 +191,40 @@ def _absorb_harm(series: Series, cells: Sequence[Cell], *, together: bool, clust
         # Between its own cells a signal stays where it was.
         last = np.searchsorted(own, np.arange(len(cells)), side="right")
         paths[number] = np.concatenate([[stream.log_e], path])[last]
-        streams[name] = after
-    shares = np.log([stream.weight for stream in streams.values()])
-    together_e = log_sum(shares[:, None] + paths, axis=0)
+        most = float(paths[number, ends].max(initial=stream.max_log_e))
+        streams[name] = replace(after, max_log_e=most)
+    shares, merged = _merged(series, paths, decks, later)
     return replace(
         series,
-        log_e=float(together_e[-1]),
-        max_log_e=max(series.max_log_e, float(together_e.max())),
-        streams=streams,
+        log_e=float(merged[-1]),
+        max_log_e=float(merged[ends].max(initial=series.max_log_e)),
+        streams={
+            name: replace(streams[name], log_weight=share)
+            for name, share in zip(names, shares.tolist(), strict=True)
+        },
     )
+
+
+def _merged(
+    series: Series, paths: Floats, decks: Ints, later: Mapping[str, int]
+) -> tuple[Floats, Floats]:
+    """Weights of the signals after some cells, and ln of the E of all after each of them."""
+    shares = np.array([stream.log_weight for stream in series.streams.values()])
+    comes = np.array([later.get(name, 0) for name in series.streams])
+    due = (comes >= decks[0]) & (comes <= decks[-1]) & np.isneginf(shares)
+    merged, before, begin = np.empty(len(decks)), series.log_e, 0
+    for deck in [*np.unique(comes[due]).tolist(), None]:
+        end = len(decks) if deck is None else int(np.argmax(decks >= deck))
+        if end > begin:
+            merged[begin:end] = log_sum(shares[:, None] + paths[:, begin:end], axis=0)
+            before, begin = float(merged[end - 1]), end
+        if deck is not None:
+            new = comes == deck
+            held = int(np.isfinite(shares).sum())
+            total = held + int(new.sum())
+            shares += np.log(held / total)
+            shares[new] = before - np.log(total)
+    return shares, merged
 
 
 def _walk(
@@ -172,10 +240,10 @@ def _walk(
         plain, plain_path = _run(plain, factors, epochs)
         path = np.logaddexp(plain_path, path) - _LN_2
     after = Stream(
-        weight=stream.weight,
+        log_weight=stream.log_weight,
         harm=Harm(plain, linear),
         log_e=float(path[-1]),
-        max_log_e=max(stream.max_log_e, float(path.max())),
+        max_log_e=stream.max_log_e,
         treated=stream.treated + int(counts.treated.sum()),
         control=stream.control + int(counts.control.sum()),
         treated_harmed=stream.treated_harmed + int(counts.treated_harmed.sum()),

@@ -8,6 +8,11 @@ import pytest
 from firedoor.core.evidence import merge
 
 
+def spread(log_e: list[float]) -> float:
+    """Merged evidence of values that exclude each other."""
+    return merge.spread_of(map(merge.bets_of, log_e))
+
+
 def test_a_signal_alone_costs_the_logarithm_of_its_share() -> None:
     """The price that the documents quote for watching other signals, too."""
     alone = merge.product([(20.0, 0.8), (0.0, 0.5), (0.0, 0.3)])
@@ -51,20 +56,20 @@ def test_a_signal_that_is_only_watched_changes_nothing() -> None:
 
 def test_nothing_is_no_evidence() -> None:
     """E = 1 before the first cell, with or without attributes."""
-    assert merge.product([]) == merge.mean([]) == merge.spread([]) == 0.0
+    assert merge.product([]) == merge.mean([]) == spread([]) == 0.0
 
 
 def test_values_without_events_may_be_left_out_of_a_spread() -> None:
     """A thousand quiet sites cost nothing: their E is 1 and its hedge too."""
-    assert merge.spread([3.0] + [0.0] * 1000) == pytest.approx(merge.spread([3.0]), abs=1e-12)
+    assert spread([3.0] + [0.0] * 1000) == pytest.approx(spread([3.0]), abs=1e-12)
 
 
 def test_a_spread_finds_one_hit_value_and_multiplies_many() -> None:
     """Harm to one model costs a few nats; to all of twenty it is overwhelming."""
-    one = merge.spread([12.0] + [-2.0] * 5)
+    one = spread([12.0] + [-2.0] * 5)
 
     assert 12.0 - 5.0 < one < 12.0
-    assert merge.spread([3.0] * 20) > 25.0
+    assert spread([3.0] * 20) > 25.0
 
 
 def test_the_mean_of_numbers_beyond_the_floats_stays_a_number() -> None:
