@@ -76,7 +76,8 @@ class DoorView(msgspec.Struct, frozen=True, kw_only=True):
         in_flight: Admitted machines whose outcome is not known yet; takes a slot each.
         matured: Admitted machines whose outcome is known and good.
         harmed: Admitted machines that came to harm; keep their slot.
-        dormant: Admitted machines that never fetched the content; take no slot.
+        waiting: Those in flight that had not installed when their deck was looked at.
+        dormant: Admitted machines that do not fetch the content; beyond the window, they take slots.
         budget: Harm budget B, machines.
         window: Slots there are now: floor(B / harm_upper), machines.
         harm_upper: U_t, upper bound of the excess harm per installed machine.
@@ -95,6 +96,7 @@ class DoorView(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = 0
     matured: int = 0
     harmed: int = 0
+    waiting: int = 0
     dormant: int = 0
     budget: int = 1
     window: int = 1

@@ -82,6 +82,7 @@ def facts(
     evidence: Evidence,
     *,
     epoch: int,
+    late: LateHarm,
     decks: int,
     traits: Traits | None,
     kind: str,
@@ -98,6 +99,7 @@ def facts(
         boarding: What was fixed when it boarded.
         evidence: The fold over all its cells.
         epoch: Epoch of the newest cell.
+        late: Who of them was harmed when its class had matured.
         decks: Decks dealt.
         traits: Of the channel's kind; None for a channel that is configured no more.
         kind: The channel's kind.
@@ -127,7 +129,7 @@ def facts(
         installed=now.matured.installed,
         treated=now.matured.treated,
         control=now.matured.control,
-        signals=tuple(_signals(release, now)),
+        signals=tuple(_signals(release, now, late)),
         attributes=boarding.rules.attributes,
         groups=tuple(_weighed(groups, now.streams, values)),
         suspect=suspect,
@@ -264,17 +266,18 @@ def _weighed(
     return sorted(found, key=_badness)
 
 
-def _signals(release: ReleaseView, now: Verdict) -> Iterator[SignalFacts]:
+def _signals(release: ReleaseView, now: Verdict, late: LateHarm) -> Iterator[SignalFacts]:
     """Every signal with the machines at risk, each once where the streams count closings.
 
     Silence is counted where a class closes, events as they come: also of machines in flight, and
-    of harmed ones whose class is open, which are neither in flight nor matured.
+    of harmed ones whose class is open, which are neither in flight nor matured. Who was harmed
+    after its class had matured is among those that matured.
     """
     matured, doors = now.matured, release.door.values()
     deciding = [stream for stream in now.streams if stream.share > 0.0]
-    early = sum(s.treated_harmed for s in deciding) - matured.treated_harmed
-    early_control = sum(s.control_harmed for s in deciding) - matured.control_harmed
-    in_flight = sum(door.in_flight for door in doors) + max(0, early)
+    early = sum(s.treated_harmed for s in deciding) - matured.treated_harmed - late.treated
+    early_control = sum(s.control_harmed for s in deciding) - matured.control_harmed - late.control
+    in_flight = sum(door.in_flight - door.waiting for door in doors) + max(0, early)
     control = sum(door.control for door in doors) + max(0, early_control)
     for stream in now.streams:
         comes_early = stream.signal != SILENCE
@@ -294,7 +297,8 @@ def _signals(release: ReleaseView, now: Verdict) -> Iterator[SignalFacts]:
 
 def _change(release: ReleaseView, evidence: Evidence, now: Verdict, epoch: int) -> Change:
     doors = release.door.values()
-    in_flight = sum(door.in_flight for door in doors)
+    # Whoever waits has no control: it adds nothing to any evidence.
+    in_flight = sum(door.in_flight - door.waiting for door in doors)
     control = sum(door.control for door in doors)
     going = {State.WAITING, State.OPENING, State.HELD}
     untried = sum(max(0, d.machines - d.admitted) for d in doors if d.state in going)
