@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import count
 
 import pytest
-from tests.loop import MINUTE, Loop, memory
+from tests.loop import AV, MINUTE, Loop, memory
 
 from firedoor.core.door import Reason, State
 from firedoor.services.late import Wait
@@ -155,6 +155,7 @@ def test_whoever_wakes_takes_its_slot_back_though_the_window_is_full():
                 break
         before = loop.numbers(2)
         assert before.room == 0, "no more are dormant for nothing than the window holds"
+        assert any("do not install it" in note for note in loop.notes())
         loop.never = frozenset()
         loop.bucket()
         numbers = loop.numbers(2)
@@ -164,6 +165,25 @@ def test_whoever_wakes_takes_its_slot_back_though_the_window_is_full():
         assert loop.numbers(2).harmed == len(loop.dead) == numbers.in_flight
         assert loop.door(2).reason is Reason.BUDGET_SPENT
         loop.close()
+
+
+def test_a_gate_that_forgot_its_places_leaves_nobody_late_under_a_row_of_another(tmp_path):
+    """Rows are given out again; a machine keeps its slot under a row that nobody gets."""
+    loop = slow(tmp_path, 200, delay=6)
+    loop.deadly.add(loop.publish("2"))
+    for minute in count():
+        assert minute < 60
+        loop.bucket()
+        if loop.flight(2).late.late:
+            break
+    row, late = next(iter(loop.flight(2).late.late.items()))
+    with loop.store.step():
+        loop.store.lose_place(row)
+    lost = {each.row: each.machine for each in loop.store.late(AV, 2)}
+    assert row not in lost
+    assert {each for each in lost if lost[each] == late.machine} == {min(lost)}
+    assert min(lost) < 0
+    loop.close()
 
 
 def test_who_is_late_survives_a_restart_of_the_judge():
