@@ -227,7 +227,9 @@ class Loop:
         for place in choice.places:
             self.admission.settle(place)
         self._installed += [
-            Installed(AV, place.number, machine) for place in choice.places if place.treated
+            Installed(AV, place.number, machine, now.mono_ms)
+            for place in choice.places
+            if place.treated
         ]
         if choice.number and self.release_of(choice.number) in self.deadly:
             self.dead.add(machine)
@@ -282,8 +284,12 @@ class Loop:
 
     def publish(self, version: str) -> str:
         """The vendor publishes and the mirror brings it; returns the release id."""
+        return self.publish_files({"av.db": version, "README.txt": "always the same"})
+
+    def publish_files(self, files: Mapping[str, str]) -> str:
+        """The vendor publishes these files, by path; returns the release id."""
         fetched = {}
-        for path, text in {"av.db": version, "README.txt": "always the same"}.items():
+        for path, text in files.items():
             digest = Digest(hashlib.sha256(text.encode()).hexdigest())
             fetched[path] = Fetched(FileEntry(digest, len(text), media_type(path)), "")
         with self.store.step():

@@ -61,7 +61,7 @@ class Books:
             places.append(StoredPlace(self._rows, place, "boot", when))
             if label:
                 self.flight.admitted[RING] = self.flight.admitted.get(RING, 0) + 1
-                self.flight.installed.add(machine)
+                self.flight.installed[machine] = when
         pool.seat(places)
 
     def cut(self, deck: int, at: int) -> None:

@@ -150,7 +150,7 @@ def test_habits_and_standings_are_replaced_and_installs_are_not(writer, reader):
         bucket(
             habits=[old],
             standings=[Standing("av", 7, 1, 100)],
-            installed=[Installed("av", 2, 7)],
+            installed=[Installed("av", 2, 7, 5_000)],
             board=4,
         ),
         AT,
@@ -159,7 +159,7 @@ def test_habits_and_standings_are_replaced_and_installs_are_not(writer, reader):
         bucket(
             habits=[new],
             standings=[Standing("av", 7, 2, 101), Standing("fw", 7, 1, 5)],
-            installed=[Installed("av", 2, 7), Installed("av", 2, 8)],
+            installed=[Installed("av", 2, 7, 5_000), Installed("av", 2, 8, 6_000)],
             board=5,
         ),
         AT,
@@ -168,7 +168,10 @@ def test_habits_and_standings_are_replaced_and_installs_are_not(writer, reader):
     assert list(reader.habits()) == [new]
     assert list(reader.standings("av")) == [Standing("av", 7, 2, 101)]
     assert reader.standing_of(7) == [Standing("av", 7, 2, 101), Standing("fw", 7, 1, 5)]
-    assert [done.machine for _, done in reader.installed_after(0)] == [7, 8]
+    assert [(done.install.machine, done.install.mono_ms) for done in reader.installed_after(0)] == [
+        (7, 5_000),
+        (8, 6_000),
+    ]
     assert reader.obeyed() == 5
 
 

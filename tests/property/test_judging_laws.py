@@ -152,6 +152,7 @@ def remembered(judge: Judge) -> dict[object, object]:
             sorted(flight.silent),
             flight.last_cut,
             flight.installed,
+            flight.late.late,
             flight.epoch,
         )
     return told

@@ -14,6 +14,7 @@ from firedoor.services.stalls import Stall, explained
 from firedoor.wire.verdicts import claims_nothing
 
 NO_VERDICT: Final = "-"
+_UNDECIDED: Final = (State.WAITING, State.OPENING, State.HELD)
 
 
 def unproven(release: ReleaseView) -> str:
@@ -36,6 +37,17 @@ def stalled(release: ReleaseView) -> Iterator[str]:
         if door.state is State.OPENING and door.unknown and not door.machines:
             why = explained(Stall.UNKNOWN, door.unknown)
             yield f"the door of ring {ring} stands still: {why}"
+
+
+def late(release: ReleaseView) -> Iterator[str]:
+    """Who has not installed yet, of each door that is undecided."""
+    for ring, door in release.door.items():
+        if door.state not in _UNDECIDED or not (door.waiting or door.dormant):
+            continue
+        yield (
+            f"ring {ring}: {count(door.waiting)} in flight had not installed when their deck was "
+            f"looked at, {count(door.dormant)} are dormant"
+        )
 
 
 def waiting(release: ReleaseView) -> Iterator[str]:

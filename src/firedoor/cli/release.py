@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from firedoor.cli import output, patients
-from firedoor.cli.claims import judgement, stalled, unproven, waiting
+from firedoor.cli.claims import judgement, late, stalled, unproven, waiting
 from firedoor.cli.client import (
     ApprovedOption,
     ByOption,
@@ -165,7 +165,7 @@ def show(
             for ring, door in view.door.items()
         ],
     )  # fmt: skip
-    for sentence in (*waiting(view), *stalled(view)):
+    for sentence in (*late(view), *waiting(view), *stalled(view)):
         output.line(sentence)
     patients.tell(views, view)
 

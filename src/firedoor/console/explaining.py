@@ -317,6 +317,18 @@ def _compared(language: Language, facts: Facts) -> Iterator[str]:
         )
     else:
         yield say(_("No machine has been followed to its deadline yet."))
+    doors = facts.release.door.values()
+    waiting, dormant = sum(d.waiting for d in doors), sum(d.dormant for d in doors)
+    if waiting or dormant:
+        yield say(
+            _(
+                "Machines that had not installed it when they were looked at, and are waited for: "
+                "%(waiting)s; that have not installed it for so long that nobody waits for them: "
+                "%(dormant)s."
+            ),
+            waiting=number(waiting),
+            dormant=number(dormant),
+        )
     if facts.randomised:
         yield say(
             _(

@@ -36,8 +36,7 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
         pinned: Ring name to the release it is pinned to; while there is one nothing boards.
         blocked: Whether the next release boards only when a person resumes the channel.
         blocked_by: Why: ``bad ends``, ``gate records lost``, ``ledger lost``, or ``""``.
-        refused: What the vendor offers now, if it was shut and so does not board again by
-            itself, or ``""``.
+        refused: What the vendor offers now, if it was shut and so does not board again.
         mode: ``enforce``, or ``shadow``: releases that board now are judged and not held.
     """
 
@@ -76,7 +75,8 @@ class DoorView(msgspec.Struct, frozen=True, kw_only=True):
         in_flight: Admitted machines whose outcome is not known yet; takes a slot each.
         matured: Admitted machines whose outcome is known and good.
         harmed: Admitted machines that came to harm; keep their slot.
-        dormant: Admitted machines that never fetched the content; take no slot.
+        waiting: Those in flight that had not installed when their deck was looked at.
+        dormant: Admitted machines that do not fetch the content; more than a window take slots.
         budget: Harm budget B, machines.
         window: Slots there are now: floor(B / harm_upper), machines.
         harm_upper: U_t, upper bound of the excess harm per installed machine.
@@ -95,6 +95,7 @@ class DoorView(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int = 0
     matured: int = 0
     harmed: int = 0
+    waiting: int = 0
     dormant: int = 0
     budget: int = 1
     window: int = 1
@@ -218,8 +219,7 @@ class StreamView(msgspec.Struct, frozen=True, kw_only=True):
         installed: Likewise of installed machines; clearance only.
         log_e: Its e-process now.
         watched: Whether enough machines' sources reported for it to count.
-        groups: Values of the channel's strata among whose machines somebody was harmed, worst
-            first; harm only.
+        groups: Values of the channel's strata with harmed machines, worst first; harm only.
     """
 
     test: str

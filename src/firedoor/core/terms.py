@@ -100,6 +100,9 @@ class Terms:
         budget_growth: In [0, 1).
         ratio: > 1, or None.
         cluster: Machines >= 1.
+        install_delay_ms: By how much later the silence windows begin, of both arms, since
+            machines of the channel take so long to install, >= 0; ADR 0024.
+        installs: There are bytes to install: nobody is late where nothing is new.
     """
 
     active_machines: int
@@ -116,6 +119,8 @@ class Terms:
     budget_growth: float = 0.0
     ratio: float | None = None
     cluster: int = 1
+    install_delay_ms: int = 0
+    installs: bool = True
 
     def install_wait_for(self, deadline_ms: int) -> int:
         """How long a machine with this silence deadline may hold a slot without a download, ms."""

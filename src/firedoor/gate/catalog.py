@@ -52,16 +52,19 @@ class Installs:
 
     _parts: dict[tuple[int, int], dict[str, list[tuple[int, int]]]] = field(default_factory=dict)
     _done: set[tuple[int, int]] = field(default_factory=set)
-    _fresh: list[tuple[int, int]] = field(default_factory=list)
+    _fresh: list[tuple[int, int, int]] = field(default_factory=list)
 
     def is_done(self, number: int, machine: int) -> bool:
         """Say whether the machine is known to have installed already."""
         return (number, machine) in self._done
 
     def deliver(
-        self, number: int, machine: int, path: str, *, size: int, start: int, end: int
+        self, number: int, machine: int, path: str, *, size: int, start: int, end: int, now: int
     ) -> None:
-        """Note that bytes ``start`` to ``end`` (exclusive) of a changed file were handed over."""
+        """Note that bytes ``start`` to ``end`` (exclusive) of a changed file were handed over.
+
+        ``now`` is the monotonic time at which they were, ms.
+        """
         key = (number, machine)
         if key in self._done:
             return
@@ -70,10 +73,10 @@ class Installs:
         if parts[path] == [(0, size)]:
             del self._parts[key]
             self._done.add(key)
-            self._fresh.append(key)
+            self._fresh.append((number, machine, now))
 
-    def drain(self) -> list[tuple[int, int]]:
-        """(boarding number, machine) that became complete since the last call."""
+    def drain(self) -> list[tuple[int, int, int]]:
+        """(boarding number, machine, monotonic ms) of what became complete since the last call."""
         fresh, self._fresh = self._fresh, []
         return fresh
 

@@ -222,7 +222,8 @@ class Keeper:
             return None
 
         def delivered(start: int, end: int) -> None:
-            installs.deliver(number, machine, path, size=size, start=start, end=end)
+            now = self.now()
+            installs.deliver(number, machine, path, size=size, start=start, end=end, now=now)
 
         return delivered
 
@@ -405,9 +406,9 @@ class Keeper:
         admissions = [channel.admission for channel in self.channels.values()]
         kept, self._kept = self._kept, None
         installed = [
-            Installed(channel.config.name, number, machine)
+            Installed(channel.config.name, number, machine, done_ms)
             for channel in self.channels.values()
-            for number, machine in channel.installs.drain()
+            for number, machine, done_ms in channel.installs.drain()
         ]
         return Bucket(
             run=self._run,

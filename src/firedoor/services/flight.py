@@ -20,6 +20,7 @@ from firedoor.core.tick import Known, absorb_all, verdicts
 from firedoor.core.verdict import Evidence, Verdict, check, start
 from firedoor.ports import Instant
 from firedoor.services.boarding import Boarding
+from firedoor.services.late import Late, Latecomers, Wait
 from firedoor.services.pools import Pool
 
 _SPELLED = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -32,8 +33,8 @@ class Numbers:
     Attributes:
         admitted: Treated cards drawn.
         control: Control members of the classes that have not matured.
-        in_flight: Treated members whose class has not matured.
-        matured: Treated members whose class has matured.
+        in_flight: Treated members whose class has not matured, and those that wait.
+        matured: Treated members whose class has matured, without those that wait or are dormant.
         harmed: Treated members counted as harmed.
         budget: B.
         window: floor(B / U).
@@ -42,6 +43,9 @@ class Numbers:
         watched: Members of matured classes, of both arms, that stay sealed: late harm is looked
             for among them.
         growth: By how much the budget has grown with what fails anyway, >= 0; in the window.
+        waiting: Those in flight whose class has matured: they installed late, or have not yet.
+        dormant: Treated members that have not installed for ``install_wait``: neither in flight
+            nor matured. More than the window holds keep their slots.
     """
 
     admitted: int
@@ -55,6 +59,8 @@ class Numbers:
     room: int
     watched: int = 0
     growth: float = 0.0
+    waiting: int = 0
+    dormant: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +71,17 @@ class Silent:
         machine: Register number.
         ring: Its ring.
         counted_ms: Monotonic time up to which it had been listened for.
+        deck: Its deck.
+        cls: Class of its silence deadline.
+        beating: Its regular heartbeats reach the intake.
     """
 
     machine: int
     ring: str
     counted_ms: int
+    deck: int = 0
+    cls: int = 0
+    beating: bool = False
 
 
 @dataclass(slots=True)
@@ -93,7 +105,8 @@ class Flight:
         recovered: Treated machines that were counted as silent and have spoken again, by ring.
         silent: Those that have not, by the row of their place.
         last_cut: When the last deck was cut, by ring.
-        installed: Treated machines known to have installed.
+        installed: When treated machines had all bytes, monotonic ms; 0 for an earlier boot.
+        late: Treated machines that were looked at before they could have installed.
         epoch: Present epoch of the start-time mixture.
         deadlines: Usual silence deadline of the members of the ring's newest deck, ms.
         deserted: Rings in shadow mode in which there was nobody to deal a deck to.
@@ -118,7 +131,8 @@ class Flight:
     recovered: dict[str, int] = field(default_factory=dict)
     silent: dict[int, Silent] = field(default_factory=dict)
     last_cut: dict[str, Instant] = field(default_factory=dict)
-    installed: set[int] = field(default_factory=set)
+    installed: dict[int, int] = field(default_factory=dict)
+    late: Latecomers = field(default_factory=Latecomers)
     epoch: int = 0
     deadlines: dict[str, int] = field(default_factory=dict)
     deserted: set[str] = field(default_factory=set)
@@ -203,7 +217,9 @@ class Flight:
 
     def unresolved(self, ring: str) -> bool:
         """Somebody may still be enrolled or is not yet resolved."""
-        return ring in self.grants or not all(p.is_matured() for p in self.pools_of(ring))
+        if ring in self.grants or self.late.count(ring, Wait.WAITING):
+            return True
+        return not all(p.is_matured() for p in self.pools_of(ring))
 
     def locked(self, ring: str) -> int:
         """Members of the ring's long decks that may not draw another card."""
@@ -216,28 +232,47 @@ class Flight:
     def numbers(self, ring: str, found: Verdict) -> Numbers:
         """Where the ring stands under this verdict."""
         counts = [pool.sealed_counts() for pool in self.pools_of(ring)]
-        in_flight = sum(treated for treated, _ in counts)
+        treated = sum(treated for treated, _ in counts)
         sealed = sum(count for _, count in counts)
+        waiting = self.late.count(ring, Wait.WAITING)
+        dormant = self.late.count(ring, Wait.DORMANT)
+        in_flight = treated + waiting
         admitted = self.admitted.get(ring, 0)
         debt = max(0.0, self.excess.get(ring, 0.0) - self.recovered.get(ring, 0))
         budget = self.doors[ring].budget
         terms = self.boarding.terms[ring]
         growth = valve.growth(terms.budget_growth, self.background.get(ring, 0))
+        window = valve.window(budget + growth, found.harm_upper)
         return Numbers(
             admitted=admitted,
-            control=sealed - in_flight,
+            control=sealed - treated,
             in_flight=in_flight,
-            matured=admitted - in_flight,
+            matured=admitted - in_flight - dormant,
             harmed=self.harmed.get(ring, 0),
             budget=budget,
-            window=valve.window(budget + growth, found.harm_upper),
+            window=window,
             debt=debt,
             room=valve.room(
-                budget=budget + growth, upper=found.harm_upper, in_flight=in_flight, debt=debt
+                budget=budget + growth,
+                upper=found.harm_upper,
+                in_flight=in_flight + max(0, dormant - window),
+                debt=debt,
             ),
             watched=sum(pool.watched() for pool in self.pools_of(ring)),
             growth=growth,
+            waiting=waiting,
+            dormant=dormant,
         )
+
+    def wait(self, late: Late) -> None:
+        """Take over where a late machine stands now; one that is harmed has no control: a debt."""
+        before = self.late.late.get(late.row)
+        more = (late.wait is Wait.HARMED) - (before is not None and before.wait is Wait.HARMED)
+        if more:
+            ring = late.ring
+            self.excess[ring] = self.excess.get(ring, 0.0) + more
+            self.harmed[ring] = self.harmed.get(ring, 0) + more
+        self.late.put(late)
 
     def all_numbers(self, found: Verdict) -> dict[str, Numbers]:
         """Where each ring stands under this verdict."""

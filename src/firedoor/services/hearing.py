@@ -14,9 +14,9 @@ from firedoor.ports import Instant, SignalSource
 from firedoor.services.admission import ACTIVE_MS
 from firedoor.services.flight import Flight
 from firedoor.services.life import Life
-from firedoor.services.places import AFTERWARDS, Census, Installed
+from firedoor.services.places import AFTERWARDS, Census
 from firedoor.services.pools import Mask, Pool
-from firedoor.services.records import GateRecords, StoredCut, StoredPlace
+from firedoor.services.records import GateRecords, StoredCut, StoredInstall, StoredPlace
 
 _ROWS_A_READ = 10_000
 _PAGES_A_TICK = 20
@@ -76,7 +76,7 @@ class Hearing:
             # Cuts before places, as in ``listen``: then the pool of every cut is whole.
             self._began = True
             self._cut = cuts[-1].id if cuts else 0
-            self._installed = done[-1][0] if done else 0
+            self._installed = done[-1].id if done else 0
             self._place = self._gate.last_place()
             self._read_census()
             self._read_pulses()
@@ -86,7 +86,7 @@ class Hearing:
         for stored in cuts:
             if stored.id <= self._cut:
                 self._cut_pool(flights, stored, now)
-        self._install(flights, (each for each in done if each[0] <= self._installed))
+        self._install(flights, (each for each in done if each.id <= self._installed), now)
 
     def listen(self, flights: Flights, now: Instant) -> None:
         """Read everything that is new."""
@@ -107,9 +107,9 @@ class Hearing:
             self._cut = stored.id
             self._cut_pool(flights, stored, now)
         done = self._gate.installed_after(self._installed)
-        self._install(flights, done)
+        self._install(flights, done, now)
         if done:
-            self._installed = done[-1][0]
+            self._installed = done[-1].id
         self._read_census()
 
     def count(self, channel: str, ring: str, *, board: int) -> Census | None:
@@ -165,6 +165,10 @@ class Hearing:
     def reporting(self) -> int:
         """Machines whose regular heartbeats reach the intake."""
         return self._beating.count()
+
+    def install_delays(self, channel: str, number: int) -> list[int]:
+        """Times from a treated card to its machine's last byte, ms, rising."""
+        return self._gate.install_delays(channel, number)
 
     def places_of(self, channel: str, number: int) -> list[StoredPlace]:
         """Places of one boarding."""
@@ -264,11 +268,14 @@ class Hearing:
             pool.cut_at = at
 
     @staticmethod
-    def _install(flights: Flights, done: Iterable[tuple[int, Installed]]) -> None:
-        for _, each in done:
+    def _install(flights: Flights, done: Iterable[StoredInstall], now: Instant) -> None:
+        for stored in done:
+            each = stored.install
             flight = flights.get((each.channel, each.number))
             if flight is not None:
-                flight.installed.add(each.machine)
+                # One of an earlier boot lies before everything that was heard in this one.
+                at = each.mono_ms if stored.boot == now.boot else 0
+                flight.installed[each.machine] = at
 
 
 class Latest:

@@ -32,6 +32,7 @@ from firedoor.services.recall import recall, rewind
 from firedoor.services.records import GateRecords, Harmed, JudgeRecords, StoredDeck
 from firedoor.services.stalls import Stall, explained, stall
 from firedoor.services.suspects import Suspects
+from firedoor.services.waiting import Waiting
 
 LOST_AT = "lost-at"
 """Cursor: 1 ms more than the gate had listened when records were lost; 0 for never."""
@@ -68,6 +69,7 @@ class Judge:
         self.flights: dict[tuple[str, int], Flight] = {}
         self._pace = pace
         self._suspects = Suspects(store, gate, ledger)
+        self._waiting = Waiting(store, silence_min_ms=pace.silence_min_ms, settle_ms=pace.settle_ms)
         self._published: dict[tuple[str, int], tuple[Verdict, _Rings]] = {}
         self._track: dict[tuple[str, int], str] = {}
         cursors = {name: store.cursor(name) for name in CURSORS}
@@ -189,25 +191,30 @@ class Judge:
                     pool.release(cls)
                     self._save_deck(flight, pool)
                     continue
-                begin = self._window(pool, cls, rungs[rung])
+                delay = flight.boarding.terms[pool.ring].install_delay_ms
+                begin = self._window(pool, cls, rungs[rung], delay)
                 if begin is None:
                     continue
+                ready = self._waiting.ready(flight, pool, begin)
                 closing = close_class(
                     pool,
                     cls,
                     silent=self.hearing.life.silent(pool.machines, begin),
-                    installed=np.isin(pool.machines, list(flight.installed)),
+                    installed=ready,
                     epoch=epoch,
                     age=age,
                     shown={s: self.hearing.hit(pool, s) for s in _EVENTS if s not in decided},
                     last=rung + 1 == len(rungs),
                 )
                 self._take(flight, pool, closing, now)
+                if not rung:
+                    self._waiting.begin(flight, pool, cls, ready, now)
             if pool.is_closed():
                 # Nobody drew a card, or the last class has just been stored as closed.
                 self._save_deck(flight, pool)
                 del flight.pools[key]
         self._greet_the_returned(flight, now)
+        self._waiting.look(flight, self.hearing.life, now)
 
     def _rungs(self, flight: Flight, pool: Pool, cls: int) -> tuple[int, ...]:
         """After how many deadlines a class is looked at; after the last it is released."""
@@ -222,10 +229,10 @@ class Judge:
         if ends_early(told, len(pool)):
             flight.withdraw(pool.ring)
 
-    def _window(self, pool: Pool, cls: int, rung: int) -> int | None:
+    def _window(self, pool: Pool, cls: int, rung: int, delay_ms: int) -> int | None:
         """Begin of the silence window of a class that is due, or None while it is not."""
         span = silence.class_deadline(cls, self._pace.silence_min_ms)
-        after = (pool.cut_ms or 0) + self._pace.settle_ms + (rung - 1) * span
+        after = (pool.cut_ms or 0) + delay_ms + self._pace.settle_ms + (rung - 1) * span
         begin = self.hearing.life.window(after, intake=pool.beats(cls))
         due = begin is not None and self.hearing.life.until >= begin + span
         return begin if due else None
@@ -240,10 +247,13 @@ class Judge:
         for member in np.flatnonzero(closing.harmed):
             row, machine = int(pool.rows[member]), int(pool.machines[member])
             treated = bool(pool.treated[member])
+            self._waiting.count(flight, row)
             harmed = Harmed(row, machine, treated, closing.signal, now.wall_ms, recovered_ms=0)
             self.store.add_harmed(channel, number, harmed)
             if closing.signal == SILENCE and treated:
-                flight.silent[row] = Silent(machine, pool.ring, self.hearing.life.until)
+                cls, beating = int(pool.cls[member]), bool(pool.beating[member])
+                until = self.hearing.life.until
+                flight.silent[row] = Silent(machine, pool.ring, until, pool.deck, cls, beating)
         if closing.signal == SILENCE:
             self._save_deck(flight, pool)
 
@@ -263,6 +273,7 @@ class Judge:
                 del flight.silent[row]
                 self.store.recover(row, now.wall_ms)
                 flight.recovered[silent.ring] = flight.recovered.get(silent.ring, 0) + 1
+                self._waiting.back(flight, row, silent, self.hearing.life, now)
 
     def _assess(
         self,

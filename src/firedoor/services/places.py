@@ -63,11 +63,19 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A treated machine has been handed all bytes of a changed file."""
+    """A treated machine has been handed all bytes of a changed file.
+
+    Attributes:
+        channel: Name of the channel.
+        number: Boarding number.
+        machine: Register number.
+        mono_ms: Monotonic time of the last byte.
+    """
 
     channel: str
     number: int
     machine: int
+    mono_ms: int
 
 
 class Standing(NamedTuple):

@@ -30,10 +30,11 @@ def recall(flights: Flights, store: JudgeRecords, hearing: Hearing, now: Instant
 
 
 def rewind(flights: Flights, store: JudgeRecords, hearing: Hearing) -> None:
-    """Signals are read again from where the oldest open deck began."""
+    """Signals are read again from where the oldest deck began that is open or waited for."""
     for (channel, number), flight in flights.items():
+        needed = flight.pools.keys() | flight.late.decks()
         for deck in store.decks(channel, number):
-            if (deck.ring, deck.deck) in flight.pools:
+            if (deck.ring, deck.deck) in needed:
                 # One bucket of the gate more: it tells since when the gate had been listening.
                 began = (max(0, deck.heard - 1), deck.batch, deck.event)
                 for name, value in zip(CURSORS, began, strict=True):
@@ -44,6 +45,8 @@ def _recall_cells(flight: Flight, store: JudgeRecords) -> None:
     channel, number = flight.boarding.channel, flight.boarding.number
     for cell in store.cells(channel, number):
         flight.absorb(cell)
+    for late in store.late(channel, number):
+        flight.wait(late)
     harmed = {h.place for h in store.harmed(channel, number)}
     for deck in store.decks(channel, number):
         flight.last_deck[deck.ring] = max(deck.deck, flight.last_deck.get(deck.ring, 0))
@@ -82,4 +85,11 @@ def _remember_the_silent(
             flight.recovered[ring] = flight.recovered.get(ring, 0) + 1
         else:
             counted = now.mono_ms - max(0, now.wall_ms - harmed.at_ms)
-            flight.silent[harmed.place] = Silent(harmed.machine, ring, counted)
+            flight.silent[harmed.place] = Silent(
+                harmed.machine,
+                ring,
+                counted,
+                stored.place.deck,
+                stored.place.cls,
+                stored.place.beating,
+            )

@@ -20,6 +20,7 @@ from firedoor.core.ledger.entry import Signed
 from firedoor.core.release import Manifest
 from firedoor.ports import Instant, Numbered
 from firedoor.services.boarding import Boarding
+from firedoor.services.late import Late
 from firedoor.services.places import Census, Cut, Installed, Place, Standing
 from firedoor.services.roster import Habit
 
@@ -211,6 +212,16 @@ class StoredCut:
     wall_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class StoredInstall:
+    """An install with its row number, and the boot and wall clock it was written down at."""
+
+    id: int
+    install: Installed
+    boot: str
+    wall_ms: int
+
+
 class JudgeRecords(Protocol):
     """The judge's store. Every ``put`` and ``add`` belongs in a ``step``."""
 
@@ -352,11 +363,19 @@ class JudgeRecords(Protocol):
         ...
 
     def harmed_boardings(self) -> list[tuple[str, int]]:
-        """Channel and number of the boardings that harmed anybody, also of channels long gone."""
+        """Boardings that harmed anybody, or had anybody late, also of channels long gone."""
         ...
 
     def lose_place(self, place: int) -> None:
-        """Note that this harmed member's place is on record no more: its row may be another's."""
+        """Note that this member's place is on record no more: its row may be another's."""
+        ...
+
+    def late(self, channel: str, number: int) -> list[Late]:
+        """Treated members that had not installed when they were looked at, and still count."""
+        ...
+
+    def put_late(self, channel: str, number: int, late: Late) -> None:
+        """Note where one stands."""
         ...
 
     def add_track(self, channel: str, number: int, time_ms: int, body: str) -> None:
@@ -437,8 +456,12 @@ class GateRecords(Numbered, Protocol):
         """Buckets of the gate's life."""
         ...
 
-    def installed_after(self, row: int) -> list[tuple[int, Installed]]:
+    def installed_after(self, row: int) -> list[StoredInstall]:
         """Installs above a row number."""
+        ...
+
+    def install_delays(self, channel: str, number: int) -> list[int]:
+        """Times from the card to the last byte of those who drew a treated one, ms, rising."""
         ...
 
     def census(self) -> list[Census]:

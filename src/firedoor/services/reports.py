@@ -10,6 +10,7 @@ from firedoor.core.ledger.canonical import Json, float_to_text
 from firedoor.core.verdict import Verdict, VerdictState
 from firedoor.services.boarding import Boarding
 from firedoor.services.flight import Flight, Numbers
+from firedoor.services.late import Wait
 
 
 def snapshot(flight: Flight, found: Verdict) -> dict[str, Json]:
@@ -76,6 +77,7 @@ def terms_of(boarding: Boarding, doors: Iterable[Door]) -> dict[str, Json]:
                 "control": float_to_text(terms.control),
                 "soak_ms": terms.soak_ms,
                 **({"shadow": True} if terms.shadow else {}),
+                **({"install_delay_ms": late} if (late := terms.install_delay_ms) else {}),
                 "budget_growth": float_to_text(terms.budget_growth),
             }
             for ring, terms in boarding.terms.items()
@@ -90,7 +92,22 @@ def sentence(flight: Flight, found: Verdict) -> str:
         f"; worse than past good releases: the e-value against them is "
         f"{_power(found.log_e_history)}, {_power(level)} holds"
     )
-    return _against_control(flight, found) + (compared if found.worse else "")
+    said = _against_control(flight, found) + (compared if found.worse else "")
+    return said + _waiting(flight)
+
+
+def _waiting(flight: Flight) -> str:
+    """Who has not installed yet, and who did later than its deck was looked at."""
+    rings = flight.doors
+    waiting = sum(flight.late.count(ring, Wait.WAITING) for ring in rings)
+    dormant = sum(flight.late.count(ring, Wait.DORMANT) for ring in rings)
+    harmed = sum(flight.late.count(ring, Wait.HARMED) for ring in rings)
+    told = [
+        (waiting, "installing later than their deck was looked at"),
+        (dormant, "dormant, without an install"),
+        (harmed, "silent after a late install, with no control to compare with"),
+    ]
+    return "".join(f"; {count} {what}" for count, what in told if count)
 
 
 def _against_control(flight: Flight, found: Verdict) -> str:

@@ -16,9 +16,14 @@ class Stall(StrEnum):
     DESERTED = "deserted"
     WARNING = "warning"
     UNABLE = "unable"
+    DORMANT = "dormant"
 
 
 _SENTENCES = {
+    Stall.DORMANT: (
+        "machines that were let into the release do not install it, and more of them than the "
+        "window holds: nobody else gets it until they do; expedite or shut it"
+    ),
     Stall.DESERTED: (
         "no machine of the ring has polled for seven days, so nobody can try the release; "
         "expedite or shut it"
@@ -70,7 +75,9 @@ def stall(
         return Stall.ABSENT if quiet else None
     if warn and count.untreated <= valve.reserve(active=count.active, control=terms.control):
         return Stall.WARNING
-    if quiet and not count.untreated and not numbers.matured:
+    if numbers.room < 1 and numbers.dormant > numbers.window and not numbers.waiting:
+        return Stall.DORMANT
+    if quiet and not count.untreated and not numbers.matured and not numbers.dormant:
         return Stall.UNABLE
     return None
 

@@ -21,6 +21,7 @@ from firedoor.services import past, reports
 from firedoor.services.boarding import Boarding, rules_for
 from firedoor.services.fallback import Fallback, Held
 from firedoor.services.flight import Flight
+from firedoor.services.installs import delay_ms, has_payload
 from firedoor.services.judging import Judge
 from firedoor.services.lines import Line, ended_badly, is_revoked, state_in
 from firedoor.services.mirror import Snapshot
@@ -259,28 +260,31 @@ class Train:
         lines = self.lines[channel.name]
         self._reveal_the_ended(channel.name, now)
         # The gate may know numbers that a restored judge does not: none is ever used again.
-        known = self._judge.hearing.highest_number(channel.name)
-        number = max(max(lines, default=0), known) + 1
+        hearing = self._judge.hearing
+        number = max(max(lines, default=0), hearing.highest_number(channel.name)) + 1
+        previous = lines.get(max(self._bases(channel.name), default=0))
+        before = previous.boarding.release if previous else ""
+        late = delay_ms(channel.name, lines, hearing, self._config.time.bucket_ms)
+        payload = has_payload(self._store, release, before)
         nonce = self._nonce()
         seed = valve.boarding_seed(self._root_key(), channel.name, number, nonce)
         policy = self._config.policy_for(channel.name)
-        fleet = {
-            ring.name: self._judge.hearing.fleet(channel.name, ring.name)
-            for ring in self._config.rings
-        }
+        fleet = {ring.name: hearing.fleet(channel.name, ring.name) for ring in self._config.rings}
         whole = resolve(policy, sum(fleet.values()))
-        rules = rules_for(whole, reporting=self._judge.hearing.reporting(), strata=policy.strata)
+        rules = rules_for(whole, reporting=hearing.reporting(), strata=policy.strata)
         rules = replace(rules, past=past.known(lines.values(), rules, self._store))
         boarding = Boarding(
             channel=channel.name,
             number=number,
             release=release,
-            previous=max(self._bases(channel.name), default=0),
+            previous=previous.boarding.number if previous else 0,
             boarded_ms=now.wall_ms,
             commitment=valve.seed_commitment(seed),
             terms={
-                ring.name: resolve(
-                    self._config.policy_for(channel.name, ring.name), fleet[ring.name]
+                ring.name: replace(
+                    resolve(self._config.policy_for(channel.name, ring.name), fleet[ring.name]),
+                    install_delay_ms=late,
+                    installs=payload,
                 )
                 for ring in self._config.rings
             },
@@ -300,9 +304,9 @@ class Train:
                 self._new_door(boarding, ring.name), event, now.wall_ms
             )
             self._store.put_door(line.doors[ring.name])
-        previous = lines[boarding.previous].boarding.release if boarding.previous else ""
-        facts = reports.terms_of(boarding, line.doors.values())
-        self._judge.ledger.board(boarding, previous, facts, now)
+        self._judge.ledger.board(
+            boarding, before, reports.terms_of(boarding, line.doors.values()), now
+        )
         for door in line.doors.values():
             self._tell_of_the_missed(door, now)
         self._judge.flights[(channel.name, number)] = flight

@@ -82,6 +82,7 @@ def facts(
     evidence: Evidence,
     *,
     epoch: int,
+    early: tuple[int, int],
     decks: int,
     traits: Traits | None,
     kind: str,
@@ -98,6 +99,7 @@ def facts(
         boarding: What was fixed when it boarded.
         evidence: The fold over all its cells.
         epoch: Epoch of the newest cell.
+        early: As ``early_harm`` tells.
         decks: Decks dealt.
         traits: Of the channel's kind; None for a channel that is configured no more.
         kind: The channel's kind.
@@ -127,7 +129,7 @@ def facts(
         installed=now.matured.installed,
         treated=now.matured.treated,
         control=now.matured.control,
-        signals=tuple(_signals(release, now)),
+        signals=tuple(_signals(release, now, early)),
         attributes=boarding.rules.attributes,
         groups=tuple(_weighed(groups, now.streams, values)),
         suspect=suspect,
@@ -158,6 +160,23 @@ def members(judge: JudgeReader, gate: GateReader, boarding: Boarding) -> Members
             arm[place.machine] = (place.machine, place.treated) in harmed
     # Whoever was control in an earlier deck and treated later has the release.
     return Members(treated, {no: hit for no, hit in control.items() if no not in treated})
+
+
+def early_harm(judge: JudgeReader, gate: GateReader | None, boarding: Boarding) -> tuple[int, int]:
+    """Count the machines (treated, control) that were harmed and whose class has not matured."""
+    channel, number = boarding.channel, boarding.number
+    decks = [deck for deck in judge.decks(channel, number) if deck.closed >= 0]
+    if gate is None or not decks:
+        return 0, 0
+    over = {(deck.ring, deck.deck): deck.classes() | deck.rungs().keys() for deck in decks}
+    rows = {each.place for each in judge.harmed(channel, number)}
+    counts = [0, 0]
+    for stored in gate.places_of(channel, number, limit=MOST_COMPARED):
+        place = stored.place
+        key = (place.ring, place.deck)
+        if stored.id in rows and key in over and place.cls not in over[key]:
+            counts[not place.treated] += 1
+    return counts[0], counts[1]
 
 
 def grouped(register: MachineRegister, found: Members) -> list[GroupFacts]:
@@ -264,18 +283,16 @@ def _weighed(
     return sorted(found, key=_badness)
 
 
-def _signals(release: ReleaseView, now: Verdict) -> Iterator[SignalFacts]:
+def _signals(release: ReleaseView, now: Verdict, early: tuple[int, int]) -> Iterator[SignalFacts]:
     """Every signal with the machines at risk, each once where the streams count closings.
 
     Silence is counted where a class closes, events as they come: also of machines in flight, and
-    of harmed ones whose class is open, which are neither in flight nor matured.
+    of harmed ones whose class is open, which are neither in flight nor matured. Who was harmed
+    after its class had matured is among those that matured.
     """
     matured, doors = now.matured, release.door.values()
-    deciding = [stream for stream in now.streams if stream.share > 0.0]
-    early = sum(s.treated_harmed for s in deciding) - matured.treated_harmed
-    early_control = sum(s.control_harmed for s in deciding) - matured.control_harmed
-    in_flight = sum(door.in_flight for door in doors) + max(0, early)
-    control = sum(door.control for door in doors) + max(0, early_control)
+    in_flight = sum(door.in_flight - door.waiting for door in doors) + early[0]
+    control = sum(door.control for door in doors) + early[1]
     for stream in now.streams:
         comes_early = stream.signal != SILENCE
         treated = matured.treated + (in_flight if comes_early else 0)
@@ -294,7 +311,8 @@ def _signals(release: ReleaseView, now: Verdict) -> Iterator[SignalFacts]:
 
 def _change(release: ReleaseView, evidence: Evidence, now: Verdict, epoch: int) -> Change:
     doors = release.door.values()
-    in_flight = sum(door.in_flight for door in doors)
+    # Whoever waits has no control: it adds nothing to any evidence.
+    in_flight = sum(door.in_flight - door.waiting for door in doors)
     control = sum(door.control for door in doors)
     going = {State.WAITING, State.OPENING, State.HELD}
     untried = sum(max(0, d.machines - d.admitted) for d in doors if d.state in going)

@@ -218,9 +218,11 @@ class Custody:
         return not kept.size or bool(entry and leaf_hash(entry[0].entry) == kept.last)
 
     def _lose_places(self) -> None:
-        """Harmed members are told by the row of their place: it may be another machine's now."""
+        """Harmed and late members are told by the row of their place: it may be another's."""
         for channel, number in self._store.harmed_boardings():
             known = {p.id: p.place.machine for p in self._gate.places_of(channel, number)}
-            for harmed in self._store.harmed(channel, number):
-                if harmed.place > 0 and known.get(harmed.place) != harmed.machine:
-                    self._store.lose_place(harmed.place)
+            harmed = {(each.place, each.machine) for each in self._store.harmed(channel, number)}
+            late = {(each.row, each.machine) for each in self._store.late(channel, number)}
+            for place, machine in sorted(harmed | late):
+                if place > 0 and known.get(place) != machine:
+                    self._store.lose_place(place)

@@ -65,6 +65,7 @@ def door_view(
     dealt, afterwards = exposed
     in_flight = 0 if numbers is None else numbers.in_flight
     harmed = 0 if numbers is None else numbers.harmed
+    dormant = 0 if numbers is None else numbers.dormant
     if numbers is not None and door.state in _LIVE:
         # The judge's own count, so that the numbers of one door add up.
         dealt, afterwards = numbers.admitted, 0
@@ -79,8 +80,10 @@ def door_view(
         admitted=dealt + afterwards,
         control=0 if numbers is None else numbers.control,
         in_flight=in_flight,
-        matured=max(0, dealt - in_flight - harmed),
+        matured=max(0, dealt - in_flight - dormant - harmed),
         harmed=harmed,
+        waiting=0 if numbers is None else numbers.waiting,
+        dormant=dormant,
         budget=door.budget,
         window=door.budget if numbers is None else numbers.window,
         harm_upper=harm_upper,

@@ -244,6 +244,7 @@ class Views:
                 boarding,
                 evidence,
                 epoch=epoch,
+                early=explaining.early_harm(judge, gate, boarding),
                 decks=len(judge.decks(boarding.channel, boarding.number)),
                 traits=None if config is None else config.traits,
                 kind="" if config is None else config.kind.value,

@@ -48,6 +48,7 @@ def facts_of(
         boarding,
         evidence,
         epoch=0,
+        early=(0, 0),
         decks=3 if cells else 0,
         traits=traits(Kind.FILES),
         kind="files",

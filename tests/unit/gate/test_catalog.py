@@ -134,7 +134,7 @@ def test_an_empty_release_has_no_folders():
 
 def deliver(installs, *parts, path="a.db", size=100, machine=7, number=2):
     for start, end in parts:
-        installs.deliver(number, machine, path, size=size, start=start, end=end)
+        installs.deliver(number, machine, path, size=size, start=start, end=end, now=9)
     return installs.drain()
 
 
@@ -145,7 +145,7 @@ def deliver(installs, *parts, path="a.db", size=100, machine=7, number=2):
 )  # fmt: skip
 def test_all_bytes_of_a_changed_file_make_an_install(parts):
     """In one piece, in ranges, in any order, overlapping."""
-    assert deliver(Installs(), *parts) == [(2, 7)]
+    assert deliver(Installs(), *parts) == [(2, 7, 9)]
 
 
 @pytest.mark.parametrize("parts", [[(0, 99)], [(1, 100)], [(0, 40), (41, 100)], []])
@@ -168,7 +168,7 @@ def test_parts_of_two_files_are_not_added_up():
 def test_an_install_is_told_once():
     """One outcome a machine."""
     installs = Installs()
-    assert deliver(installs, (0, 100)) == [(2, 7)]
+    assert deliver(installs, (0, 100)) == [(2, 7, 9)]
     assert deliver(installs, (0, 100), path="b.db") == []
     assert installs.is_done(2, 7)
 
@@ -178,17 +178,17 @@ def test_machines_and_boardings_are_kept_apart():
     installs = Installs()
     deliver(installs, (0, 50), machine=7)
     assert deliver(installs, (50, 100), machine=8) == []
-    assert deliver(installs, (0, 100), machine=7, number=3) == [(3, 7)]
+    assert deliver(installs, (0, 100), machine=7, number=3) == [(3, 7, 9)]
     assert not installs.is_done(2, 7)
 
 
 def test_boardings_that_have_landed_are_forgotten():
     """Memory is for what is in flight; what was not told yet still is."""
     installs = Installs()
-    installs.deliver(2, 7, "a.db", size=100, start=0, end=100)
-    installs.deliver(2, 8, "a.db", size=100, start=0, end=50)
+    installs.deliver(2, 7, "a.db", size=100, start=0, end=100, now=9)
+    installs.deliver(2, 8, "a.db", size=100, start=0, end=50, now=9)
     installs.keep({3})
 
-    assert installs.drain() == [(2, 7)]
+    assert installs.drain() == [(2, 7, 9)]
     assert not installs.is_done(2, 7)
     assert deliver(installs, (50, 100), machine=8) == []

@@ -332,7 +332,7 @@ def test_what_changed_against_the_base_is_what_counts_as_installed(site):
             assert keeper.deliver(channel, treated, 2, "new", 100) is None
 
     play(scene)
-    assert [done.machine for _, done in site.reader.installed_after(0)] != []
+    assert [done.install.machine for done in site.reader.installed_after(0)] != []
 
 
 def test_a_gate_that_was_killed_goes_on_with_the_deck(site):

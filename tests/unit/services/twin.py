@@ -120,7 +120,9 @@ class Twin(Loop):
         for place in choice.places:
             admission.settle(place)
         self._installed += [
-            Installed(OS, place.number, machine) for place in choice.places if place.treated
+            Installed(OS, place.number, machine, now.mono_ms)
+            for place in choice.places
+            if place.treated
         ]
         return choice.number
 

@@ -180,7 +180,7 @@ class Site:
                 habits=self._roster.drain_habits(mono_ms=now.mono_ms, wall_ms=now.wall_ms),
                 standings=[] if without_standings else standings,
                 installed=[
-                    Installed(CHANNEL, candidates[0], machine)
+                    Installed(CHANNEL, candidates[0], machine, now.mono_ms)
                     for machine in self.machines
                     if self._admission.in_flight(machine)
                 ],

@@ -19,7 +19,7 @@ from firedoor.adapters.store.sqlite import (
 from firedoor.ports import Instant
 from firedoor.services.exposures import TRAIL, Exposure
 from firedoor.services.places import AFTERWARDS, Census, Cut, Installed, Place, Standing
-from firedoor.services.records import Bucket, Heard, StoredCut, StoredPlace
+from firedoor.services.records import Bucket, Heard, StoredCut, StoredInstall, StoredPlace
 from firedoor.services.roster import Habit
 
 NAME = "gate.db"
@@ -33,7 +33,7 @@ _CENSUS = """CREATE TABLE census (
 _LISTENED = "CREATE TABLE listened (one INTEGER PRIMARY KEY CHECK (one = 1), ms INTEGER NOT NULL)"
 
 SCHEMA = Schema(
-    version=4,
+    version=5,
     statements=(
         """CREATE TABLE place (
             id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
@@ -54,7 +54,9 @@ SCHEMA = Schema(
             machines BLOB NOT NULL)""",
         """CREATE TABLE installed (
             id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
-            machine INTEGER NOT NULL, UNIQUE (channel, number, machine))""",
+            machine INTEGER NOT NULL, boot TEXT NOT NULL DEFAULT '',
+            mono_ms INTEGER NOT NULL DEFAULT 0, wall_ms INTEGER NOT NULL DEFAULT 0,
+            UNIQUE (channel, number, machine))""",
         """CREATE TABLE standing (
             channel TEXT NOT NULL, machine INTEGER NOT NULL, number INTEGER NOT NULL,
             since_s INTEGER NOT NULL, PRIMARY KEY (channel, machine)) WITHOUT ROWID""",
@@ -77,6 +79,12 @@ SCHEMA = Schema(
                     SELECT max(mono_ms) - min(mono_ms) AS ms FROM heard GROUP BY run, boot)""",
             ),
             3: ("ALTER TABLE place ADD COLUMN stratum TEXT NOT NULL DEFAULT ''",),
+            # When those before it came is not known: before the gate that does the upgrade began.
+            4: (
+                "ALTER TABLE installed ADD COLUMN boot TEXT NOT NULL DEFAULT ''",
+                "ALTER TABLE installed ADD COLUMN mono_ms INTEGER NOT NULL DEFAULT 0",
+                "ALTER TABLE installed ADD COLUMN wall_ms INTEGER NOT NULL DEFAULT 0",
+            ),
         }
     ),
 )
@@ -187,8 +195,11 @@ class GateWriter:
                 [(s.channel, s.machine, s.number, s.since_s) for s in bucket.standings],
             )
             self._db.executemany(
-                "INSERT OR IGNORE INTO installed VALUES (NULL,?,?,?)",
-                [(i.channel, i.number, i.machine) for i in bucket.installed],
+                "INSERT OR IGNORE INTO installed VALUES (NULL,?,?,?,?,?,?)",
+                [
+                    (i.channel, i.number, i.machine, at.boot, i.mono_ms, at.wall_ms)
+                    for i in bucket.installed
+                ],
             )
             self._db.executemany(
                 "INSERT OR REPLACE INTO census VALUES (?,?,?,?,?,?,?,?,?,?)",
@@ -343,10 +354,31 @@ class GateReader(Reader):
         """Row number of the newest place, 0 for none."""
         return int(self._rows("SELECT coalesce(max(id), 0) FROM place")[0][0])
 
-    def installed_after(self, row: int) -> list[tuple[int, Installed]]:
+    def installed_after(self, row: int) -> list[StoredInstall]:
         """Installs with row numbers above ``row``, oldest first."""
-        sql = "SELECT * FROM installed WHERE id > ? ORDER BY id"
-        return [(r[0], Installed(r[1], r[2], r[3])) for r in self._rows(sql, row)]
+        sql = (
+            "SELECT id, channel, number, machine, mono_ms, boot, wall_ms FROM installed "
+            "WHERE id > ? ORDER BY id"
+        )
+        return [
+            StoredInstall(r[0], Installed(r[1], r[2], r[3], r[4]), r[5], r[6])
+            for r in self._rows(sql, row)
+        ]
+
+    def install_delays(self, channel: str, number: int) -> list[int]:
+        """Times from the card to the last byte of those who drew a treated one, ms, rising.
+
+        Across a boot of the host by the wall clock; without those whose time is not known.
+        """
+        sql = (
+            "SELECT max(0, CASE WHEN installed.boot = place.boot "
+            "THEN installed.mono_ms - place.mono_ms "
+            "ELSE installed.wall_ms - place.wall_ms END) FROM installed JOIN place "
+            "INDEXED BY place_of_boarding USING (channel, number, machine) "
+            "WHERE channel = ? AND number = ? AND treated = 1 AND deck != ? "
+            "AND installed.boot != '' ORDER BY 1"
+        )
+        return [row[0] for row in self._rows(sql, channel, number, AFTERWARDS)]
 
     def standings(self, channel: str) -> Iterator[Standing]:
         """What every machine was last served on a channel."""

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -28,6 +29,7 @@ from firedoor.core.ledger.entry import Signed, leaf_bytes, parse_leaf
 from firedoor.core.packed import Packed, packed
 from firedoor.core.release import FileEntry, Manifest
 from firedoor.services.boarding import Boarding
+from firedoor.services.late import Late, Wait
 from firedoor.services.records import (
     Block,
     ChannelState,
@@ -192,9 +194,19 @@ class JudgeReader(Reader):
         rows = self._rows(sql, channel, number)
         return [Harmed(r[0], r[1], bool(r[2]), *r[3:]) for r in rows]
 
+    def late(self, channel: str, number: int) -> list[Late]:
+        """Treated members that had not installed when they were looked at, and still count."""
+        sql = (
+            "SELECT place, machine, ring, deck, cls, beating, boot, since_ms, counted, wait  "
+            "FROM late WHERE channel = ? AND number = ? ORDER BY place"
+        )
+        rows = self._rows(sql, channel, number)
+        return [_late(row) for row in rows]
+
     def harmed_boardings(self) -> list[tuple[str, int]]:
-        """Channel and number of the boardings that harmed anybody, also of channels long gone."""
-        return self._rows("SELECT DISTINCT channel, number FROM harmed")
+        """Boardings that harmed anybody, or had anybody late, also of channels long gone."""
+        sql = "SELECT channel, number FROM harmed UNION SELECT channel, number FROM late"
+        return self._rows(sql)
 
     def track(self, channel: str, number: int, *, after: int = 0) -> list[TrackPoint]:
         """The curve of one boarding, or its points with ``seq`` above ``after``."""
@@ -382,7 +394,8 @@ class JudgeStore(JudgeReader):
     def add_harmed(self, channel: str, number: int, harmed: Harmed) -> None:
         """Note a member counted as harmed."""
         self._do(
-            "INSERT INTO harmed VALUES (?,?,?,?,?,?,?,?)",
+            # A late one is counted again, with its control, when its deck is next looked at.
+            "INSERT OR REPLACE INTO harmed VALUES (?,?,?,?,?,?,?,?)",
             harmed.place,
             channel,
             number,
@@ -398,9 +411,32 @@ class JudgeStore(JudgeReader):
         self._do("UPDATE harmed SET recovered_ms = ? WHERE place = ?", at_ms, place)
 
     def lose_place(self, place: int) -> None:
-        """Note that this harmed member's place is on record no more: its row may be another's."""
-        lowest = "min(0, (SELECT min(place) FROM harmed))"
-        self._do(f"UPDATE harmed SET place = {lowest} - 1 WHERE place = ?", place)  # noqa: S608
+        """Note that this member's place is on record no more: its row may be another's."""
+        both = "SELECT place FROM harmed UNION SELECT place FROM late"
+        lowest = int(self._rows(f"SELECT min(0, min(place)) FROM ({both})")[0][0])  # noqa: S608
+        self._do("UPDATE harmed SET place = ? WHERE place = ?", lowest - 1, place)
+        self._do("UPDATE late SET place = ? WHERE place = ?", lowest - 1, place)
+
+    def put_late(self, channel: str, number: int, late: Late) -> None:
+        """Note where a late machine stands; one that is over is forgotten."""
+        if late.wait is Wait.OVER:
+            self._do("DELETE FROM late WHERE place = ?", late.row)
+            return
+        self._do(
+            "INSERT OR REPLACE INTO late VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            late.row,
+            channel,
+            number,
+            late.machine,
+            late.ring,
+            late.deck,
+            late.cls,
+            late.beating,
+            late.boot,
+            late.since_ms,
+            late.counted,
+            late.wait.value,
+        )
 
     def add_track(self, channel: str, number: int, time_ms: int, body: str) -> None:
         """Append a point to a boarding's curve."""
@@ -446,6 +482,13 @@ _DECKS_ANEW = {
 }
 
 _RELEASE = "SELECT id, channel, created_ms, listing, size, files FROM release "
+
+
+def _late(row: tuple[Any, ...]) -> Late:
+    place, machine, ring, deck, cls, beating, boot, since_ms, counted, wait = row
+    return Late(
+        place, machine, ring, deck, cls, bool(beating), boot, since_ms, bool(counted), Wait(wait)
+    )
 
 
 def _cell(row: Sequence[object]) -> Cell:

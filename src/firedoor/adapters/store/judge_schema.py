@@ -8,6 +8,12 @@ _CHANNEL = """CREATE TABLE channel (
     name TEXT PRIMARY KEY, snapshot TEXT NOT NULL, synced_ms INTEGER NOT NULL,
     error TEXT NOT NULL, failures INTEGER NOT NULL, blocked TEXT NOT NULL)"""
 
+_LATE = """CREATE TABLE late (
+    place INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
+    machine INTEGER NOT NULL, ring TEXT NOT NULL, deck INTEGER NOT NULL,
+    cls INTEGER NOT NULL, beating INTEGER NOT NULL, boot TEXT NOT NULL, since_ms INTEGER NOT NULL,
+    counted INTEGER NOT NULL, wait TEXT NOT NULL)"""
+
 SCHEMA = Schema(
     version=4,
     statements=(
@@ -47,6 +53,8 @@ SCHEMA = Schema(
             machine INTEGER NOT NULL, treated INTEGER NOT NULL, signal TEXT NOT NULL,
             at_ms INTEGER NOT NULL, recovered_ms INTEGER NOT NULL DEFAULT 0)""",
         "CREATE INDEX harmed_of_boarding ON harmed (channel, number)",
+        _LATE,
+        "CREATE INDEX late_of_boarding ON late (channel, number)",
         """CREATE TABLE track (
             seq INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
             time_ms INTEGER NOT NULL, body TEXT NOT NULL)""",
@@ -78,7 +86,11 @@ SCHEMA = Schema(
                     verdict = replace(replace(verdict, '"weights":', '"merging":"mean","shares":'),
                         '"weight":', '"share":')""",
             ),
-            3: ("ALTER TABLE release ADD COLUMN renewed INTEGER NOT NULL DEFAULT 0",),
+            3: (
+                "ALTER TABLE release ADD COLUMN renewed INTEGER NOT NULL DEFAULT 0",
+                _LATE,
+                "CREATE INDEX late_of_boarding ON late (channel, number)",
+            ),
         }
     ),
 )

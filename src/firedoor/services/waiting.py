@@ -1,0 +1,121 @@
+"""Waiting: treated machines that had not got the bytes when their class was looked at.
+
+Silence says nothing of a release that a machine did not have yet. Such a machine keeps its slot
+after its class: until it was heard one silence deadline after its own install, or is *dormant*,
+since it did not install for ``policy.install_wait``. What wakes takes its slot back, and no more
+are dormant for nothing than the window holds.
+
+It has no control, for control machines never install: it adds no cell. What is silent after a
+late install is harmed, and is debt in full. Source: ADR 0024.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from firedoor.core import silence
+from firedoor.core.door import ended
+from firedoor.core.signal import SILENCE
+from firedoor.ports import Instant
+from firedoor.services.flight import Flight, Silent
+from firedoor.services.late import Late, Wait
+from firedoor.services.life import Life
+from firedoor.services.pools import Mask, Pool
+from firedoor.services.records import Harmed, JudgeRecords
+
+
+class Waiting:
+    """Looks at those who were late, within the judge's steps."""
+
+    def __init__(self, store: JudgeRecords, *, silence_min_ms: int, settle_ms: int) -> None:
+        """Times are those of the judge, ms."""
+        self._store = store
+        self._silence_min_ms = silence_min_ms
+        self._settle_ms = settle_ms
+
+    def ready(self, flight: Flight, pool: Pool, begin: int) -> Mask:
+        """Members that had installed, and had time to settle, before the silence window began."""
+        before = begin - self._settle_ms
+        done = [machine for machine, got in flight.installed.items() if got <= before]
+        return np.isin(pool.machines, done)
+
+    def begin(self, flight: Flight, pool: Pool, cls: int, ready: Mask, now: Instant) -> None:
+        """A class was looked at for the first time: whoever was not ready waits.
+
+        Those that were counted as harmed keep their slot as debt.
+        """
+        late = (pool.cls == cls) & pool.treated & ~ready & ~pool.harmed
+        since = pool.cut_ms or 0
+        for member in np.flatnonzero(late).tolist():
+            row, machine = int(pool.rows[member]), int(pool.machines[member])
+            beating = bool(pool.beating[member])
+            self._put(
+                flight, Late(row, machine, pool.ring, pool.deck, cls, beating, now.boot, since)
+            )
+
+    def back(self, flight: Flight, row: int, silent: Silent, life: Life, now: Instant) -> None:
+        """A machine that was counted as silent spoke again: it may have slept, not installed."""
+        got = flight.installed.get(silent.machine)
+        if got is None or life.last(silent.machine) <= got + self._settle_ms:
+            who = row, silent.machine, silent.ring, silent.deck, silent.cls, silent.beating
+            self._put(flight, Late(*who, now.boot, now.mono_ms, counted=True))
+
+    def count(self, flight: Flight, row: int) -> None:
+        """The evidence counts a member as harmed: it is no debt of its own any more."""
+        late = flight.late.late.get(row)
+        if late is None:
+            return
+        if late.wait is Wait.HARMED and flight.silent.pop(row, None) is None:
+            flight.recovered[late.ring] -= 1
+        self._put(flight, replace(late, wait=Wait.OVER))
+
+    def look(self, flight: Flight, life: Life, now: Instant) -> None:
+        """Look at everybody on its own, in the rings whose doors are undecided."""
+        for late in self._moved(flight, life, now):
+            if late.wait is Wait.HARMED:
+                self._harm(flight, late, life.until, now)
+            else:
+                self._put(flight, late)
+
+    def _moved(self, flight: Flight, life: Life, now: Instant) -> Iterable[Late]:
+        terms = flight.boarding.terms
+        for late in list(flight.late.late.values()):
+            if late.wait is Wait.HARMED or ended(flight.doors[late.ring].state):
+                continue
+            wait: Wait = late.wait
+            span = silence.class_deadline(late.cls, self._silence_min_ms)
+            got = flight.installed.get(late.machine)
+            if got is None:
+                since = late.since_ms if late.boot == now.boot else 0
+                patience = terms[late.ring].install_delay_ms
+                patience += terms[late.ring].install_wait_for(span)
+                begin = life.window(since, intake=False)
+                asleep = begin is not None and life.until >= begin + patience
+                wait = Wait.DORMANT if asleep else wait
+            else:
+                begin = life.window(got + self._settle_ms, intake=late.beating)
+                wait = Wait.WAITING
+                if begin is not None and life.until >= begin + span:
+                    wait = Wait.OVER if life.last(late.machine) > begin else Wait.HARMED
+            if wait is not late.wait:
+                yield replace(late, wait=wait)
+
+    def _harm(self, flight: Flight, late: Late, until: int, now: Instant) -> None:
+        channel, number = flight.boarding.channel, flight.boarding.number
+        harmed = Harmed(
+            late.row, late.machine, treated=True, signal=SILENCE, at_ms=now.wall_ms, recovered_ms=0
+        )
+        self._store.add_harmed(channel, number, harmed)
+        flight.silent[late.row] = Silent(
+            late.machine, late.ring, until, late.deck, late.cls, late.beating
+        )
+        if late.counted:
+            flight.recovered[late.ring] -= 1
+            late = replace(late, wait=Wait.OVER)
+        self._put(flight, late)
+
+    def _put(self, flight: Flight, late: Late) -> None:
+        if flight.boarding.terms[late.ring].installs:
+            flight.wait(late)
+            self._store.put_late(flight.boarding.channel, flight.boarding.number, late)
