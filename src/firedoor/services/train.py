@@ -300,13 +300,11 @@ class Train:
                 empty=self._is_empty(channel.name, ring.name),
                 blocked=not whole.shadow and self.is_blocked(ring.name, line.doors),
             )
-            line.doors[ring.name], _ = step_door(
-                self._new_door(boarding, ring.name), event, now.wall_ms
-            )
+            new = self._new_door(boarding, ring.name)
+            line.doors[ring.name], _ = step_door(new, event, now.wall_ms)
             self._store.put_door(line.doors[ring.name])
-        self._judge.ledger.board(
-            boarding, before, reports.terms_of(boarding, line.doors.values()), now
-        )
+        facts = reports.terms_of(boarding, line.doors.values())
+        self._judge.ledger.board(boarding, before, facts, now)
         for door in line.doors.values():
             self._tell_of_the_missed(door, now)
         self._judge.flights[(channel.name, number)] = flight
