@@ -19,6 +19,7 @@ import struct
 from array import array
 from bisect import bisect_left
 from collections.abc import ItemsView, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from firedoor.core.errors import BadInput
@@ -30,6 +31,7 @@ _HEAD: Final = struct.Struct("<4sIII")
 _END: Final = struct.Struct("<I")
 _FILE: Final = struct.Struct("<32sQB")
 _MOST_TYPES: Final = 256
+_REMEMBERED: Final = 4_096
 
 
 def pack(files: Iterable[tuple[str, FileEntry]]) -> bytes:
@@ -82,6 +84,8 @@ class Packed(Mapping[str, FileEntry]):
         except (struct.error, IndexError, UnicodeDecodeError) as error:
             raise BadInput("a packed manifest cannot be read") from error
         self.data = data
+        # Most machines ask for the same few files.
+        self._at = lru_cache(_REMEMBERED)(self._find)
         self._count: int = count
         self._ends = at
         self._files = at + _END.size * count
@@ -95,13 +99,19 @@ class Packed(Mapping[str, FileEntry]):
         Raises:
             KeyError: There is none.
         """
+        file = self._at(path)
+        if file is None:
+            raise KeyError(path)
+        return file
+
+    def _find(self, path: str) -> FileEntry | None:
         try:
             wanted = path.encode()
         except UnicodeEncodeError:
-            raise KeyError(path) from None
+            return None
         number = bisect_left(range(self._count), wanted, key=self._name)
         if number == self._count or self._name(number) != wanted:
-            raise KeyError(path)
+            return None
         return self._file(number)
 
     def __len__(self) -> int:
