@@ -13,6 +13,22 @@ from pathlib import Path
 
 from tests.unit.cli.desk import Said, run
 
+HURRIED = """
+data = "firedoor-data"
+[time]
+bucket = "200ms"
+heartbeat = "1s"
+silence_min = "2s"
+settle = "200ms"
+[gate]
+listen = "127.0.0.1:{gate}"
+[intake]
+listen = "127.0.0.1:{intake}"
+[console]
+listen = "127.0.0.1:{console}"
+"""
+"""Beginning of a configuration whose clockwork is quick; ports are filled in."""
+
 
 @dataclass(frozen=True)
 class Site:

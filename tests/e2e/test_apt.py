@@ -10,25 +10,14 @@ from pathlib import Path
 
 import pytest
 from tests.debian import SUITE, Apt, Archive
-from tests.office import Site, console_answers, free_ports, running, until
+from tests.office import HURRIED, Site, console_answers, free_ports, running, until
 from tests.unit.cli.desk import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-CONFIG = """
-data = "firedoor-data"
-[time]
-bucket = "200ms"
-heartbeat = "1s"
-silence_min = "2s"
-settle = "200ms"
-[gate]
-listen = "127.0.0.1:{gate}"
-[intake]
-listen = "127.0.0.1:{intake}"
-[console]
-listen = "127.0.0.1:{console}"
-[[channel]]
+CONFIG = (
+    HURRIED
+    + """[[channel]]
 name = "debian"
 kind = "apt"
 upstream = "{upstream}"
@@ -38,6 +27,7 @@ trust = ["{keyring}"]
 poll = "1h"
 session_idle = "200ms"
 """
+)
 IDLE_S = 0.2
 
 

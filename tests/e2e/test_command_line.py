@@ -5,28 +5,18 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from tests.office import Site, console_answers, free_ports, running, until
+from tests.office import HURRIED, Site, console_answers, free_ports, running, until
 from tests.unit.cli.desk import run
 
-CONFIG = """
-data = "firedoor-data"
-[time]
-bucket = "200ms"
-heartbeat = "1s"
-silence_min = "2s"
-settle = "200ms"
-[gate]
-listen = "127.0.0.1:{gate}"
-[intake]
-listen = "127.0.0.1:{intake}"
-[console]
-listen = "127.0.0.1:{console}"
-[[channel]]
+CONFIG = (
+    HURRIED
+    + """[[channel]]
 name = "tools"
 kind = "files"
 upstream = "{vendor}"
 poll = "1h"
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -137,10 +137,10 @@ def ratio_or_off(value: object) -> float | None:
     """A number above 1, or the word "off" for None."""
     if value == "off":
         return None
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 1.0 < value < _LARGEST_RATIO:  # type: ignore[operator]  # it is a number
-        raise Unfit('"off" or a number above 1, such as 1.5')
-    return float(value)  # type: ignore[arg-type]  # it is a number
+    # True is a number to Python, and no more than 1.
+    if isinstance(value, int | float) and 1.0 < value < _LARGEST_RATIO:
+        return float(value)
+    raise Unfit('"off" or a number above 1, such as 1.5')
 
 
 def yes_no(value: object) -> bool:
