@@ -267,7 +267,7 @@ class Flight:
     def wait(self, late: Late) -> None:
         """Take over where a late machine stands now; one that is harmed has no control: a debt."""
         before = self.late.late.get(late.row)
-        more = (late.wait is Wait.HARMED) - (before is not None and before.wait is Wait.HARMED)
+        more = late.harmed - (before is not None and before.harmed)
         if more:
             ring = late.ring
             self.excess[ring] = self.excess.get(ring, 0.0) + more

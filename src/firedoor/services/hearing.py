@@ -182,6 +182,12 @@ class Hearing:
         """Members of a pool with an event of this stream since their card."""
         return self._events[signal].of(pool.machines) > pool.drawn_ms
 
+    def told_since(self, machine: int, mono_ms: int, now: Instant) -> list[str]:
+        """Streams of which a machine has sent an event after a moment of this boot."""
+        one = np.array([machine], np.uint32)
+        since = self._when(Instant(now.boot, mono_ms, now.wall_ms), now)
+        return [name for name, latest in self._events.items() if latest.of(one)[0] > since]
+
     def _when(self, at: Instant, now: Instant) -> int:
         """A place on one axis for draws and events, ms: steps of the wall clock do not move it.
 

@@ -214,7 +214,7 @@ class Judge:
                 self._save_deck(flight, pool)
                 del flight.pools[key]
         self._greet_the_returned(flight, now)
-        self._waiting.look(flight, self.hearing.life, now)
+        self._waiting.look(flight, self.hearing, now)
 
     def _rungs(self, flight: Flight, pool: Pool, cls: int) -> tuple[int, ...]:
         """After how many deadlines a class is looked at; after the last it is released."""

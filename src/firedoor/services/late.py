@@ -5,11 +5,12 @@ from enum import StrEnum
 
 
 class Wait(StrEnum):
-    """Where a machine that was late stands."""
+    """Where a machine that was late stands; harmed by its silence, or as it told itself."""
 
     WAITING = "waiting"
     DORMANT = "dormant"
     HARMED = "harmed"
+    TOLD = "told"
     OVER = "over"
 
 
@@ -40,6 +41,11 @@ class Late:
     since_ms: int
     counted: bool = False
     wait: Wait = Wait.WAITING
+
+    @property
+    def harmed(self) -> bool:
+        """It is a debt of its own, without a control."""
+        return self.wait in (Wait.HARMED, Wait.TOLD)
 
 
 @dataclass(slots=True)

@@ -47,7 +47,9 @@ def _recall_cells(flight: Flight, store: JudgeRecords) -> None:
         flight.absorb(cell)
     for late in store.late(channel, number):
         flight.wait(late)
-    harmed = {h.place for h in store.harmed(channel, number)}
+    # What was late and harmed has no cell: its pool does not know its label, and looks again.
+    own = {row for row, late in flight.late.late.items() if late.harmed}
+    harmed = {h.place for h in store.harmed(channel, number)} - own
     for deck in store.decks(channel, number):
         flight.last_deck[deck.ring] = max(deck.deck, flight.last_deck.get(deck.ring, 0))
         if deck.closed < 0:

@@ -102,10 +102,12 @@ def _waiting(flight: Flight) -> str:
     waiting = sum(flight.late.count(ring, Wait.WAITING) for ring in rings)
     dormant = sum(flight.late.count(ring, Wait.DORMANT) for ring in rings)
     harmed = sum(flight.late.count(ring, Wait.HARMED) for ring in rings)
+    spoke = sum(flight.late.count(ring, Wait.TOLD) for ring in rings)
     told = [
         (waiting, "installing later than their deck was looked at"),
         (dormant, "dormant, without an install"),
         (harmed, "silent after a late install, with no control to compare with"),
+        (spoke, "that reported harm after a late install, with no control to compare with"),
     ]
     return "".join(f"; {count} {what}" for count, what in told if count)
 

@@ -259,3 +259,52 @@ def test_nobody_waits_for_a_release_without_new_bytes():
         assert loop.until_over(2, 400) is State.OPEN
         assert not loop.numbers(2).dormant
         loop.close()
+
+
+@pytest.mark.parametrize("machines", [24, 60, 200])
+def test_a_release_after_whose_late_install_machines_report_crashes_stops_at_the_budget(machines):
+    """They poll on, so they are not silent; their class had closed before they had the bytes."""
+    with memory() as folder:
+        loop = slow(folder, machines, delay=8)
+        loop.beat(loop.machines)
+        loop.bucket(2)
+        loop.publish("2")
+        assert loop.flight(2).decides("crash")
+        crashed: set[int] = set()
+        for _ in range(60):
+            loop.beat(loop.machines)
+            fresh = loop.flight(2).installed.keys() - crashed
+            if fresh:
+                loop.clock.pass_ms(1_000)
+                loop.crash(*sorted(fresh))
+            crashed |= fresh
+            loop.bucket()
+            before = loop.numbers(2)
+            loop.start_judge()
+            assert loop.numbers(2) == before
+        door = loop.door(2)
+        assert door.state is not State.OPEN
+        assert 0 < len(crashed) <= door.budget + 1
+        assert door.state is State.SHUT or door.reason is Reason.BUDGET_SPENT
+        assert loop.flight(2).recovered.get(RING, 0) == 0, "speaking is no recovery from a crash"
+        loop.close()
+
+
+def test_a_restart_of_the_judge_hides_no_late_harm_from_a_long_deck():
+    """Its pool has not counted it: the next look compares it with its control, as without one."""
+    with memory() as folder:
+        loop = slow(folder, 600, delay=4)
+        loop.deadly.add(loop.publish("2"))
+        sealed = []
+        for _ in range(30):
+            loop.bucket()
+            flight = loop.flight(2)
+            own = {row for row, late in flight.late.late.items() if late.wait is Wait.HARMED}
+            known = {key: pool.harmed.tolist() for key, pool in flight.pools.items()}
+            sealed += [own & set(pool.rows.tolist()) for pool in flight.pools.values()]
+            loop.start_judge()
+            after = loop.flight(2)
+            assert {key: pool.harmed.tolist() for key, pool in after.pools.items()} == known
+        assert any(sealed)
+        assert loop.door(2).state is State.SHUT
+        loop.close()
