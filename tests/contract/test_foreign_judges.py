@@ -286,6 +286,22 @@ def test_kayentas_pairs_that_may_share_machines_are_not_judged_together(desk, ta
     assert answer["score"]["classification"] == "Marginal"
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_kayentas_metrics_with_different_tags_never_pass(desk, turn):
+    """Machines by zone and once more in a total: half of the harm of each class is elsewhere."""
+    headers, _ = recorded("kayenta-counts")
+    pairs = [("c", {}, [0] * 40, [0] * 40), ("d", {"zone": "a"}, [0] * 40, [0] * 40)]
+    body = counted(pairs[::turn])
+    (first,) = body["canaryConfig"]["metrics"]
+    body["canaryConfig"]["metrics"].append({**first, "name": "d"})
+    body["canaryConfig"]["judge"]["judgeConfigurations"] = {"delta": 0.05}
+
+    answer = desk.post("/judge/kayenta", body, **headers).json
+
+    assert answer["score"]["classification"] == "Marginal"
+    assert "give all the same" in answer["score"]["classificationReason"]
+
+
 def test_whole_zones_of_kayentas_are_refused(desk):
     """Twenty zones, each all canary or all baseline, passed as if they had been compared."""
     headers, _ = recorded("kayenta-counts")

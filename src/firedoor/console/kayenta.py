@@ -195,9 +195,15 @@ def _score(request: JudgeRequest, reading: kayenta.Reading, found: Finding | Non
     )
     if found.state is VerdictState.HARMFUL:
         return Score(0.0, _FAIL, f"harmful: {numbers}")
-    if found.state is VerdictState.CLEARED and not reading.broken:
+    if found.state is VerdictState.CLEARED and not (reading.broken or reading.mixed):
         return Score(100.0, _PASS, f"cleared: {numbers}")
-    why = "undecided" if found.state is VerdictState.UNDECIDED else "not all metrics can be judged"
+    why = "not all metrics can be judged"
+    if reading.mixed:
+        why = (
+            "metrics have different kinds of tags and may count a machine twice: give all the same"
+        )
+    elif found.state is VerdictState.UNDECIDED:
+        why = "undecided"
     if marginal >= passing:
         return Score(
             0.0, _FAIL, f"{why}, and thresholds without a marginal range leave no room: {numbers}"

@@ -11,7 +11,8 @@ intervals exceed the control's by no more than the sum of what the intervals exc
 
     prod (1 - p0_t)  -  prod (1 - p1_t)   <=   sum over t of max(0, p1_t - p0_t)
 
-and it waits until so many intervals have been seen, for harm that comes late comes within them.
+and it waits until so many intervals have been seen in which both arms were at risk, for harm that
+comes late comes within them; what was counted before anybody was treated is no following.
 Who names a delta and no N has named the delta of one interval. Who names neither is not cleared.
 """
 
@@ -210,8 +211,7 @@ def judge(rows: Sequence[Row], asked: Question) -> Finding:
         BadInput: Sites are asked for, and the rows are not of sites; or machines are, and no
             stratum ever had both arms at once.
     """
-    compared = any(row.treated and row.control for row in rows)
-    intervals = len({row.time_ms for row in rows})
+    intervals = len({row.time_ms for row in rows if row.treated and row.control})
     if asked.sites:
         rows = of_sites(rows)
     else:
@@ -241,8 +241,7 @@ def judge(rows: Sequence[Row], asked: Question) -> Finding:
         ((asked.follow_up and upper <= asked.delta_of_interval) or alike)
         and not warn
         and single
-        and compared
-        and intervals >= asked.follow_up
+        and intervals >= max(1, asked.follow_up)
     ):
         state = VerdictState.CLEARED
     else:

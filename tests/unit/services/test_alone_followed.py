@@ -153,3 +153,31 @@ def test_chance_alone_does_not_accuse_where_signals_come_when_they_like() -> Non
         e_values.append(np.exp(found.log_e_harm))
 
     assert np.mean(e_values) <= 1.0 + 3.0 * np.std(e_values) / np.sqrt(len(e_values))
+
+
+def test_what_was_counted_before_the_rollout_is_no_following() -> None:
+    """A day of intervals without anybody treated says nothing of harm that comes late."""
+    before = [row(minute, 0, 20_000) for minute in range(23)]
+    asked = question(Policy(delta=0.01), 20_000, follow_up=24)
+    since = [row(minute, 10_000, 10_000) for minute in range(23, 47)]
+
+    assert judge([*before, *since[:1]], asked).state is VerdictState.UNDECIDED
+    assert judge([*before, *since[:23]], asked).state is VerdictState.UNDECIDED
+    assert judge([*before, *since], asked).state is VerdictState.CLEARED
+
+
+def test_a_total_of_one_signal_beside_parts_of_another_is_refused() -> None:
+    """Every machine would stand in two classes, each with half of its harm."""
+    crash = [row(minute, 1_000, 1_000, 15) for minute in range(30)]
+    check = [
+        replace(row(minute, 500, 500, stratum=name), signal="check")
+        for minute in range(30)
+        for name in "ab"
+    ]
+    asked = question(Policy(delta=0.01), 2_000, follow_up=1)
+
+    with pytest.raises(BadInput, match="has no stratum at the same time, so it counts"):
+        in_time([*crash, *check])
+    mixed = judge(in_time([*crash, *check], mixed=True), asked)
+    assert mixed.harm_upper < 0.015, "which is what they do: nobody may clear by this bound"
+    assert judge(in_time(crash), asked).harm_upper > 0.015
