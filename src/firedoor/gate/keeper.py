@@ -218,7 +218,7 @@ class Keeper:
         if path not in served.payload or channel.admission.in_flight(machine) != number:
             return None
         installs = channel.installs
-        if installs.is_done(number, machine):
+        if installs.is_done(number, machine, path):
             return None
 
         def delivered(start: int, end: int) -> None:

@@ -20,6 +20,7 @@ class Slow(Loop):
     delay = 0
     due: dict[int, tuple[int, Installed]]
     never: frozenset[int] = frozenset()
+    in_parts = False
 
     def poll(self, machine: int) -> int:
         """The index is answered at once; the download ends at the first poll after ``delay``."""
@@ -29,7 +30,8 @@ class Slow(Loop):
         self.deadly = deadly
         for done in self._installed[known:]:
             self.due[done.machine] = (self._buckets + self.delay, done)
-        del self._installed[known:]
+        if not self.in_parts:
+            del self._installed[known:]
         if machine in self.never or machine not in self.due:
             return number
         at, done = self.due[machine]
@@ -77,6 +79,20 @@ def test_a_brick_that_is_installed_late_harms_no_more_than_the_budget(machines, 
         assert door.state is not State.OPEN
         assert 0 < len(loop.dead) <= door.budget + 1
         assert door.state is State.SHUT or door.reason is Reason.BUDGET_SPENT
+        loop.close()
+
+
+@pytest.mark.parametrize(("machines", "delay"), [(200, 3), (300, 5), (450, 6)])
+def test_a_brick_that_kills_with_its_last_file_harms_no_more_than_the_budget(machines, delay):
+    """The first file comes with the card, and whoever reads on is heard until it has them all."""
+    with memory() as folder:
+        loop = slow(folder, machines, delay=delay)
+        loop.in_parts = True
+        loop.deadly.add(loop.publish("2"))
+        loop.until_over(2, 90)
+        loop.bucket(60)
+        assert 0 < len(loop.dead) <= loop.door(2).budget + 1
+        assert loop.door(2).state is State.SHUT or loop.door(2).reason is Reason.BUDGET_SPENT
         loop.close()
 
 
