@@ -324,3 +324,26 @@ def test_a_restart_of_the_judge_hides_no_late_harm_from_a_long_deck():
         assert any(sealed)
         assert loop.door(2).state is State.SHUT
         loop.close()
+
+
+def test_a_ring_that_is_behind_has_bytes_to_install_where_another_has_none():
+    """A file is only taken away from what the first ring has; the second still has the old one."""
+    with memory() as folder:
+        rings = '[[ring]]\nname = "lab"\nmachines = { site = ["lab"] }\n'
+        loop = Slow(folder, 40, rings=rings, policy='patience = "2h"')
+        loop.due, loop.ring = {}, dict.fromkeys(range(1, 9), "lab")
+        loop.settle_in()
+        loop.publish("2")
+        for _ in range(200):
+            if loop.door(2, "lab").state is State.OPEN:
+                break
+            loop.bucket()
+        assert loop.door(2).state is not State.OPEN
+        loop.dead = set(range(9, 41))
+        loop.publish_files({"av.db": "2"})
+        loop.bucket(125)
+        assert loop.door(2).state is State.SUPERSEDED
+        terms = loop.flight(3).boarding.terms
+        assert not terms["lab"].installs
+        assert terms[RING].installs
+        loop.close()
