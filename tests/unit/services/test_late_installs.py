@@ -158,6 +158,19 @@ def test_a_machine_that_never_installs_is_dormant_and_gives_its_slot_back():
         loop.close()
 
 
+def test_where_all_who_could_try_it_are_dormant_a_person_is_told():
+    """Fewer than two windows of them: there is room, and nobody left who would use it."""
+    with memory() as folder:
+        loop = slow(folder, 8, policy="budget = 5")
+        loop.never = frozenset(loop.machines)
+        loop.publish("2")
+        loop.bucket(120)
+        numbers = loop.numbers(2)
+        assert (numbers.dormant, numbers.room, loop.door(2).state) == (8, 2, State.OPENING)
+        assert sum("do not install it" in note for note in loop.notes()) == 1
+        loop.close()
+
+
 def test_whoever_wakes_takes_its_slot_back_though_the_window_is_full():
     """It has the release now: what it does to it is looked at like everybody else's."""
     with memory() as folder:
