@@ -195,7 +195,7 @@ class Judge:
                 begin = self._window(pool, cls, rungs[rung], delay)
                 if begin is None:
                     continue
-                ready = self._waiting.ready(flight, pool, begin)
+                ready = self._waiting.ready(flight, pool, cls, begin)
                 closing = close_class(
                     pool,
                     cls,

@@ -36,11 +36,14 @@ class Waiting:
         self._silence_min_ms = silence_min_ms
         self._settle_ms = settle_ms
 
-    def ready(self, flight: Flight, pool: Pool, begin: int) -> Mask:
-        """Members that had installed, and had time to settle, before the silence window began."""
-        before = begin - self._settle_ms
-        done = [machine for machine, got in flight.installed.items() if got <= before]
-        return np.isin(pool.machines, done)
+    def ready(self, flight: Flight, pool: Pool, cls: int, begin: int) -> Mask:
+        """Members of a class that had installed, and had time to settle, before its window."""
+        before, ready = begin - self._settle_ms, np.zeros(len(pool), np.bool_)
+        # By member: whoever has installed the release may be the whole fleet.
+        for member in np.flatnonzero((pool.cls == cls) & pool.treated).tolist():
+            got = flight.installed.get(int(pool.machines[member]))
+            ready[member] = got is not None and got <= before
+        return ready
 
     def begin(self, flight: Flight, pool: Pool, cls: int, ready: Mask, now: Instant) -> None:
         """A class was looked at for the first time: whoever was not ready waits.
