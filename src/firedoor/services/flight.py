@@ -234,7 +234,7 @@ class Flight:
         counts = [pool.sealed_counts() for pool in self.pools_of(ring)]
         treated = sum(treated for treated, _ in counts)
         sealed = sum(count for _, count in counts)
-        waiting = self.late.count(ring, Wait.WAITING)
+        waiting = self.late.count(ring, Wait.WAITING) + self.late.count(ring, Wait.WOKEN)
         dormant = self.late.count(ring, Wait.DORMANT)
         in_flight = treated + waiting
         admitted = self.admitted.get(ring, 0)

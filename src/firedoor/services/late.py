@@ -5,10 +5,16 @@ from enum import StrEnum
 
 
 class Wait(StrEnum):
-    """Where a machine that was late stands; harmed by its silence, or as it told itself."""
+    """Where a machine that was late stands.
+
+    Who is woken was dormant and has installed: it takes a slot, but a door need not wait for it,
+    or those that wake one after the other would keep it shut for days. Harmed is by silence, told
+    by its own word.
+    """
 
     WAITING = "waiting"
     DORMANT = "dormant"
+    WOKEN = "woken"
     HARMED = "harmed"
     TOLD = "told"
     OVER = "over"
@@ -67,7 +73,8 @@ class Latecomers:
 
     def decks(self) -> set[tuple[str, int]]:
         """(Ring, deck) of those that wait: what was heard since they were cut is still needed."""
-        return {(each.ring, each.deck) for each in self.late.values() if each.wait is Wait.WAITING}
+        waits = (Wait.WAITING, Wait.WOKEN)
+        return {(each.ring, each.deck) for each in self.late.values() if each.wait in waits}
 
     def count(self, ring: str, wait: Wait) -> int:
         """Machines of a ring that stand there."""

@@ -99,7 +99,8 @@ def sentence(flight: Flight, found: Verdict) -> str:
 def _waiting(flight: Flight) -> str:
     """Who has not installed yet, and who did later than its deck was looked at."""
     rings = flight.doors
-    waiting = sum(flight.late.count(ring, Wait.WAITING) for ring in rings)
+    waits = (Wait.WAITING, Wait.WOKEN)
+    waiting = sum(flight.late.count(ring, wait) for ring in rings for wait in waits)
     dormant = sum(flight.late.count(ring, Wait.DORMANT) for ring in rings)
     harmed = sum(flight.late.count(ring, Wait.HARMED) for ring in rings)
     spoke = sum(flight.late.count(ring, Wait.TOLD) for ring in rings)

@@ -102,7 +102,7 @@ class Waiting:
                 wait = Wait.DORMANT if asleep else wait
             else:
                 begin = life.window(got + self._settle_ms, intake=late.beating)
-                wait = Wait.WAITING
+                wait = Wait.WAITING if wait is Wait.WAITING else Wait.WOKEN
                 if begin is not None and life.until >= begin + span:
                     wait = Wait.OVER if life.last(late.machine) > begin else Wait.HARMED
                 told = hearing.told_since(late.machine, got, now)

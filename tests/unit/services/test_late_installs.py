@@ -277,6 +277,29 @@ def test_a_machine_that_slept_before_its_install_is_looked_at_when_it_returns():
         loop.close()
 
 
+def test_dormant_machines_that_wake_one_by_one_take_a_slot_and_keep_no_door_shut():
+    """Somebody always installs at last: what had been shown without it may open meanwhile."""
+    with memory() as folder:
+        loop = slow(folder, 60, delay=0, soak="1m", policy="delta = 0.2")
+        loop.never = frozenset(range(1, 31))
+        loop.publish("2")
+        for _ in range(240):
+            dormant = sorted(
+                each.machine
+                for each in loop.flight(2).late.late.values()
+                if each.wait is Wait.DORMANT
+            )
+            loop.never -= set(dormant[:1])
+            loop.bucket()
+            waits = [each.wait for each in loop.flight(2).late.late.values()]
+            assert loop.numbers(2).waiting >= waits.count(Wait.WOKEN)
+            if loop.door(2).state in DONE:
+                break
+        assert loop.door(2).state is State.OPEN
+        assert Wait.WOKEN in waits
+        loop.close()
+
+
 def test_nobody_waits_for_a_release_without_new_bytes():
     """A file was only taken away: there is nothing to install, and nobody to wait for."""
     with memory() as folder:
