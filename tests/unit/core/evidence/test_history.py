@@ -158,7 +158,35 @@ def test_a_power_cut_does_not_accuse_the_release() -> None:
     state = history.absorb(history.start(1), Counts.of(5, 45, 5, 45), RATE, 0)
 
     assert history.is_frozen(state).all()
-    assert history.log_e(state)[0] == pytest.approx(0.0)
+    assert -1.0 < history.log_e(state)[0] <= 0.0
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+@pytest.mark.parametrize("minutes", [1, 30, 2_000])
+def test_a_look_that_comes_when_somebody_is_harmed_is_as_fair_as_any(
+    share: float, minutes: int
+) -> None:
+    """One machine crashes a day: looked at when it does, or after so many minutes without.
+
+    That the controls' crash freezes what it would have cost the release made the mean 1.2.
+    """
+    rate = 1 / 1440
+    mine, theirs = share * rate * DRIFT, (1 - share) * rate * DRIFT
+    outcomes = [(1, 0, mine * (1 - theirs)), (0, 1, theirs * (1 - mine)), (1, 1, mine * theirs)]
+    quiet = (1 - mine) * (1 - theirs)
+    treated, control = round(share * 100), round((1 - share) * 100)
+    mean = quiet**minutes * _e(treated * minutes, control * minutes, 0, 0, rate / 100)
+    for minute in range(1, minutes + 1):
+        for x1, x0, chance in outcomes:
+            e = _e(treated * minute, control * minute, x1, x0, rate / 100)
+            mean += quiet ** (minute - 1) * chance * e
+
+    assert mean <= 1.0 + 1e-9
+
+
+def _e(treated: int, control: int, x1: int, x0: int, rate: float) -> float:
+    counts = Counts.of(treated, control, x1, x0)
+    return math.exp(history.log_e(history.absorb(history.start(1), counts, rate, 0))[0])
 
 
 @pytest.mark.parametrize("more", [2, 4])
@@ -188,7 +216,7 @@ def test_the_freeze_ends_when_the_controls_are_quiet_again() -> None:
 
     held = history.absorb(state, Counts.of(5, 45, 3, 0), RATE, 0)
 
-    assert history.log_e(held)[0] > math.log(100)
+    assert history.log_e(held)[0] > math.log(20)
 
 
 def test_without_a_reference_the_past_says_nothing() -> None:
