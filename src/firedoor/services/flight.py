@@ -304,13 +304,3 @@ def digest_of(before: str, cell: Cell) -> str:
     # The canonical spelling (core.ledger.canonical): these few fields need none of its checks.
     row = _SPELLED.encode(msgspec.to_builtins(cell))
     return hashlib.sha256(f"{before}\n{row}".encode()).hexdigest()
-
-
-def elapsed_ms(earlier: Instant, later: Instant) -> int:
-    """Time between two readings of the clocks, ms >= 0.
-
-    Monotonic within one boot of the host; only across boots by the wall clock, which may be set.
-    """
-    if earlier.boot == later.boot:
-        return max(0, later.mono_ms - earlier.mono_ms)
-    return max(0, later.wall_ms - earlier.wall_ms)
