@@ -35,7 +35,7 @@ logarithms of another kind differ in the last place (2e-15 after two thousand ce
 and without AVX-512), so whoever replays elsewhere compares the state and the numbers to 1e-9.
 
 Source: cohorts.md 1 (cells, debt), evidence.md 2.3, 2.6, 2.7, 3.1; decisions.md 4 (what a door
-asks); ADR 0012 (merging), 0013 (strata) and 0016 (history).
+asks); ADR 0012 (merging), 0013 (strata), 0016 and 0029 (history).
 """
 
 import math

@@ -283,6 +283,7 @@ def test_dormant_machines_that_wake_one_by_one_take_a_slot_and_keep_no_door_shut
         loop = slow(folder, 60, delay=0, soak="1m", policy="delta = 0.2")
         loop.never = frozenset(range(1, 31))
         loop.publish("2")
+        waits: list[Wait] = []
         for _ in range(240):
             dormant = sorted(
                 each.machine
