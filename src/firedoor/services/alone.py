@@ -42,8 +42,8 @@ MOST_INTERVALS: Final = 1_000_000
 """Of a follow-up: as many as rows are read."""
 
 _BY_WORD: Final = (
-    "that chance chose who was treated is the caller's word; the error rates hold if it is true, "
-    "that of cleared also needs machines that fail independently of each other"
+    "that chance chose who was treated, machine by machine, is the caller's word; the error rates "
+    "hold if it is true, that of cleared also needs machines that fail independently of each other"
 )
 _UNKNOWN: Final = (
     "the judge cannot know whether chance chose who was treated and who control; if it did not, "
@@ -57,6 +57,10 @@ _TOGETHER: Final = (
 )
 _CLUSTERS: Final = (
     "; up to {count} machines may be harmed by one accident, and every count is divided by that"
+)
+_DEALT_CLUSTERS: Final = (
+    "; up to {count} machines may be harmed by one accident, and what clears is divided by that; "
+    "harmful is not, for lots that were drawn machine by machine need no such number"
 )
 _NO_FOLLOW_UP: Final = (
     "; nobody said for how many intervals a machine is followed (--follow-up, follow_up, "
@@ -80,7 +84,8 @@ class Question:
         delta: Excess harm per machine over ``follow_up`` intervals that clearance excludes, in
             (0, 1).
         machines: The fleet the numbers above were made for, count >= 0.
-        randomised: Whether the caller declares that chance chose who was treated.
+        randomised: Whether the caller declares that chance chose who was treated, machine by
+            machine.
         together: Whether machines may fail together, so that a row is one observation.
         sites: Whether the stratum is a site and whole sites were chosen: sites are counted.
         ratio: Odds ratio of harm whose exclusion clears as well, > 1, or None.
@@ -119,7 +124,9 @@ class Question:
         if self.together:
             return _TOGETHER
         assumed = _BY_WORD if self.randomised else _UNKNOWN
-        assumed += _CLUSTERS.format(count=self.cluster) if self.cluster > 1 else ""
+        if self.cluster > 1:
+            clusters = _DEALT_CLUSTERS if self.randomised else _CLUSTERS
+            assumed += clusters.format(count=self.cluster)
         return assumed + ("" if self.follow_up else _NO_FOLLOW_UP)
 
     @property
@@ -229,6 +236,7 @@ def judge(rows: Sequence[Row], asked: Question) -> Finding:
         together=not single,
         ratio=asked.ratio,
         cluster=asked.cluster,
+        dealt=asked.randomised,
         later={signal: number for signal, number in comes.items() if number > 1},
     )
     log_e_ratio = 0.0 if found.relative is None else float(relative.log_e(found.relative)[0])
