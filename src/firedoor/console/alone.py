@@ -16,33 +16,21 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from firedoor.console import asked
 from firedoor.console import kayenta as remote
 from firedoor.console.judged import Judged, judged
 from firedoor.console.model import Judgement
 from firedoor.console.openapi import Operation, Parameter
 from firedoor.console.problem import problem
 from firedoor.core.errors import BadInput, NotFound
-from firedoor.core.terms import Policy
 from firedoor.formats import kayenta
 from firedoor.formats.counts import Row, read_objects, read_rows
 from firedoor.ports import Clock
 from firedoor.services import runs as feeding
-from firedoor.services.alone import (
-    DECLARED,
-    MACHINES,
-    SITES,
-    Question,
-    judge,
-    machines_of,
-    question,
-)
+from firedoor.services.alone import judge, machines_of
 from firedoor.services.runs import Run, Runs
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-_ASKED: Final = frozenset(
-    {"randomised", "together", "units", "alpha_harm", "alpha_clear", "delta", "follow_up"}
-)
-_INTERVALS: Final = re.compile(r"[0-9]{1,7}")
 _MOST_VIEWS: Final = 16
 _FORWARD: Final[dict[Judgement, str]] = {
     Judgement.HARMFUL: "harmful: it does harm, take it back",
@@ -145,6 +133,15 @@ class Alone:
                 "intervals for which a machine is followed; delta is of all of them. Without it "
                 "a delta that is named is of one interval, and no other clears",
             ),
+            Parameter(
+                *("ratio", "query", "number"),
+                "above 1: it clears, too, once so many times the control's odds are excluded",
+            ),
+            Parameter(
+                *("cluster", "query", "integer"),
+                "most machines that one accident harms together: what clears is divided by it, "
+                "and harm as well unless randomised=declared; 1",
+            ),
         )
         remote_judge = "Kayenta's remote judge; its base URL is that of /judge/kayenta"
         return (
@@ -221,11 +218,12 @@ class Alone:
     def _feed(self, name: str, query: dict[str, str], kind: str, body: bytes) -> RunView:
         rows = _rows(kind, body)
         before, now_ms = self._runs.load(name), self._clock.now().wall_ms
+        asks = asked.of_query(query)
         if before is None:
-            machines = machines_of(rows, sites=query.get("units") == SITES)
-            run = feeding.begin(name, rows, _question(query, machines), now_ms)
+            question = asks.of(machines_of(rows, sites=asks.sites))
+            run = feeding.begin(name, rows, question, now_ms)
         else:
-            if query and _question(query, before.question.machines) != before.question:
+            if query and asks.of(before.question.machines) != before.question:
                 raise BadInput(
                     f"run {name} asks something else: what is asked is fixed by its first rows",
                     hint="leave the parameters out, or begin another run",
@@ -288,53 +286,6 @@ def _decoded(body: bytes) -> Hook:
         return msgspec.json.decode(body, type=Hook)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise BadInput(str(error)) from error
-
-
-def _question(query: dict[str, str], machines: int) -> Question:
-    unknown = sorted(set(query) - _ASKED)
-    if unknown:
-        raise BadInput(f"unknown parameter {unknown[0]!r}")
-    if query.get("randomised") not in (None, DECLARED):
-        raise BadInput(f"randomised is {DECLARED!r} or left out")
-    if query.get("together", "false") not in ("true", "false"):
-        raise BadInput("together is 'true' or 'false'")
-    if query.get("units", MACHINES) not in (MACHINES, SITES):
-        raise BadInput(f"units is {MACHINES!r} or {SITES!r}")
-    clear = _share(query, "alpha_clear")
-    policy = Policy(
-        alpha_harm=_share(query, "alpha_harm"),
-        alpha_clear=Policy().alpha_clear if clear is None else clear,
-        delta=_share(query, "delta"),
-    )
-    return question(
-        policy,
-        machines,
-        randomised="randomised" in query,
-        together=query.get("together") == "true",
-        sites=query.get("units") == SITES,
-        follow_up=_intervals(query),
-    )
-
-
-def _intervals(query: dict[str, str]) -> int | None:
-    given = query.get("follow_up")
-    if given is None:
-        return None
-    if _INTERVALS.fullmatch(given) is None:
-        raise BadInput(f"follow_up is a number of intervals, not {given[:20]!r}")
-    return int(given)
-
-
-def _share(query: dict[str, str], name: str) -> float | None:
-    if name not in query:
-        return None
-    try:
-        share = float(query[name])
-    except ValueError:
-        share = 0.0
-    if not 0.0 < share < 1.0:
-        raise BadInput(f"{name} is a share between 0 and 1, not {query[name][:20]!r}")
-    return share
 
 
 def _name(name: str) -> str:

@@ -112,9 +112,17 @@ class Question:
             raise BadInput(f"a machine is followed for 1 to {MOST_INTERVALS:,} intervals")
         single = not (self.together or self.sites)
         if self.cluster > 1 and not single:
-            raise BadInput("clusters of a known size are asked for where none is known")
+            raise BadInput(
+                "clusters of a known size are asked for where none is known",
+                hint="leave out either the cluster or what says that machines fail together "
+                "(together) or that sites are counted (units)",
+            )
         if self.ratio is not None and (self.cluster > 1 or not single):
-            raise BadInput("a ratio is only known where machines fail one by one")
+            raise BadInput(
+                "a ratio is only known where machines fail one by one",
+                hint="leave out either the ratio or what says otherwise (cluster, together, "
+                "units of sites)",
+            )
 
     @property
     def assumes(self) -> str:
@@ -133,6 +141,55 @@ class Question:
     def delta_of_interval(self) -> float:
         """Excess harm per machine in one interval that clearance excludes, in (0, 1)."""
         return self.delta / max(1, self.follow_up)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asks before it is known of how many machines; ranges as in ``Question``.
+
+    Attributes:
+        alpha_harm: None: by the size of the fleet.
+        alpha_clear: Chance that the upper bound is ever too low.
+        delta: None: by the size of the fleet.
+        randomised: Whether the caller declares that chance chose the treated.
+        together: Whether machines may fail together.
+        sites: Whether sites are counted.
+        ratio: Odds ratio of harm whose exclusion clears as well, or None.
+        cluster: Most machines that one accident harms together.
+        follow_up: Intervals for which a machine is followed; None: nobody said.
+    """
+
+    alpha_harm: float | None = None
+    alpha_clear: float = Policy().alpha_clear
+    delta: float | None = None
+    randomised: bool = False
+    together: bool = False
+    sites: bool = False
+    ratio: float | None = None
+    cluster: int = 1
+    follow_up: int | None = None
+
+    def of(self, machines: int) -> Question:
+        """The question for a fleet of this size (machines, or sites), count >= 0.
+
+        Raises:
+            BadInput: No proof covers what is asked.
+        """
+        policy = Policy(
+            alpha_harm=self.alpha_harm,
+            alpha_clear=self.alpha_clear,
+            delta=self.delta,
+            ratio=self.ratio,
+            cluster=self.cluster,
+        )
+        return question(
+            policy,
+            machines,
+            randomised=self.randomised,
+            together=self.together,
+            sites=self.sites,
+            follow_up=self.follow_up,
+        )
 
 
 @dataclass(frozen=True, slots=True)
