@@ -9,6 +9,7 @@ import asyncio
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any, Final
 
@@ -27,7 +28,9 @@ from firedoor.formats import kayenta
 from firedoor.formats.counts import Row, read_objects, read_rows
 from firedoor.ports import Clock
 from firedoor.services import runs as feeding
-from firedoor.services.alone import judge, machines_of
+from firedoor.services.alone import Asked, judge, machines_of
+from firedoor.services.parts import Parts, listed
+from firedoor.services.parts import waits as waiting
 from firedoor.services.runs import Run, Runs
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -39,6 +42,20 @@ _FORWARD: Final[dict[Judgement, str]] = {
 }
 
 
+class WaitsView(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds up the intervals of a run that is fed in parts.
+
+    Attributes:
+        time_ms: Begin of the first interval that is not weighed.
+        parts: Whose counts of it are missing.
+        intervals: Intervals that wait for it, it included.
+    """
+
+    time_ms: int
+    parts: tuple[str, ...]
+    intervals: int
+
+
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """A run and what its counts say.
 
@@ -46,10 +63,11 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
         run: Its name.
         verdict: ``cleared``, ``harmful`` or ``undecided``: the one word a tool looks at.
         says: The same for a person.
-        rows: Rows the verdict rests on.
+        rows: Rows the verdict rests on; those of several parts are one.
         began_ms: When the first rows came.
         fed_ms: When the last ones did.
-        found: The verdict with its numbers.
+        found: The verdict with its numbers; None as long as no interval has all its parts.
+        waits: What the intervals that are not weighed wait for; None if nothing waits.
     """
 
     run: str
@@ -58,7 +76,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     began_ms: int
     fed_ms: int
-    found: Judged
+    found: Judged | None
+    waits: WaitsView | None = None
 
 
 class CountRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +153,11 @@ class Alone:
                 "a delta that is named is of one interval, and no other clears",
             ),
             Parameter(
+                *("parts", "query", "string"),
+                "names of all collectors, with commas: each pushes a part, and they add up",
+            ),
+            Parameter("part", "query", "string", "which of them this is; with every push"),
+            Parameter(
                 *("ratio", "query", "number"),
                 "above 1: it clears, too, once so many times the control's odds are excluded",
             ),
@@ -207,7 +231,8 @@ class Alone:
         }[Ask(ask)]
         if yes:
             return _json(view)
-        return problem(412, f"{name} is {view.says}", kind="firedoor:No", hint=view.found.assumes)
+        assumes = view.found.assumes if view.found else ""
+        return problem(412, f"{name} is {view.says}", kind="firedoor:No", hint=assumes)
 
     async def kayenta(self, request: Request) -> Response:
         """Judge a canary of Kayenta's."""
@@ -218,17 +243,24 @@ class Alone:
     def _feed(self, name: str, query: dict[str, str], kind: str, body: bytes) -> RunView:
         rows = _rows(kind, body)
         before, now_ms = self._runs.load(name), self._clock.now().wall_ms
+        part, names = query.pop("part", None), query.pop("parts", None)
+        if part is not None:
+            _name(part, "a part")
         asks = asked.of_query(query)
-        if before is None:
+        parts = None if names is None else listed(_names(names), asks)
+        if before is not None:
+            _check_same(before, asks if query else None, parts, part)
+            run = feeding.feed(before, rows, now_ms, part or "")
+        elif parts is not None and part is not None:
+            run = feeding.begin_in_parts(name, rows, parts, part, now_ms)
+        elif parts is not None or part is not None:
+            raise BadInput(
+                "a run that is fed in parts names them all when it begins, and the one that comes",
+                hint="?parts=east,west&part=east",
+            )
+        else:
             question = asks.of(machines_of(rows, sites=asks.sites))
             run = feeding.begin(name, rows, question, now_ms)
-        else:
-            if query and asks.of(before.question.machines) != before.question:
-                raise BadInput(
-                    f"run {name} asks something else: what is asked is fixed by its first rows",
-                    hint="leave the parameters out, or begin another run",
-                )
-            run = feeding.feed(before, rows, now_ms)
         # Rows that cannot be judged are refused, and not kept.
         view = self._view(run)
         self._runs.save(run, known=0 if before is None else len(before.rows))
@@ -256,16 +288,56 @@ def _remote(body: bytes) -> kayenta.JudgeResult:
 
 
 def _view(run: Run) -> RunView:
-    found = judged(run.release, judge(run.rows, run.question))
+    rows, found = run.weighed, None
+    if run.question is not None:
+        found = judged(run.release, judge(rows, run.question))
+    verdict = Judgement.UNDECIDED if found is None else found.state
+    waits = None if run.parts is None else waiting(run.rows, run.parts)
+    says = _FORWARD[verdict]
+    if waits is not None:
+        says += f"; the interval {waits.time_ms} ms waits for {', '.join(waits.parts)}"
     return RunView(
         run=run.name,
-        verdict=found.state,
-        says=_FORWARD[found.state],
-        rows=len(run.rows),
+        verdict=verdict,
+        says=says,
+        rows=len(rows),
         began_ms=run.began_ms,
         fed_ms=run.fed_ms,
         found=found,
+        waits=None if waits is None else WaitsView(**asdict(waits)),
     )
+
+
+def _check_same(run: Run, asks: Asked | None, parts: Parts | None, part: str | None) -> None:
+    """Refuse to ask a run something else than what its first rows fixed."""
+    if run.parts is None:
+        if parts is not None or part is not None:
+            raise BadInput(
+                f"run {run.name} began without parts, so its intervals come whole",
+                hint="leave part and parts out, or begin another run",
+            )
+        same = asks is None or run.question == asks.of(run.question.machines if run.question else 0)
+    else:
+        if part is None:
+            raise BadInput(
+                f"run {run.name} is fed in parts; whose counts are these?",
+                hint=f"add part=, one of {', '.join(run.parts.names)}",
+            )
+        if parts is not None and parts.names != run.parts.names:
+            raise BadInput(
+                f"run {run.name} was begun for the parts {', '.join(run.parts.names)}",
+                hint="leave parts out, or begin another run",
+            )
+        same = asks in (None, run.parts.asked)
+    if not same:
+        raise BadInput(
+            f"run {run.name} asks something else: what is asked is fixed by its first rows",
+            hint="leave the parameters out, or begin another run",
+        )
+
+
+def _names(text: str) -> list[str]:
+    return [_name(name, "a part") for name in text.split(",")]
 
 
 def _rows(kind: str, body: bytes) -> Sequence[Row]:
@@ -288,10 +360,10 @@ def _decoded(body: bytes) -> Hook:
         raise BadInput(str(error)) from error
 
 
-def _name(name: str) -> str:
+def _name(name: str, of: str = "a run") -> str:
     if _NAME.fullmatch(name) is None:
         raise BadInput(
-            f"{name[:40]!r} is no name of a run", hint="letters, digits, dot, dash and underscore"
+            f"{name[:40]!r} is no name of {of}", hint="letters, digits, dot, dash and underscore"
         )
     return name
 

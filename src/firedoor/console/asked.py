@@ -24,6 +24,10 @@ _WORDS: Final[dict[str, bool]] = {"true": True, "false": False}
 _CAMELS: Final = {re.sub("_(.)", lambda found: found[1].upper(), name): name for name in SETTINGS}
 
 
+PARTS: Final = ("parts", "part")
+"""Further ones of a run: who its collectors are, and whose counts come."""
+
+
 def of_query(query: Mapping[str, str]) -> Asked:
     """Read the query of a request.
 
@@ -33,7 +37,8 @@ def of_query(query: Mapping[str, str]) -> Asked:
     unknown = sorted(set(query) - set(SETTINGS))
     if unknown:
         raise BadInput(
-            f"unknown parameter {unknown[0][:40]!r}", hint=f"there are {', '.join(SETTINGS)}"
+            f"unknown parameter {unknown[0][:40]!r}",
+            hint=f"there are {', '.join((*SETTINGS, *PARTS))}",
         )
     return _asked({name: _typed(name, text) for name, text in query.items()}, SETTINGS)
 

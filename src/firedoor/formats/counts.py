@@ -76,6 +76,7 @@ class Row:
         control_harmed: Of the control, likewise, <= control.
         installed: Of the treated, those that have the release, <= treated.
         place: Where it was read, for complaints: ``line 7``.
+        part: Which collector counted, "" where one counts all.
     """
 
     time_ms: int
@@ -88,6 +89,7 @@ class Row:
     control_harmed: int
     installed: int
     place: str = field(default="", compare=False)
+    part: str = ""
 
 
 def read_rows(lines: Iterable[str]) -> list[Row]:

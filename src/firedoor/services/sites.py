@@ -83,9 +83,15 @@ def check_machines(rows: Sequence[Row]) -> None:
     )
 
 
+def check_named(rows: Iterable[Row]) -> None:
+    """Refuse rows that name no site. Raises BadInput."""
+    for row in rows:
+        if not row.stratum:
+            raise BadInput(f"{row.place}: the stratum is empty; it has to name the site")
+
+
 def _check(row: Row) -> None:
-    if not row.stratum:
-        raise BadInput(f"{row.place}: the stratum is empty; it has to name the site")
+    check_named([row])
     if row.treated > row.control > 0:
         raise BadInput(
             f"{row.place}: site {row.stratum[:40]!r} has machines of both arms, and more of them "

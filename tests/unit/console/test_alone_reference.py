@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.worlds_alone import FEW, HARMLESS, Desk, recorded
 
-from firedoor.console.asked import SETTINGS
+from firedoor.console.asked import PARTS, SETTINGS
 from firedoor.services.alone import Asked
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "api.md"
@@ -32,6 +32,8 @@ def test_every_field_of_a_run_is_in_the_reference(desk):
     view = desk.feed("r", HARMLESS, "?follow_up=4").json
 
     assert sorted(named("A run and its verdict")) == sorted(view)
+    half = desk.feed("s", HARMLESS, "?parts=a,b&part=a").json
+    assert sorted(named("What a run waits for")) == sorted(half["waits"])
     assert sorted(named("The verdict with its numbers")) == sorted(view["found"])
     for stream in view["found"]["streams"]:
         assert sorted(named("A stream of the verdict")) == sorted(stream)
@@ -44,7 +46,7 @@ def test_every_parameter_is_in_the_reference_and_in_the_document(desk):
 
     in_query = [each["name"] for each in described if each["in"] == "query"]
     assert sorted(in_query) == sorted(named("Parameters of a run"))
-    assert set(SETTINGS) <= set(in_query)
+    assert {*SETTINGS, *PARTS} == set(in_query)
     asks = {name.replace("sites", "units") for name in inspect.signature(Asked).parameters}
     assert asks == set(SETTINGS)
 
