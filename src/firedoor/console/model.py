@@ -136,11 +136,14 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
         log_e_shut: ln(1/alpha_harm): at or above it the door shuts.
         log_e_warn: ln(1/alpha_warn): at or above it no door opens.
         delta: At or below it ``harm_upper`` opens the door.
+        log_e_ratio: ln(1/alpha_clear): at or above it the evidence against the policy's ratio
+            opens the door as well; None where the policy has none.
     """
 
     log_e_shut: float
     log_e_warn: float
     delta: float
+    log_e_ratio: float | None = None
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,6 +256,10 @@ class VerdictView(VerdictSummary, frozen=True, kw_only=True):
         log_e_history: Evidence against "no worse than past good releases"; 0 without a past.
         frozen: The controls are above the past themselves: an outage, not the release.
         past: What past good releases showed, fixed when the release boarded.
+        ratio: Odds ratio of harm whose exclusion opens the door as well: ``policy.ratio`` when
+            the release boarded; None without one.
+        log_e_ratio: Evidence against odds of harm that are that many times the control's; 0
+            without one.
     """
 
     release: str
@@ -268,6 +275,8 @@ class VerdictView(VerdictSummary, frozen=True, kw_only=True):
     log_e_history: float = 0.0
     frozen: bool = False
     past: tuple[PastBucket, ...] = ()
+    ratio: float | None = None
+    log_e_ratio: float = 0.0
 
 
 class Arm(StrEnum):
