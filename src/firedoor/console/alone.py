@@ -25,7 +25,7 @@ from firedoor.console.openapi import Operation, Parameter
 from firedoor.console.problem import problem
 from firedoor.core.errors import BadInput, NotFound
 from firedoor.formats import kayenta
-from firedoor.formats.counts import Row, read_objects, read_rows
+from firedoor.formats.counts import Row, read_objects, read_rows, written
 from firedoor.ports import Clock
 from firedoor.services import runs as feeding
 from firedoor.services.alone import Asked, judge, machines_of
@@ -295,7 +295,7 @@ def _view(run: Run) -> RunView:
     waits = None if run.parts is None else waiting(run.rows, run.parts)
     says = _FORWARD[verdict]
     if waits is not None:
-        says += f"; the interval {waits.time_ms} ms waits for {', '.join(waits.parts)}"
+        says += f"; the interval of {written(waits.time_ms)} waits for {', '.join(waits.parts)}"
     return RunView(
         run=run.name,
         verdict=verdict,

@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import Final
 
 from firedoor.core.errors import BadInput
-from firedoor.formats.counts import Row
+from firedoor.formats.counts import Row, written
 from firedoor.services.alone import Asked
 from firedoor.services.sites import check_named
 
@@ -155,8 +155,8 @@ def _check_order(row: Row, came: dict[str, set[int]], part: str) -> None:
         skipped = [time for time in times - own if time < row.time_ms]
         if skipped:
             raise BadInput(
-                f"{row.place}: part {part!r} has not sent the interval {min(skipped)} ms, which "
-                f"part {name!r} has",
+                f"{row.place}: part {part!r} has not sent the interval of {written(min(skipped))}, "
+                f"which part {name!r} has",
                 hint="send it first, with 0 machines if there were none to count; all collectors "
                 "cut time into the same intervals",
             )
@@ -184,7 +184,7 @@ def _summed(own: Sequence[Row]) -> list[Row]:
                 treated_harmed=sum(row.treated_harmed for row in rows),
                 control_harmed=sum(row.control_harmed for row in rows),
                 installed=sum(row.installed for row in rows),
-                place=f"interval {rows[0].time_ms} ms, stratum {stratum[:40]!r}",
+                place=f"interval of {written(rows[0].time_ms)}, stratum {stratum[:40]!r}",
                 part="",
             )
         )

@@ -26,7 +26,7 @@ def test_parts_say_together_what_one_collector_would(desk):
 
     assert (half["verdict"], half["found"], half["rows"]) == ("undecided", None, 0)
     assert half["waits"] == {"time_ms": 1, "parts": ["west"], "intervals": 2}
-    assert "waits for west" in half["says"]
+    assert "the interval of 1970-01-01T00:00:00.001Z waits for west" in half["says"]
     assert done["found"] == other["found"] == whole["found"]
     assert (done["verdict"], done["rows"], done["waits"]) == ("harmful", 2, None)
 
