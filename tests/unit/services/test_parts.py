@@ -68,6 +68,17 @@ def test_an_interval_waits_for_the_one_before():
     assert of_parts.waits(done.rows, PARTS) is None
 
 
+def test_nothing_is_weighed_past_a_gap():
+    """Also of rows that no run would take in this order."""
+    rows = [
+        replace(row(time, part), part=part)
+        for time, part in ((1, "east"), (2, "east"), (2, "west"))
+    ]
+
+    assert of_parts.weighed(rows, PARTS) == []
+    assert of_parts.waits(rows, PARTS) == of_parts.Waits(1, ("west",), 2)
+
+
 def test_who_comes_first_changes_no_bit():
     """Every interleaving of two collectors with three intervals: 20 of them, and one answer."""
     three = {part: [(part, [row(t, part)]) for t in (1, 2, 3)] for part in ("east", "west")}
