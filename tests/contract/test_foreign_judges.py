@@ -12,6 +12,7 @@ from tests.worlds_alone import (
     VERDICTS,
     Desk,
     basic,
+    counted,
     recorded,
 )
 
@@ -231,29 +232,6 @@ def test_series_of_different_lengths_and_twins_are_not_judged(desk):
     assert answer["results"][3]["classification"] == "Pass"
 
 
-def counted(pairs, at_risk=None):
-    """A request whose one metric counts first harms among fifty and fifty, hour by hour."""
-    scope = {"startTimeMillis": 0, "stepMillis": 3_600_000}
-    ours = {"firedoor": {"atRisk": at_risk or {"control": 50, "experiment": 50}}}
-    return {
-        "canaryConfig": {
-            "metrics": [{"name": "c", "groups": ["g"], "analysisConfigurations": ours}],
-            "judge": {"judgeConfigurations": {}},
-        },
-        "scoreThresholds": {"pass": 90, "marginal": 50},
-        "metricSetPairList": [
-            {
-                "name": name,
-                "id": str(number),
-                "tags": tags,
-                "values": {"control": control, "experiment": experiment},
-                "scopes": {"control": scope, "experiment": scope},
-            }
-            for number, (name, tags, control, experiment) in enumerate(pairs)
-        ],
-    }
-
-
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
@@ -300,24 +278,6 @@ def test_kayentas_metrics_with_different_tags_never_pass(desk, turn):
 
     assert answer["score"]["classification"] == "Marginal"
     assert "give all the same" in answer["score"]["classificationReason"]
-
-
-def test_whole_zones_of_kayentas_are_refused(desk):
-    """Twenty zones, each all canary or all baseline, passed as if they had been compared."""
-    headers, _ = recorded("kayenta-counts")
-    zones = [
-        pair
-        for zone in range(20)
-        for pair in (
-            ("c", {"zone": f"z{zone}"}, [0] * 20, [0] * 20),
-            ("n", {"zone": f"z{zone}"}, [50 * (zone % 2)] * 20, [50 - 50 * (zone % 2)] * 20),
-        )
-    ]
-
-    refused = desk.post("/judge/kayenta", counted(zones, at_risk="n"), **headers)
-
-    assert refused.status == 400
-    assert "whole strata" in refused.json["detail"]
 
 
 def test_more_pairs_than_anybody_has_are_refused_at_once(desk):

@@ -24,7 +24,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
 from typing import Final
@@ -77,6 +77,7 @@ class Row:
         control_harmed: Of the control, likewise, <= control.
         installed: Of the treated, those that have the release, <= treated.
         place: Where it was read, for complaints: ``line 7``.
+        part: Which collector counted, "" where one counts all.
     """
 
     time_ms: int
@@ -89,6 +90,7 @@ class Row:
     control_harmed: int
     installed: int
     place: str = field(default="", compare=False)
+    part: str = ""
 
 
 def read_rows(lines: Iterable[str]) -> list[Row]:
@@ -237,6 +239,13 @@ def cells(rows: Sequence[Row]) -> Iterator[Cell]:
         for own in strata.values():
             seq += 1
             yield _clearance(own, seq, deck, epoch)
+
+
+def written(time_ms: int) -> str:
+    """The begin of an interval for a person, in UTC."""
+    when = datetime.fromtimestamp(time_ms / 1000, UTC)
+    precision = "milliseconds" if time_ms % 1000 else "seconds"
+    return when.isoformat(timespec=precision).removesuffix("+00:00") + "Z"
 
 
 def fleet(rows: Iterable[Row]) -> int:

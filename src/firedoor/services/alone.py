@@ -43,8 +43,8 @@ MOST_INTERVALS: Final = 1_000_000
 """Of a follow-up: as many as rows are read."""
 
 _BY_WORD: Final = (
-    "that chance chose who was treated is the caller's word; the error rates hold if it is true, "
-    "that of cleared also needs machines that fail independently of each other"
+    "that chance chose who was treated, machine by machine, is the caller's word; the error rates "
+    "hold if it is true, that of cleared also needs machines that fail independently of each other"
 )
 _UNKNOWN: Final = (
     "the judge cannot know whether chance chose who was treated and who control; if it did not, "
@@ -58,6 +58,10 @@ _TOGETHER: Final = (
 )
 _CLUSTERS: Final = (
     "; up to {count} machines may be harmed by one accident, and every count is divided by that"
+)
+_DEALT_CLUSTERS: Final = (
+    "; up to {count} machines may be harmed by one accident, and what clears is divided by that; "
+    "harmful is not, for lots that were drawn machine by machine need no such number"
 )
 _NO_FOLLOW_UP: Final = (
     "; nobody said for how many intervals a machine is followed (--follow-up, follow_up, "
@@ -81,7 +85,8 @@ class Question:
         delta: Excess harm per machine over ``follow_up`` intervals that clearance excludes, in
             (0, 1).
         machines: The fleet the numbers above were made for, count >= 0.
-        randomised: Whether the caller declares that chance chose who was treated.
+        randomised: Whether the caller declares that chance chose who was treated, machine by
+            machine.
         together: Whether machines may fail together, so that a row is one observation.
         sites: Whether the stratum is a site and whole sites were chosen: sites are counted.
         ratio: Odds ratio of harm whose exclusion clears as well, > 1, or None.
@@ -108,9 +113,17 @@ class Question:
             raise BadInput(f"a machine is followed for 1 to {MOST_INTERVALS:,} intervals")
         single = not (self.together or self.sites)
         if self.cluster > 1 and not single:
-            raise BadInput("clusters of a known size are asked for where none is known")
+            raise BadInput(
+                "clusters of a known size are asked for where none is known",
+                hint="leave out either the cluster or what says that machines fail together "
+                "(together) or that sites are counted (units)",
+            )
         if self.ratio is not None and (self.cluster > 1 or not single):
-            raise BadInput("a ratio is only known where machines fail one by one")
+            raise BadInput(
+                "a ratio is only known where machines fail one by one",
+                hint="leave out either the ratio or what says otherwise (cluster, together, "
+                "units of sites)",
+            )
 
     @property
     def assumes(self) -> str:
@@ -120,13 +133,64 @@ class Question:
         if self.together:
             return _TOGETHER
         assumed = _BY_WORD if self.randomised else _UNKNOWN
-        assumed += _CLUSTERS.format(count=self.cluster) if self.cluster > 1 else ""
+        if self.cluster > 1:
+            clusters = _DEALT_CLUSTERS if self.randomised else _CLUSTERS
+            assumed += clusters.format(count=self.cluster)
         return assumed + ("" if self.follow_up else _NO_FOLLOW_UP)
 
     @property
     def delta_of_interval(self) -> float:
         """Excess harm per machine in one interval that clearance excludes, in (0, 1)."""
         return self.delta / max(1, self.follow_up)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asks before it is known of how many machines; ranges as in ``Question``.
+
+    Attributes:
+        alpha_harm: None: by the size of the fleet.
+        alpha_clear: Chance that the upper bound is ever too low.
+        delta: None: by the size of the fleet.
+        randomised: Whether the caller declares that chance chose the treated.
+        together: Whether machines may fail together.
+        sites: Whether sites are counted.
+        ratio: Odds ratio of harm whose exclusion clears as well, or None.
+        cluster: Most machines that one accident harms together.
+        follow_up: Intervals for which a machine is followed; None: nobody said.
+    """
+
+    alpha_harm: float | None = None
+    alpha_clear: float = Policy().alpha_clear
+    delta: float | None = None
+    randomised: bool = False
+    together: bool = False
+    sites: bool = False
+    ratio: float | None = None
+    cluster: int = 1
+    follow_up: int | None = None
+
+    def of(self, machines: int) -> Question:
+        """The question for a fleet of this size (machines, or sites), count >= 0.
+
+        Raises:
+            BadInput: No proof covers what is asked.
+        """
+        policy = Policy(
+            alpha_harm=self.alpha_harm,
+            alpha_clear=self.alpha_clear,
+            delta=self.delta,
+            ratio=self.ratio,
+            cluster=self.cluster,
+        )
+        return question(
+            policy,
+            machines,
+            randomised=self.randomised,
+            together=self.together,
+            sites=self.sites,
+            follow_up=self.follow_up,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +293,7 @@ def judge(rows: Sequence[Row], asked: Question) -> Finding:
         together=not single,
         ratio=asked.ratio,
         cluster=asked.cluster,
+        dealt=asked.randomised,
         later={signal: number for signal, number in comes.items() if number > 1},
     )
     log_e_ratio = 0.0 if found.relative is None else float(relative.log_e(found.relative)[0])

@@ -135,7 +135,7 @@ def _against_control(flight: Flight, found: Verdict) -> str:
     return (
         f"{found.matured.installed} installed and matured, {seen}; more than "
         f"{100 * found.harm_upper:.3g} % excess harm is excluded with "
-        f"{100 * (1 - rules.alpha_clear):g} % confidence"
+        f"{100 * (1 - rules.alpha_clear):g} % confidence{_odds(found, rules.ratio)}"
     )
 
 
@@ -166,6 +166,13 @@ def verdict_json(flight: Flight, found: Verdict, rings: Mapping[str, Numbers]) -
             "sentence": sentence(flight, found),
         }
     ).decode()
+
+
+def _odds(found: Verdict, ratio: float | None) -> str:
+    if ratio is None:
+        return ""
+    reached = f"odds of harm of {ratio:g} times the control's are"
+    return f"; {reached} {'excluded as well' if found.alike else 'not excluded yet'}"
 
 
 def _power(log_e: float) -> str:
