@@ -43,6 +43,21 @@ class Judged:
 
 
 @dataclass(slots=True)
+class Watch:
+    """What a run was like that looks for late harm.
+
+    Attributes:
+        long: Numbers of the long decks.
+        late: Treated machines that were looked at before they had installed.
+        unlocked: Times that the watch ended early, since only its members were left.
+    """
+
+    long: set[int] = field(default_factory=set)
+    late: set[int] = field(default_factory=set)
+    unlocked: int = 0
+
+
+@dataclass(slots=True)
 class Outcome:
     """What became of a release.
 
@@ -58,6 +73,7 @@ class Outcome:
         final: The last judgement.
         cells: All cells, in order.
         rooms: Room at every deal: what the valve decided.
+        watch: Its long decks, and who was late.
     """
 
     state: State
@@ -71,10 +87,13 @@ class Outcome:
     final: Judged
     cells: list[Cell] = field(default_factory=list)
     rooms: list[int] = field(default_factory=list)
+    watch: Watch = field(default_factory=Watch)
 
 
 class Book(Protocol):
     """Who is in which pool."""
+
+    watch: Watch
 
     def open(self, deck: int, *, long: bool) -> None:
         """Leave to deal a deck was given."""
@@ -118,12 +137,14 @@ class Fleet:
     treated: Bools
     sealed: Bools
     dead_from: Ints
+    installed: Ints
 
     @classmethod
     def of(cls, world: World) -> "Fleet":
         """Nobody has a card."""
         none = np.zeros(world.machines, np.bool_)
-        return cls(world, none, none.copy(), np.full(world.machines, NEVER))
+        never = np.full(world.machines, NEVER)
+        return cls(world, none, none.copy(), never, never.copy())
 
     def heard(self, who: Ints, begin: int, until: int) -> Bools:
         """Who polled in (begin, until] and was alive."""
@@ -204,6 +225,8 @@ def opening(
     cells: list[Cell] = []
     judged, lowest = Judged(), 1.0
     rooms: list[int] = []
+    # Where machines are late, any tick may be that of a look at one of them.
+    again, far = (1, 1) if world.lag.any() else (_LOOK_AGAIN, world.end // MINUTE)
     deck, last_cut, tick = 0, 0, 0
     table: _Table | None = None
     while tick * MINUTE < world.end:
@@ -240,9 +263,10 @@ def opening(
                 rooms.append(room)
             elif settled and now - last_cut >= terms.soak_ms and room >= 1:
                 _unlock(fleet, book, now)
-        until = max(tick + 1, min(due[0][0] if due else tick + _LOOK_AGAIN, world.end // MINUTE))
+        until = min(due[0][0] if due else tick + again, tick + far, world.end // MINUTE)
+        until = max(tick + 1, until)
         if table is None:
-            tick = min(until, tick + _LOOK_AGAIN)
+            tick = min(until, tick + again)
             continue
         cut = table.draw(fleet, book, plan, chance, (now, until * MINUTE))
         if cut is None:
@@ -250,7 +274,7 @@ def opening(
             continue
         last_cut, tick = cut, -(-cut // MINUTE)
         book.cut(deck, cut)
-        for when, cls in table.closings(world, cut):
+        for when, cls in table.closings(world, cut, terms.install_delay_ms):
             heapq.heappush(due, (when, deck, cls))
         table = None
     return Outcome(
@@ -265,6 +289,7 @@ def opening(
         final=judged,
         cells=cells,
         rooms=rooms,
+        watch=book.watch,
     )
 
 
@@ -376,13 +401,13 @@ class _Table:
             return self.opened + self.life
         return None
 
-    def closings(self, world: World, cut: int) -> Iterator[tuple[int, int]]:
+    def closings(self, world: World, cut: int, delay: int) -> Iterator[tuple[int, int]]:
         """(tick, class) of everything that will be due; class -1 stands for reported crashes."""
         who = np.concatenate(self.who)
         for cls in np.unique(world.cls[who]).tolist():
             span = world.deadline(cls)
             for rung in silence.ladder(span) if self.long else silence.LADDER[:1]:
-                begin = cut + SETTLE + (rung - 1) * span + MINUTE
+                begin = cut + delay + SETTLE + (rung - 1) * span + MINUTE
                 yield -(-(begin + span) // MINUTE), cls
         first = world.next_crash(who, np.concatenate(self.at))
         for when in np.unique(np.maximum(first[world.beating[who]], cut)).tolist():
@@ -403,10 +428,12 @@ class _Table:
         treated = self.cards[self.drawn : self.drawn + len(who)]
         fleet.sealed[who] = True
         fleet.treated[who[treated]] = True
+        fleet.installed[who[treated]] = fleet.world.installs(who[treated], at[treated])
         if plan.harm > 0.0:
             hurt = treated & (chance.random(len(who)) < plan.harm)
             spans = np.array([fleet.world.deadline(int(c)) for c in fleet.world.cls[who[hurt]]])
-            fleet.dead_from[who[hurt]] = at[hurt] + (plan.fuse * spans).astype(np.int64)
+            died = fleet.installed[who[hurt]] + (plan.fuse * spans).astype(np.int64)
+            fleet.dead_from[who[hurt]] = np.minimum(died, NEVER)
         book.seat(self.deck, who, at, treated)
         self.who.append(who)
         self.at.append(at)
