@@ -12,13 +12,14 @@ import heapq
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol, TypeAlias
 
 import numpy as np
-from tests.worlds import MINUTE, NEVER, Bools, Ints, World
+from tests.worlds import MINUTE, NEVER, SILENCE_MIN, Bools, Ints, World
 
 from firedoor.core import silence, valve
-from firedoor.core.cell import Cell
+from firedoor.core.cell import Cell, Test
 from firedoor.core.door import Assessed, Boarded, Door, Reason, State, step
 from firedoor.core.evidence.mixture import epoch_of
 from firedoor.core.terms import Terms
@@ -50,11 +51,13 @@ class Watch:
         long: Numbers of the long decks.
         late: Treated machines that were looked at before they had installed.
         unlocked: Times that the watch ended early, since only its members were left.
+        wide: Decks with fewer controls than nine for each treated, so that they fill in time.
     """
 
     long: set[int] = field(default_factory=set)
     late: set[int] = field(default_factory=set)
     unlocked: int = 0
+    wide: int = 0
 
 
 @dataclass(slots=True)
@@ -131,20 +134,25 @@ Run: TypeAlias = Generator[list[Cell], Judged, Outcome]
 
 @dataclass(slots=True)
 class Fleet:
-    """What has happened to the machines of one run; every array has shape (N,)."""
+    """What has happened to the machines of one run.
+
+    Every array has shape (N,), but for ``newest``: the members of the deck that was cut last.
+    """
 
     world: World
     treated: Bools
     sealed: Bools
     dead_from: Ints
     installed: Ints
+    newest: Ints
 
     @classmethod
     def of(cls, world: World) -> "Fleet":
         """Nobody has a card."""
         none = np.zeros(world.machines, np.bool_)
         never = np.full(world.machines, NEVER)
-        return cls(world, none, none.copy(), never, never.copy())
+        nobody = np.zeros(0, np.int64)
+        return cls(world, none, none.copy(), never, never.copy(), nobody)
 
     def heard(self, who: Ints, begin: int, until: int) -> Bools:
         """Who polled in (begin, until] and was alive."""
@@ -257,7 +265,9 @@ def opening(
         if _is_over(door, fleet, settled=settled):
             break
         if table is None and door.state is State.OPENING and judged.upper > terms.delta:
-            table = _deal(fleet, book, plan, dealer, (deck + 1, room, now), quiet=quiet)
+            table = _deal(
+                fleet, book, plan, dealer, _Ask(deck + 1, room, now, quiet, judged.upper, cells)
+            )
             if table is not None:
                 deck += 1
                 rooms.append(room)
@@ -274,7 +284,7 @@ def opening(
             continue
         last_cut, tick = cut, -(-cut // MINUTE)
         book.cut(deck, cut)
-        for when, cls in table.closings(world, cut, terms.install_delay_ms):
+        for when, cls in table.closings(fleet, cut, terms.install_delay_ms):
             heapq.heappush(due, (when, deck, cls))
         table = None
     return Outcome(
@@ -312,36 +322,58 @@ def _close_due(book: Book, due: list[tuple[int, int, int]], now: int) -> list[Ce
     return cells
 
 
-def _deal(
-    fleet: Fleet,
-    book: Book,
-    plan: Plan,
-    dealer: Dealer,
-    now: tuple[int, int, int],
-    *,
-    quiet: bool,
-) -> "_Table | None":
-    """Open the next deck as the judge would, if there is one; ``now``: deck, room, time."""
-    world, (deck, room, at) = fleet.world, now
-    here = world.seasoned <= at
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """What the valve is asked with: number of the deck, room, time, and all that is known."""
+
+    deck: int
+    room: int
+    at: int
+    quiet: bool
+    upper: float
+    cells: list[Cell]
+
+    def tried(self) -> bool:
+        """Harm as large as is not excluded would have been proved: more than half may try it."""
+        matured = sum(cell.installed for cell in self.cells if cell.test is Test.CLEARANCE)
+        return valve.is_tried(installed=matured, upper=self.upper)
+
+
+def _deal(fleet: Fleet, book: Book, plan: Plan, dealer: Dealer, ask: _Ask) -> "_Table | None":
+    """Open the next deck as the judge would, if there is one."""
+    world = fleet.world
+    here = world.seasoned <= ask.at
     free = here & ~fleet.treated & ~fleet.sealed
     active = int(here.sum())
-    deal = valve.deal(
-        room=room,
+    first, last = np.searchsorted(world.at, [ask.at - MINUTE, ask.at], side="right")
+    polls = float(free[world.who[first:last]].sum())
+    life = valve.patience(polls, world.gap / MINUTE)
+    dealt = partial(
+        valve.deal,
+        room=ask.room,
         free=int(free.sum()),
         untreated=int((here & ~fleet.treated).sum()),
         active=active,
         control=plan.terms.control,
-        quiet=quiet,
+        quiet=ask.quiet,
     )
+    deal = plain = dealt()
+    if plain is not None and plain.cards > plain.treated + valve.LEAST_CONTROLS:
+        drawn = polls * valve.filling(life, _usual(fleet) / MINUTE)
+        deal = dealt(drawn=drawn, tried=ask.tried())
     if deal is None:
         return None
-    first, last = np.searchsorted(world.at, [at - MINUTE, at], side="right")
-    polls = free[world.who[first:last]].sum()
-    life = valve.patience(float(polls), world.gap / MINUTE) * MINUTE
+    book.watch.wide += deal != plain
     long = valve.is_long(cards=deal.cards, locked=book.locked(), active=active) and plan.ladder
-    book.open(deck, long=long)
-    return _Table(deck, dealer(deck, deal), life, long)
+    book.open(ask.deck, long=long)
+    return _Table(ask.deck, dealer(ask.deck, deal), life * MINUTE, long)
+
+
+def _usual(fleet: Fleet) -> int:
+    """Usual deadline of the members of the newest deck, ms."""
+    if not len(fleet.newest):
+        return SILENCE_MIN
+    return fleet.world.deadline(int(np.median(fleet.world.cls[fleet.newest])))
 
 
 def _unlock(fleet: Fleet, book: Book, now: int) -> None:
@@ -401,9 +433,10 @@ class _Table:
             return self.opened + self.life
         return None
 
-    def closings(self, world: World, cut: int, delay: int) -> Iterator[tuple[int, int]]:
+    def closings(self, fleet: Fleet, cut: int, delay: int) -> Iterator[tuple[int, int]]:
         """(tick, class) of everything that will be due; class -1 stands for reported crashes."""
-        who = np.concatenate(self.who)
+        world, who = fleet.world, np.concatenate(self.who)
+        fleet.newest = who
         for cls in np.unique(world.cls[who]).tolist():
             span = world.deadline(cls)
             for rung in silence.ladder(span) if self.long else silence.LADDER[:1]:

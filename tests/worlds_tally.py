@@ -11,7 +11,7 @@ from firedoor.core import silence, valve
 from firedoor.core.cell import Cell, Test
 from firedoor.core.signal import CRASH
 from firedoor.services.late import Wait
-from firedoor.services.pools import Closing, Pool, close_class, count_events
+from firedoor.services.pools import Closing, Mask, Pool, close_class, count_events
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ class Tally:
         cells = self._take(pool, closing)
         self._fell_silent(who[closing.harmed & pool.treated], now)
         if not rung:
-            for machine in who[mature & pool.treated & ~ready & ~pool.harmed].tolist():
+            for machine in self._unready(pool, mature, after + MINUTE - SETTLE):
                 self._late[machine] = _Late(pool.cut_ms or 0)
                 self.watch.late.add(machine)
         if last:
@@ -175,6 +175,12 @@ class Tally:
                 self._fleet.sealed[pool.machines[np.isin(pool.cls, list(pool.rungs))]] = False
                 del self._pools[deck]
 
+    def _unready(self, pool: Pool, mature: Mask, until: int) -> list[int]:
+        """Treated machines of a class that had not installed by then, and are not harmed."""
+        who = pool.machines[mature & pool.treated & ~pool.harmed].astype(np.int64)
+        late: list[int] = who[self._fleet.installed[who] > until].tolist()
+        return late
+
     def _got(self, machine: int, now: int) -> int:
         """When a machine had all bytes, as far as is known; ``NEVER`` before."""
         got = int(self._fleet.installed[machine])
@@ -196,7 +202,7 @@ class Tally:
             patience = terms.install_delay_ms + terms.install_wait_for(span)
             asleep = late.since + MINUTE + patience
             late.wait = Wait.DORMANT if now >= asleep else late.wait
-            late.due = int(self._fleet.installed[machine])
+            late.due = self._got(machine, NEVER)
             late.due = late.due if now >= asleep else min(late.due, asleep)
             return
         begin = got + SETTLE + MINUTE
@@ -238,3 +244,36 @@ class Tally:
                 self._harmed += cell.treated_harmed
                 self._excess += cell.treated_harmed - events * share
         return cells
+
+
+class Blind(Tally):
+    """Books in which those who wait are drawn apart from the cards.
+
+    Rooms have the law that they have in the product, and tell nothing of a label.
+    """
+
+    def __init__(self, fleet: Fleet, plan: Plan, chance: np.random.Generator) -> None:
+        """No pool yet."""
+        super().__init__(fleet, plan)
+        self._chance = chance
+        self._would: dict[int, int] = {}
+
+    def _unready(self, pool: Pool, mature: Mask, until: int) -> list[int]:
+        """As many of the class as are treated, of both arms, and those of them that were late."""
+        treated = int((mature & pool.treated).sum())
+        some = self._chance.choice(np.flatnonzero(mature), treated, replace=False)
+        some = some[~pool.harmed[some]]
+        who = pool.machines[some].astype(np.int64)
+        would = self._fleet.world.installs(who, pool.drawn_ms[some])
+        self._would.update(zip(who.tolist(), would.tolist(), strict=True))
+        late: list[int] = who[would > until].tolist()
+        return late
+
+    def _got(self, machine: int, now: int) -> int:
+        got = self._would.get(machine, int(self._fleet.installed[machine]))
+        return got if got <= now else NEVER
+
+    def _take(self, pool: Pool, closing: Closing) -> list[Cell]:
+        for machine in pool.machines[closing.harmed & ~pool.treated].tolist():
+            self._count(machine)
+        return super()._take(pool, closing)

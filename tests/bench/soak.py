@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,7 @@ from tests.worlds_judge import (
     playing,
     share_bounds,
 )
+from tests.worlds_tally import Blind, Tally
 
 from firedoor.core.door import State
 from firedoor.core.terms import Policy
@@ -88,20 +89,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def null(
-    trial: Trial, alphas: Sequence[float] = ALPHAS
+    trial: Trial, alphas: Sequence[float] = ALPHAS, *, blind: bool = False
 ) -> Callable[[int, int], tuple[Figures, bool]]:
-    """False alarms of a good release, at each level."""
+    """False alarms of a good release, at each level; blind: nobody asks who is late."""
 
     def work(runs: int, seed: int) -> tuple[Figures, bool]:
         drift, late, admitted = Drift(), Drift(), 0
         seen: Counter[str] = Counter()
         found: Counter[float] = Counter()
         # Cells are counted and let go: a thousand long decks do not fit into memory.
-        for outcome in playing(trial, runs, seed):
+        apart = np.random.default_rng(seed)
+        book = (lambda fleet, plan: Blind(fleet, plan, apart)) if blind else Tally
+        for outcome in playing(trial, runs, seed, book=book):
             drift.add(outcome.cells)
             late.add(late_harm(outcome))
             watch = outcome.watch
-            seen.update(long=len(watch.long), late=len(watch.late), unlocked=watch.unlocked)
+            seen.update(long=len(watch.long), late=len(watch.late))
+            seen.update(unlocked=watch.unlocked, wide=watch.wide)
             admitted += outcome.admitted
             found.update(alpha for alpha in alphas if alarms([outcome], alpha))
         figures: Figures = {
@@ -243,19 +247,26 @@ def late(machines: int, attributes: tuple[str, ...]) -> Trial:
     return null_trial(draw, machines, budget=5, crashes=True, attributes=attributes)
 
 
-def slow_lines(machines: int, budget: int, *, together: bool) -> Trial:
-    """World 4: who installs late is who falls silent and crashes late."""
+def slow_lines(machines: int, budget: int, *, together: bool, at_once: bool = False) -> Trial:
+    """World 4: who installs late is who falls silent and crashes late; or nobody is late."""
 
     def draw(chance: np.random.Generator) -> World:
-        return world_four(chance, machines, 3.0, beats=not together, together=together)
+        world = world_four(chance, machines, 3.0, beats=not together, together=together)
+        return replace(world, lag=np.zeros_like(world.lag)) if at_once else world
 
     return null_trial(
         draw, machines, budget=budget, crashes=not together, attributes=("model", "site")
     )
 
 
+def wide(machines: int, draw: Draw) -> Trial:
+    """So large a fleet that many decks have fewer than nine controls for each treated machine."""
+    return null_trial(draw, machines, budget=20, attributes=("model", "site"))
+
+
 B5 = Policy(budget=5, alpha_harm=0.001, soak_ms=0)
 TIMETABLE: Draw = lambda chance: world_two(chance, 600, 2.0)  # noqa: E731 - three of a kind
+QUIET_LINES: Draw = lambda chance: world_four(chance, 10_000, 1.0, beats=False, often=1.0)  # noqa: E731
 GUESTS: Draw = lambda chance: world_three(chance, 300, 3.0)  # noqa: E731
 
 SETTINGS = (
@@ -317,6 +328,14 @@ SETTINGS = (
             (200, 1, True, 4000),
         )
     ),
+    Setting("null one line, nobody asks who is late N=600 B=5", 8000, 1500,
+            null(slow_lines(600, 5, together=True), ALPHAS_OF_SLOW_LINES, blind=True)),
+    Setting("null one line, downloads at once N=600 B=5", 8000, 1500,
+            null(slow_lines(600, 5, together=True, at_once=True), ALPHAS_OF_SLOW_LINES)),
+    Setting("null wide windows, slow lines N=10000 B=20", 1000, 910,
+            null(wide(10_000, QUIET_LINES), ALPHAS_OF_SLOW_LINES)),
+    Setting("null wide windows, strangers N=8000 B=20", 1000, 911,
+            null(wide(8_000, strangers(8_000, 1.5)), ALPHAS_OF_SLOW_LINES)),
     Setting("null late harm in one stream N=600 B=5", 2000, 501, null(late(600, ()))),
     Setting("null strangers N=600", 10_000, 201, null(null_trial(strangers(600), 600))),
     *(

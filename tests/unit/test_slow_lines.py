@@ -115,13 +115,13 @@ def test_a_room_that_knows_who_is_late_shuts_no_more_good_releases(
     machines: int, budget: int, seed: int
 ) -> None:
     """Who is late is who will be silent: the worst that the price on paper is for."""
-    outcomes = list(playing(slow_lines(machines, budget, 2.0, together=True), 60, seed))
+    outcomes = list(playing(slow_lines(machines, budget, 2.0, together=True), 40, seed))
 
     assert np.mean([len(outcome.watch.late) for outcome in outcomes]) > machines / 10
     found, whole = late(outcomes), Drift()
     for outcome in outcomes:
         whole.add(outcome.cells)
-    assert found.events > 300
+    assert found.events > 200
     assert max(abs(found.z), abs(whole.z)) < 4.0
     for alpha in (0.1, 0.05, 0.01, 0.001):
         assert alarms(outcomes, alpha) <= most_alarms(len(outcomes), alpha)
@@ -154,3 +154,26 @@ def test_a_watch_that_asks_who_is_late_is_found_out() -> None:
     outcomes = playing(trial, 40, 6, book=Peeking)
 
     assert late(outcomes).z > 8.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_wide_windows_that_are_filled_in_time_lean_towards_no_arm() -> None:
+    """Decks of which a third is treated, and thousands that install late (ADR 0019 and 0024)."""
+    trial = null_trial(
+        lambda chance: world_four(chance, 10_000, 1.0, beats=False, often=1.0),
+        10_000,
+        budget=20,
+        attributes=("model", "site"),
+    )
+
+    outcomes = list(playing(trial, 8, 7))
+
+    assert all(outcome.watch.wide > 10 for outcome in outcomes)
+    assert np.mean([len(outcome.watch.late) for outcome in outcomes]) > 1_000
+    found = Drift()
+    for outcome in outcomes:
+        found.add(outcome.cells)
+    assert found.events > 1_000
+    assert abs(found.z) < 4.0
+    assert alarms(outcomes, 0.01) <= most_alarms(len(outcomes), 0.01)
