@@ -5,10 +5,11 @@ Members, pools, closings, signs of life, accounts and verdicts are those of ``se
 """
 
 import heapq
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from tests.worlds import MINUTE, SILENCE_MIN, Bools, Ints
+from tests.worlds import MINUTE, SILENCE_MIN, Bools, Ints, World
 from tests.worlds_door import (
     RING,
     SETTLE,
@@ -115,7 +116,7 @@ class Books:
         begin = self._life.window(after, intake=False)
         assert begin is not None
         assert self._life.until >= begin + span
-        ready = self._waiting.ready(self.flight, pool, begin)
+        ready = self._waiting.ready(self.flight, pool, cls, begin)
         closing = close_class(
             pool,
             cls,
@@ -158,7 +159,7 @@ class Books:
                 del self.flight.silent[row]
                 self.flight.recovered[RING] = self.flight.recovered.get(RING, 0) + 1
                 self._waiting.back(self.flight, row, silent, self._life, _clocks(now))
-        self._waiting.look(self.flight, self._life, _clocks(now))
+        self._waiting.look(self.flight, _Ears(self._fleet.world, self._life), _clocks(now))
         numbers = self.flight.numbers(RING, self.flight.verdict())
         return numbers.room, numbers.debt
 
@@ -206,6 +207,19 @@ class Books:
                 got, machine = heapq.heappop(self._downloads)
                 self.flight.installed[machine] = got
             self._listened += MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class _Ears:
+    """What the world has said until now."""
+
+    world: World
+    life: Life
+
+    def told_since(self, machine: int, mono_ms: int, now: Instant) -> list[str]:
+        """Whether it has crashed."""
+        told = int(self.world.next_crash(np.array([machine]), mono_ms)[0])
+        return [CRASH] if told <= now.mono_ms else []
 
 
 def _clocks(now: int) -> Instant:

@@ -74,7 +74,7 @@ class Tally:
         pool.beating = self._fleet.world.beating[who]
         pool.strata = list(self._fleet.world.strata)
         pool.stratum = self._fleet.world.stratum[who].astype(np.int32)
-        pool.harmed = np.zeros(len(who), np.bool_)
+        pool.harmed, pool.told = np.zeros((2, len(who)), np.bool_)
         pool.cut_ms = at
         self._present[deck] = set(np.unique(pool.cls).tolist())
 
@@ -144,7 +144,10 @@ class Tally:
         room = valve.room(
             budget=self._plan.terms.budget,
             upper=judged.upper,
-            in_flight=self._in_flight + waits.count(Wait.WAITING) + max(0, dormant - window),
+            in_flight=self._in_flight
+            + waits.count(Wait.WAITING)
+            + waits.count(Wait.WOKEN)
+            + max(0, dormant - window),
             debt=debt,
         )
         return room, debt
@@ -195,7 +198,7 @@ class Tally:
             heapq.heappush(self._returns, (at, machine))
 
     def _look(self, machine: int, late: _Late, now: int) -> None:
-        """See where a late machine stands now; silent after its install is debt in full."""
+        """See where a late machine stands now; harmed after its install it is debt in full."""
         terms, got = self._plan.terms, self._got(machine, now)
         span = self._fleet.world.deadline(int(self._fleet.world.cls[machine]))
         if got == NEVER:
@@ -205,28 +208,31 @@ class Tally:
             late.due = self._got(machine, NEVER)
             late.due = late.due if now >= asleep else min(late.due, asleep)
             return
-        begin = got + SETTLE + MINUTE
-        late.wait, late.due = Wait.WAITING, begin + span
+        who, begin = np.array([machine]), got + SETTLE + MINUTE
+        told = int(self._fleet.world.next_crash(who, got)[0])
+        late.wait = Wait.WAITING if late.wait is Wait.WAITING else Wait.WOKEN
+        late.due = min(begin + span, told)
         if now < late.due:
             return
-        who = np.array([machine])
-        if self._fleet.heard(who, begin // MINUTE * MINUTE, now)[0]:
-            del self._late[machine]
-            return
-        self._fell_silent(who, now)
+        if now < told:
+            if self._fleet.heard(who, begin // MINUTE * MINUTE, now)[0]:
+                del self._late[machine]
+                return
+            self._fell_silent(who, now)
         if late.counted:
             self._recovered -= 1
             del self._late[machine]
         else:
-            late.wait, late.due = Wait.HARMED, NEVER
+            late.wait, late.due = Wait.TOLD if told <= now else Wait.HARMED, NEVER
             self._excess += 1.0
             self._harmed += 1
 
     def _count(self, machine: int) -> None:
         """The evidence counts a late machine: it is no debt of its own any more."""
         late = self._late.pop(machine, None)
-        if late is not None and late.wait is Wait.HARMED:
-            if self._silent.pop(machine, None) is None:
+        spoke = self._silent.pop(machine, None) is None if late is not None else False
+        if late is not None and late.wait in (Wait.HARMED, Wait.TOLD):
+            if late.wait is Wait.HARMED and spoke:
                 self._recovered -= 1
             self._excess -= 1.0
             self._harmed -= 1

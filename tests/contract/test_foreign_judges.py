@@ -236,13 +236,17 @@ def test_series_of_different_lengths_and_twins_are_not_judged(desk):
     ("settings", "word"),
     [
         ({}, "Marginal"),
-        ({"followUp": 4}, "Pass"),
+        ({"followUp": 40}, "Marginal"),
+        ({"followUp": 40, "delta": 0.1}, "Pass"),
         ({"followUp": 41}, "Marginal"),
         ({"delta": 0.05}, "Pass"),
     ],
 )
 def test_kayenta_passes_machines_that_were_followed(desk, settings, word):
-    """Or steps, to whoever named the delta of a step."""
+    """Or steps, to whoever named the delta of a step.
+
+    So few machines cannot exclude the delta that goes with their number.
+    """
     headers, _ = recorded("kayenta-counts")
     body = counted([("c", {}, [0] * 40, [0] * 40)])
     body["canaryConfig"]["judge"]["judgeConfigurations"] = settings

@@ -11,8 +11,10 @@ intervals exceed the control's by no more than the sum of what the intervals exc
 
     prod (1 - p0_t)  -  prod (1 - p1_t)   <=   sum over t of max(0, p1_t - p0_t)
 
-and it waits until so many intervals have been seen in which both arms were at risk, for harm that
-comes late comes within them; what was counted before anybody was treated is no following.
+where intervals in which machines are counted that are followed no more thin out nothing
+(``services.following``); and it waits until so many intervals have been seen in which both arms
+were at risk, for harm that comes late comes within them; what was counted before anybody was
+treated is no following.
 Who names a delta and no N has named the delta of one interval. Who names neither is not cleared.
 """
 
@@ -23,11 +25,13 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
+from firedoor.core.cell import Test
 from firedoor.core.errors import BadInput
 from firedoor.core.evidence import clearance, relative, series
 from firedoor.core.terms import Policy, resolve
 from firedoor.core.verdict import VerdictState
 from firedoor.formats.counts import Row, cells, first_interval, fleet
+from firedoor.services.following import thinning
 from firedoor.services.sites import check_machines, count_sites, of_sites
 
 DECLARED: Final = "declared"
@@ -298,7 +302,8 @@ def judge(rows: Sequence[Row], asked: Question) -> Finding:
     )
     log_e_ratio = 0.0 if found.relative is None else float(relative.log_e(found.relative)[0])
     alike = asked.ratio is not None and log_e_ratio >= -math.log(asked.alpha_clear)
-    upper = float(clearance.upper(found.clearance, asked.alpha_clear)[0])
+    thinned = _thinned(rows, asked)
+    upper = thinned * float(clearance.upper(found.clearance, asked.alpha_clear)[0])
     warn = found.log_e >= -math.log(asked.alpha_warn)
     if found.max_log_e >= -math.log(asked.alpha_harm):
         state = VerdictState.HARMFUL
@@ -316,9 +321,17 @@ def judge(rows: Sequence[Row], asked: Question) -> Finding:
         state=state,
         log_e_harm=found.log_e,
         max_log_e_harm=found.max_log_e,
-        log_e_clear=float(clearance.log_e(found.clearance, asked.delta_of_interval)[0]),
+        log_e_clear=float(clearance.log_e(found.clearance, asked.delta_of_interval / thinned)[0]),
         # Where machines fail together the bound would be too low.
         harm_upper=min(1.0, upper * max(1, asked.follow_up)) if single else 1.0,
         series=found,
         log_e_ratio=log_e_ratio,
     )
+
+
+def _thinned(rows: Sequence[Row], asked: Question) -> float:
+    """By how much those at risk outnumber those that are followed; 1 for one interval."""
+    if asked.follow_up <= 1 or asked.together or asked.sites:
+        return 1.0
+    classes = (cell for cell in cells(rows) if cell.test is Test.CLEARANCE and cell.control)
+    return thinning(classes, asked.follow_up)

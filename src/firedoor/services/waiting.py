@@ -12,6 +12,7 @@ harm keeps its slot though it speaks. Source: ADR 0024.
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -20,11 +21,23 @@ from firedoor.core.door import ended
 from firedoor.core.signal import SILENCE
 from firedoor.ports import Instant
 from firedoor.services.flight import Flight, Silent
-from firedoor.services.hearing import Hearing
 from firedoor.services.late import Late, Wait
 from firedoor.services.life import Life
 from firedoor.services.pools import Mask, Pool
 from firedoor.services.records import Harmed, JudgeRecords
+
+
+class Ears(Protocol):
+    """Who was heard, and what they said."""
+
+    @property
+    def life(self) -> Life:
+        """When each machine was last heard."""
+        ...
+
+    def told_since(self, machine: int, mono_ms: int, now: Instant) -> list[str]:
+        """Streams of which a machine has sent an event after a moment of this boot."""
+        ...
 
 
 class Waiting:
@@ -76,7 +89,7 @@ class Waiting:
             flight.recovered[late.ring] -= 1
         self._put(flight, replace(late, wait=Wait.OVER))
 
-    def look(self, flight: Flight, hearing: Hearing, now: Instant) -> None:
+    def look(self, flight: Flight, hearing: Ears, now: Instant) -> None:
         """Look at everybody on its own, in the rings whose doors are undecided."""
         for late, signal in self._moved(flight, hearing, now):
             if late.harmed:
@@ -84,7 +97,7 @@ class Waiting:
             else:
                 self._put(flight, late)
 
-    def _moved(self, flight: Flight, hearing: Hearing, now: Instant) -> Iterable[tuple[Late, str]]:
+    def _moved(self, flight: Flight, hearing: Ears, now: Instant) -> Iterable[tuple[Late, str]]:
         """Who stands elsewhere now, and the signal that moved it."""
         terms, life = flight.boarding.terms, hearing.life
         for late in list(flight.late.late.values()):
