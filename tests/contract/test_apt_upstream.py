@@ -19,7 +19,8 @@ from firedoor.adapters.keys.openpgp import Keyring
 from firedoor.adapters.upstream.apt import AptUpstream, Selection
 from firedoor.adapters.upstream.directory import DirectoryUpstream
 from firedoor.core.errors import BadConfig, FiredoorError, Unavailable, Untrusted, UpstreamMoved
-from firedoor.services.mirror import Snapshot, take_snapshot
+from firedoor.services.mirror import take_snapshot
+from firedoor.services.snapshot import Snapshot
 
 DISTS = f"dists/{SUITE}"
 AMD64 = f"{DISTS}/main/binary-amd64"
@@ -50,7 +51,7 @@ def mirrored(
         Selection(**{"suites": (SUITE,), "architectures": ("amd64",)} | part),
         blobs,
         clock,
-        previous={path: file.sha256 for path, file in known.items()},
+        previous=known,
     )
     return take_snapshot(upstream, blobs)
 

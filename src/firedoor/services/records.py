@@ -61,7 +61,6 @@ class ChannelState:
 
     Attributes:
         name: Name of the channel.
-        snapshot: The last good snapshot, as its own JSON, "" before the first.
         synced_ms: Last good synchronisation, wall clock, 0 for never.
         error: Why the last attempt failed, "" when it did not.
         failures: Failed attempts since the last good one.
@@ -69,7 +68,6 @@ class ChannelState:
     """
 
     name: str
-    snapshot: str = ""
     synced_ms: int = 0
     error: str = ""
     failures: int = 0
@@ -263,6 +261,14 @@ class JudgeRecords(Protocol):
 
     def put_channel(self, state: ChannelState) -> None:
         """Store it."""
+        ...
+
+    def last_snapshot(self, channel: str) -> bytes:
+        """The channel's last good snapshot in its stored form, empty before the first."""
+        ...
+
+    def put_last_snapshot(self, channel: str, snapshot: bytes) -> None:
+        """Store it; nothing is written where it is the same."""
         ...
 
     def release(self, release: str) -> StoredRelease | None:

@@ -12,23 +12,23 @@ from firedoor.core import valve
 from firedoor.core.board import ALL_CLOSED, Board, ChannelBoard, Lane, Withdrawn
 from firedoor.core.door import Boarded, Door, EarlierOpened, Reason, State, Supersede, ended
 from firedoor.core.door import step as step_door
-from firedoor.core.release import Manifest, changes, release_id
+from firedoor.core.release import Manifest
 from firedoor.core.ring import EVERYONE, waits_for
 from firedoor.core.terms import resolve
 from firedoor.core.units import UnixMs
 from firedoor.ports import Instant
 from firedoor.services import past, reports
+from firedoor.services.arrivals import Arrivals
 from firedoor.services.boarding import Boarding, rules_for
 from firedoor.services.fallback import Fallback, Held
 from firedoor.services.flight import Flight
 from firedoor.services.installs import delay_ms, has_payload
 from firedoor.services.judging import Judge
 from firedoor.services.lines import Line, ended_badly, is_revoked, state_in
-from firedoor.services.mirror import Snapshot
-from firedoor.services.records import Block, StoredRelease
+from firedoor.services.records import Block
+from firedoor.services.snapshot import Snapshot
 from firedoor.services.stalls import missed
 
-_INDEXES = ("SHA256SUMS", "SHA256SUMS.txt", "index.json")
 _BAD_ENDS = 2
 _ERROR_LIMIT = 500
 _UNDECIDED = (State.WAITING, State.OPENING, State.HELD)
@@ -63,6 +63,7 @@ class Train:
         self._root_key = root_key
         self._nonce = nonce
         self._fallback = Fallback(held, self._store.board())
+        self._arrivals = Arrivals(self._store)
         self.lines: dict[str, dict[int, Line]] = {
             channel.name: {
                 boarding.number: Line(boarding, self._doors(channel.name, boarding.number))
@@ -97,34 +98,7 @@ class Train:
         dressed: Manifest | None = None,
     ) -> str:
         """Take over a good snapshot, as it is or as clients are to read it; return its id."""
-        manifest = snapshot.manifest if dressed is None else dressed
-        release = release_id(channel.name, channel.kind, manifest)
-        listing = next((name for name in _INDEXES if name in manifest), "")
-        self._store.add_release(
-            StoredRelease(
-                id=release,
-                channel=channel.name,
-                created_ms=now.wall_ms,
-                listing=listing,
-                size=snapshot.total_bytes,
-                files=len(manifest),
-            ),
-            manifest,
-        )
-        if (
-            channel.traits.freshness
-            and not channel.is_signed
-            and any(True for _ in changes(self._store.manifest(release), manifest))
-        ):
-            # The same content with a new signature: clients refuse the old one when it expires.
-            self._store.renew_release(release, manifest)
-        seen = self._store.snapshots(channel.name)
-        if not seen or seen[-1].release != release:
-            self._store.add_snapshot(channel.name, release, now.wall_ms, "waiting")
-        state = self._store.channel(channel.name)
-        state = replace(state, synced_ms=now.wall_ms, error="", failures=0)
-        self._store.put_channel(replace(state, snapshot=snapshot.to_json().decode()))
-        return release
+        return self._arrivals.take(channel, snapshot, now, dressed)
 
     def failed(self, channel: str, error: str, now: Instant) -> None:
         """Note that a synchronisation failed; what is served does not change."""

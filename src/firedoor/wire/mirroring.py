@@ -28,7 +28,8 @@ from firedoor.core.errors import BadInput, FiredoorError
 from firedoor.core.release import FileEntry, Manifest
 from firedoor.core.units import Digest
 from firedoor.ports import BlobStore, Clock, Upstream
-from firedoor.services.mirror import Snapshot, next_poll, take_snapshot
+from firedoor.services.mirror import next_poll, take_snapshot
+from firedoor.services.snapshot import Snapshot
 
 _LOOK_S: Final = 6 * 3600.0
 _PATIENCE_S: Final = 900.0
@@ -60,7 +61,7 @@ class Mirror:
         channels: tuple[ChannelConfig, ...],
         blobs: BlobStore,
         clock: Clock,
-        previous: Callable[[str], str],
+        previous: Callable[[str], bytes],
         *,
         look_s: float = _LOOK_S,
         patience_s: float = _PATIENCE_S,
@@ -71,7 +72,7 @@ class Mirror:
             channels: Channels to mirror.
             blobs: Where the bytes go; used by several threads at once.
             clock: For the validators' age and the time a look takes.
-            previous: Gives a channel's last good snapshot as JSON, "" for none.
+            previous: Gives a channel's last good snapshot as it is stored, empty for none.
             look_s: How long one look at an upstream may take with all its files, seconds, > 0.
             patience_s: A look is reported when it takes longer than this, and than its channel's
                 poll, seconds, > 0.
@@ -284,20 +285,20 @@ def upstream_of(
         return source
     apt = channel.apt
     selection = Selection(apt.suites, apt.components, apt.architectures, apt.packages)
-    known = {} if previous is None else previous.files
+    known = {} if previous is None else previous.manifest
     return AptUpstream(
         source,
         Keyring(apt.trust),
         selection,
         blobs,
         clock,
-        previous={path: file.entry.sha256 for path, file in known.items()},
+        previous=known,
     )
 
 
-def _snapshot(stored: str) -> Snapshot | None:
+def _snapshot(stored: bytes) -> Snapshot | None:
     try:
-        return Snapshot.from_json(stored.encode()) if stored else None
+        return Snapshot.from_bytes(stored) if stored else None
     except BadInput:
         # Of another version: going on without costs traffic, nothing else.
         return None

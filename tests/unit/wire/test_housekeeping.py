@@ -65,7 +65,7 @@ class House:
     def order(self, verb: str, release: str) -> Answer:
         """A person's order, as the court has it carried out."""
         loop = self.loop
-        mirror = Mirror(loop.config.channels, self.blobs, loop.clock, lambda _: "")
+        mirror = Mirror(loop.config.channels, self.blobs, loop.clock, lambda _: b"")
         orders = Orders(
             loop.judge,
             loop.train,

@@ -38,7 +38,7 @@ def mirroring(blobs: DiskBlobs) -> Iterator[Mirroring]:
     with ExitStack() as running:
 
         def start(*channels: ChannelConfig, into: DiskBlobs = blobs, **limits: float) -> Mirror:
-            mirror = Mirror(channels, into, SystemClock(), lambda _: "", **limits)
+            mirror = Mirror(channels, into, SystemClock(), lambda _: b"", **limits)
             mirror.start()
             running.callback(mirror.stop)
             return mirror
@@ -122,7 +122,7 @@ def test_a_fault_that_nobody_foresaw_is_reported_and_the_channel_goes_on(
     assert first.error == "RuntimeError: nobody foresaw this"
     assert first.snapshot is None
     assert second.snapshot is not None
-    assert list(second.snapshot.files) == ["av.db"]
+    assert list(second.snapshot.manifest) == ["av.db"]
 
 
 def test_a_mirror_that_is_stopped_looks_no_more(mirroring, vendor):

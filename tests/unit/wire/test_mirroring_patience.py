@@ -36,7 +36,7 @@ def mirroring() -> Iterator[Mirroring]:
         def start(
             upstream: str | Path, into: DiskBlobs, poll: str = "10m", **more: float
         ) -> Mirror:
-            mirror = Mirror((channel(upstream, poll),), into, SystemClock(), lambda _: "", **more)
+            mirror = Mirror((channel(upstream, poll),), into, SystemClock(), lambda _: b"", **more)
             mirror.start()
             running.callback(mirror.stop)
             return mirror
