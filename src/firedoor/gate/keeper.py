@@ -17,15 +17,17 @@ from firedoor.config import ChannelConfig
 from firedoor.core.board import Board, ChannelBoard
 from firedoor.core.channel import Traits
 from firedoor.core.errors import Unavailable
-from firedoor.core.release import Manifest
+from firedoor.core.release import FileEntry, Manifest
 from firedoor.gate.catalog import Installs, Served, payload_of
 from firedoor.gate.committer import Committer, PlaceStore
+from firedoor.gate.supply import Supply
 from firedoor.ports import Clock, Instant, Pulse
 from firedoor.services.admission import Admission, Choice
 from firedoor.services.boarding import Boarding
 from firedoor.services.places import Cut, Installed, Place
 from firedoor.services.records import Bucket, StoredRelease
 from firedoor.services.roster import Roster
+from firedoor.services.supply import Refusal, Wanted
 
 LEASE_BUCKETS = 3
 _LOOK_EVERY_S = 0.05
@@ -61,6 +63,10 @@ class BoardSource(Protocol):
         """Its manifest."""
         ...
 
+    def refusals_after(self, number: int) -> Sequence[Refusal]:
+        """Files that the mirror could not fetch lately, above a row, oldest first."""
+        ...
+
     def renewed_after(self, count: int) -> Sequence[tuple[int, str]]:
         """(number of the renewal, release) of those that upstream renewed later, by number."""
         ...
@@ -77,6 +83,10 @@ class BucketStore(PlaceStore, Protocol):
         """Forget signs of life older than this. Raises Unavailable."""
         ...
 
+    def want(self, file: Wanted, at: Instant) -> None:
+        """Write down a file that a machine waits for. Raises Unavailable."""
+        ...
+
 
 @dataclass(slots=True)
 class Channel:
@@ -91,6 +101,8 @@ class Channel:
     seated: frozenset[int] = frozenset()
     cuts: list[Cut] = field(default_factory=list)
     kind: Traits = field(init=False)
+    asked: set[str] = field(default_factory=set)
+    fresh: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Look up once what is asked at every request."""
@@ -112,6 +124,7 @@ class Keeper:
         clock: Clock,
         bucket_ms: int,
         enrolled: Callable[[], Mapping[str, int]] = dict,
+        is_held: Callable[[FileEntry], bool] = lambda _: True,
     ) -> None:
         """Nothing is served before ``start``.
 
@@ -126,6 +139,7 @@ class Keeper:
             clock: For records.
             bucket_ms: Interval of the flushes, ms.
             enrolled: Ring -> machines that the register has in it; asked in a thread of its own.
+            is_held: Whether the bytes of a file are held.
         """
         self.channels = channels
         self.ready = False
@@ -141,6 +155,8 @@ class Keeper:
         self._enrolled = enrolled
         self._run = secrets.token_hex(8)
         self._committer = Committer(store, clock)
+        self.supply = Supply(self._want, is_held, self.now)
+        self._refusals = -1
         self._seen = -1
         self._renewed = 0
         self._version = 0
@@ -227,6 +243,16 @@ class Keeper:
 
         return delivered
 
+    def ask(self, channel: Channel, package: str) -> None:
+        """Note that somebody asked for some version of a package."""
+        if package not in channel.asked:
+            channel.asked.add(package)
+            channel.fresh.append(package)
+
+    async def _want(self, file: Wanted) -> None:
+        at = self._clock.now()
+        await self._committer.run(lambda: self._store.want(file, at))
+
     async def _begin(self, channel: Channel, machine: int, now: int) -> int:
         lease = now <= self._lease_until
         wall_s = self._clock.now().wall_ms // 1000
@@ -273,6 +299,7 @@ class Keeper:
     async def _look(self) -> bool:
         """Take over what the judge wrote; say whether the board changed."""
         now = self.now()
+        self.supply.look()
         for channel in self.channels.values():
             channel.cuts.extend(channel.admission.expire(now))
         try:
@@ -291,6 +318,7 @@ class Keeper:
                     if each.name in self.channels:
                         self._take_over(self.channels[each.name], each, now)
             self._renew()
+            self._read_refusals()
             if not self.ready:
                 for channel in self.channels.values():
                     self._wake_sessions(channel, now)
@@ -311,6 +339,13 @@ class Keeper:
                         channel.catalog[number] = replace(served, manifest=manifest)
                         channel.admission.renew(number)
             self._renewed = count
+
+    def _read_refusals(self) -> None:
+        refusals = self._source.refusals_after(max(0, self._refusals))
+        # Those of before this run are nobody's answer any more.
+        if self._refusals >= 0:
+            self.supply.refused(refusals)
+        self._refusals = max([self._refusals, 0, *(each.number for each in refusals)])
 
     def _loop_ended(self, task: "asyncio.Task[None]") -> None:
         """A loop that ends by itself is a defect: say so, and let the process be started again."""
@@ -430,7 +465,14 @@ class Keeper:
             ],
             board=self._version,
             rings=self._rings(),
+            asked=[*(kept.asked if kept else ()), *self._drain_asked()],
         )
+
+    def _drain_asked(self) -> list[tuple[str, str]]:
+        fresh = [(name, each) for name, channel in self.channels.items() for each in channel.fresh]
+        for channel in self.channels.values():
+            channel.fresh = []
+        return fresh
 
     def _rings(self) -> list[tuple[str, str]]:
         """All rings there are; none while a channel's board has not come."""

@@ -11,13 +11,13 @@ What this cannot see is a file that changes and changes back in between, or one 
 without changing its validator; the adapters keep no validator that is too young to be trusted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Final
 
 from firedoor.core.errors import Unavailable, Untrusted, UpstreamMoved
-from firedoor.core.release import FileEntry
+from firedoor.core.release import FileEntry, media_type
 from firedoor.ports import BlobStore, Fetched, Listed, Upstream
 from firedoor.services.snapshot import Snapshot
 
@@ -38,6 +38,7 @@ def take_snapshot(
     previous: Snapshot | None = None,
     *,
     max_total_bytes: int = MAX_TOTAL_BYTES,
+    wanted: Callable[[str], bool] = lambda _: True,
 ) -> Snapshot:
     """Bring all of an upstream into the blob store, as it was at one moment.
 
@@ -46,11 +47,15 @@ def take_snapshot(
     the store for a day at least, where the next attempt finds them. A blob of ``previous`` that
     is missing is fetched again, also when upstream breaks its promise for another file.
 
+    Of deferred files only those are fetched that are new or changed against ``previous`` and
+    wanted; the others are named: digest and size are those of the index.
+
     Args:
         upstream: What to mirror.
         blobs: Where the bytes go.
         previous: The last snapshot of the same upstream, if any.
-        max_total_bytes: Limit for all files together; it is exceeded by at most one file.
+        max_total_bytes: Limit for all files that are held; exceeded by at most one file.
+        wanted: Whether somebody asked for a deferred file at this path, or an earlier version.
 
     Raises:
         UpstreamMoved: Upstream changed while it was read.
@@ -65,7 +70,9 @@ def take_snapshot(
             hint="check the address of the channel's upstream",
         )
     try:
-        snapshot = _fetch_all(upstream, blobs, before, previous, max_total_bytes)
+        snapshot = _fetch_all(
+            upstream, blobs, before, previous, most=max_total_bytes, wanted=wanted
+        )
     except Untrusted as error:
         # Bytes that break a promise are a lie or an update in progress. Only the second passes.
         _expect_same(before, upstream.index(), error)
@@ -112,23 +119,45 @@ def _fetch_all(
     blobs: BlobStore,
     index: Sequence[Listed],
     previous: Snapshot | None,
-    max_total_bytes: int,
+    *,
+    most: int,
+    wanted: Callable[[str], bool],
 ) -> Snapshot:
     # Before the first byte, as far as the index says: half a mirror helps nobody.
-    _expect_within(sum(listed.size or 0 for listed in index), max_total_bytes)
+    promised = sum(listed.size or 0 for listed in index if not listed.deferred)
+    _expect_within(promised, most)
     validators: dict[str, str] = {}
 
     def files() -> Iterator[tuple[str, FileEntry]]:
         total = 0
         for listed, known in _beside(index, previous):
+            named = _named_only(listed, known, blobs, wanted)
+            if named is not None:
+                yield listed.path, named
+                continue
             file = upstream.fetch(listed, known, blobs)
             if file.validator:
                 validators[listed.path] = file.validator
             total += file.entry.size
-            _expect_within(total, max_total_bytes)
+            _expect_within(total, most)
             yield listed.path, file.entry
 
     return Snapshot.gathered(files(), validators)
+
+
+def _named_only(
+    listed: Listed, known: Fetched | None, blobs: BlobStore, wanted: Callable[[str], bool]
+) -> FileEntry | None:
+    """A deferred file that is not fetched now, as the index promises it; else None."""
+    if not listed.deferred or listed.sha256 is None or listed.size is None:
+        return None
+    if blobs.claim(listed.sha256):
+        return None
+    # What was the same before is asked for by whoever misses it, and fetched then.
+    changed = known is None or known.entry.sha256 != listed.sha256
+    if changed and wanted(listed.path):
+        return None
+    return FileEntry(listed.sha256, listed.size, media_type(listed.path))
 
 
 def _beside(
@@ -148,7 +177,7 @@ def _repair(
 ) -> None:
     """Bring back missing blobs of the last snapshot: machines still get it."""
     for listed, file in _beside(index, previous):
-        promised = file is not None and listed.sha256 == file.entry.sha256
+        promised = file is not None and listed.sha256 == file.entry.sha256 and not listed.deferred
         if file is not None and promised and not blobs.has(file.entry.sha256):
             with suppress(Untrusted, UpstreamMoved):
                 upstream.fetch(listed, file, blobs)

@@ -47,6 +47,8 @@ class Train:
         root_key: Callable[[], bytes],
         nonce: Callable[[], str] = lambda: "",
         held: Held = lambda _: True,
+        *,
+        whole: Callable[[ChannelConfig, str, str], bool] = lambda *_: True,
     ) -> None:
         """Read all boardings.
 
@@ -56,12 +58,15 @@ class Train:
             root_key: Gives the secret that seeds are made from.
             nonce: Draws what makes the seed of each boarding its own.
             held: Asked of a release before machines fall back to it.
+            whole: Asked before a release boards, of its channel, the release and the one before:
+                whether all that machines are about to ask for is held.
         """
         self._judge = judge
         self._store = judge.store
         self._config = config
         self._root_key = root_key
         self._nonce = nonce
+        self._whole = whole
         self._fallback = Fallback(held, self._store.board())
         self._arrivals = Arrivals(self._store)
         self.lines: dict[str, dict[int, Line]] = {
@@ -133,6 +138,9 @@ class Train:
             if number:
                 self._supersede(channel.name, number, Reason.WITHDRAWN, now)
         elif self._may_board(channel.name, number, now):
+            before = self._in_place(channel.name, max(self._bases(channel.name), default=0))
+            if not self._whole(channel, newest.release, before):
+                return
             if number:
                 self._supersede(channel.name, number, Reason.NEWER, now)
             self._board(channel, newest.release, now, adopted=False)

@@ -71,7 +71,7 @@ class House:
             loop.train,
             loop.config,
             lambda _: None,
-            lambda each: mirror.claim(loop.store.manifest(each).values()),
+            lambda each: mirror.claim(loop.store.manifest(each)),
         )
         with loop.store.step():
             order = Order(verb, "Amira", "going back", channel=AV, release=release, all=True)

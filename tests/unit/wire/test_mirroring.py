@@ -4,6 +4,7 @@ import queue
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.servers import raw_vendor, trickle
@@ -37,7 +38,7 @@ def mirroring(blobs: DiskBlobs) -> Iterator[Mirroring]:
     """Starts a mirror, and stops it in the end."""
     with ExitStack() as running:
 
-        def start(*channels: ChannelConfig, into: DiskBlobs = blobs, **limits: float) -> Mirror:
+        def start(*channels: ChannelConfig, into: DiskBlobs = blobs, **limits: Any) -> Mirror:
             mirror = Mirror(channels, into, SystemClock(), lambda _: b"", **limits)
             mirror.start()
             running.callback(mirror.stop)

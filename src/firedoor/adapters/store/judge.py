@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from firedoor.adapters.store.judge_mirrored import MirroredReader, MirroredStore
 from firedoor.adapters.store.judge_rows import cell_of, late_of
 from firedoor.adapters.store.judge_schema import SCHEMA
-from firedoor.adapters.store.reader import Reader
 from firedoor.adapters.store.sqlite import (
     identity_of,
     open_writer,
@@ -48,7 +48,7 @@ _BOARD = msgspec.json.Decoder(Board)
 _MANIFEST = msgspec.json.Decoder(dict[str, FileEntry])
 
 
-class JudgeReader(Reader):
+class JudgeReader(MirroredReader):
     """Reading judge.db, from any process."""
 
     def __init__(self, data: Path) -> None:
@@ -94,11 +94,6 @@ class JudgeReader(Reader):
             return ChannelState(name)
         channel, synced_ms, error, failures, blocked = rows[0]
         return ChannelState(channel, synced_ms, error, failures, Block(blocked))
-
-    def last_snapshot(self, channel: str) -> bytes:
-        """The channel's last good snapshot in its stored form, empty before the first."""
-        rows = self._rows("SELECT snapshot FROM looked WHERE channel = ?", channel)
-        return bytes(rows[0][0]) if rows else b""
 
     def channels(self) -> list[str]:
         """Names of all channels that have a release, also of those no longer configured."""
@@ -241,7 +236,7 @@ class JudgeReader(Reader):
         return tuple(rows[0]) if rows else None
 
 
-class JudgeStore(JudgeReader):
+class JudgeStore(JudgeReader, MirroredStore):
     """The judge's own side. Everything but ``steps`` must be called within a step."""
 
     def __init__(self, data: Path) -> None:  # the reader's would refuse a missing file
@@ -284,12 +279,6 @@ class JudgeStore(JudgeReader):
             state.failures,
             state.blocked.value,
         )
-
-    def put_last_snapshot(self, channel: str, snapshot: bytes) -> None:
-        """Store a snapshot; nothing is written where it is the same."""
-        sql = """INSERT INTO looked VALUES (?1,?2) ON CONFLICT (channel)
-            DO UPDATE SET snapshot = ?2 WHERE snapshot != ?2"""
-        self._do(sql, channel, snapshot)
 
     def add_release(self, release: StoredRelease, manifest: Manifest) -> None:
         """Store a release; storing it again changes nothing."""

@@ -22,12 +22,18 @@ _LATE = """CREATE TABLE late (
     cls INTEGER NOT NULL, beating INTEGER NOT NULL, boot TEXT NOT NULL, since_ms INTEGER NOT NULL,
     counted INTEGER NOT NULL, wait TEXT NOT NULL)"""
 
+# Numbers are never used again: the gate goes on from the last one it has seen.
+_REFUSAL = """CREATE TABLE refusal (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, path TEXT NOT NULL,
+    sha256 TEXT NOT NULL, gone INTEGER NOT NULL, error TEXT NOT NULL, at_ms INTEGER NOT NULL)"""
+
 SCHEMA = Schema(
     version=5,
     statements=(
         "CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         _CHANNEL,
         _LOOKED,
+        _REFUSAL,
         """CREATE TABLE release (
             id TEXT PRIMARY KEY, channel TEXT NOT NULL, created_ms INTEGER NOT NULL,
             manifest BLOB NOT NULL, listing TEXT NOT NULL, size INTEGER NOT NULL,
@@ -109,6 +115,7 @@ SCHEMA = Schema(
                 """INSERT INTO channel SELECT name, synced_ms, error, failures, blocked
                     FROM channel_4""",
                 "DROP TABLE channel_4",
+                _REFUSAL,
             ),
         }
     ),

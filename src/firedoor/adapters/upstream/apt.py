@@ -15,7 +15,7 @@ import hashlib
 import io
 import lzma
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -74,6 +74,7 @@ class AptUpstream:
         clock: Tells whether a suite has expired.
         previous: Files of the last snapshot: no suite goes back behind it.
         limits: How much is believed to be one channel's content.
+        deferred: Whether a package's file need not be fetched before somebody asks for it.
     """
 
     def __init__(
@@ -86,7 +87,9 @@ class AptUpstream:
         *,
         previous: Manifest = MappingProxyType({}),
         limits: Limits | None = None,
+        deferred: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        self._deferred = deferred
         self._source = source
         self._previous = previous
         self._signatures = signatures
@@ -134,7 +137,8 @@ class AptUpstream:
             )
         for path in _first_packings(read):
             for package in self._packages(at, path, named[path], by_hash=release.by_hash):
-                yield Listed(package.path, package.sha256, package.size)
+                deferred = self._deferred(package.path)
+                yield Listed(package.path, package.sha256, package.size, deferred)
 
     def _release(self, suite: str, at: str) -> tuple[list[Listed], ReleaseFile]:
         """A suite's signed files as they are now, and what they say."""
