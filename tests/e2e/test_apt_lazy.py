@@ -12,6 +12,7 @@ from tests.office import until
 from tests.servers import Answer, Asked, ToldVendor
 
 from firedoor.adapters.blobs.disk import DiskBlobs
+from firedoor.adapters.store.gate import GateReader
 from firedoor.adapters.store.judge import JudgeReader
 from firedoor.core.release import FileEntry
 
@@ -149,6 +150,11 @@ def test_what_machines_have_asked_for_is_held_before_a_newer_version_boards(town
     release = town.site.synced()
 
     assert town.holds(release, "steady_2_all.deb")
+    gate = GateReader(town.data)
+    assert gate.asked("debian") >= {"steady:all"}
+    assert len(gate.had("debian", {"steady:all"})) == 1  # who will be the first to try it
+    assert gate.had("debian", {"unheard-of:all"}) == frozenset()
+    gate.close()
     assert not town.holds(release, "unheard-of_1_all.deb")
     shown = town.site.ask("release", "diff", release, "--json").json()
     assert [path.rpartition("/")[2] for path in shown["named_only"]] == ["unheard-of_1_all.deb"]

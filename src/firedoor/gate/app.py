@@ -157,9 +157,9 @@ class Gate:
             entry = served.manifest.get(path)
         if entry is None:
             return self._answer_folder(scope, send, served, path)
-        if for_ever and channel.config.is_lazy and channel.config.may_lack(path):
-            self._keeper.ask(channel, package_of(path))
-            if not self._keeper.supply.is_held(entry):
+        if for_ever and channel.kind.is_deferrable(path):
+            self._keeper.ask(channel, package_of(path), machine)
+            if channel.config.may_lack(path) and not self._keeper.supply.is_held(entry):
                 return self._answer_later(
                     scope,
                     receive,

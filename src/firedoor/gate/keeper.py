@@ -6,86 +6,34 @@ written, it goes on serving every machine what it had, and admits nobody new.
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
 
 import structlog
 
 from firedoor.config import ChannelConfig
-from firedoor.core.board import Board, ChannelBoard
-from firedoor.core.channel import Traits
+from firedoor.core.board import ChannelBoard
+from firedoor.core.channel import Traits, package_of
 from firedoor.core.errors import Unavailable
-from firedoor.core.release import FileEntry, Manifest
+from firedoor.core.release import FileEntry
 from firedoor.gate.catalog import Installs, Served, payload_of
-from firedoor.gate.committer import Committer, PlaceStore
+from firedoor.gate.committer import Committer
+from firedoor.gate.stores import BoardSource, BucketStore
 from firedoor.gate.supply import Supply
 from firedoor.ports import Clock, Instant, Pulse
 from firedoor.services.admission import Admission, Choice
-from firedoor.services.boarding import Boarding
 from firedoor.services.places import Cut, Installed, Place
-from firedoor.services.records import Bucket, StoredRelease
+from firedoor.services.records import Bucket
 from firedoor.services.roster import Roster
-from firedoor.services.supply import Refusal, Wanted
+from firedoor.services.supply import Wanted
 
 LEASE_BUCKETS = 3
 _LOOK_EVERY_S = 0.05
+_ASKED = 100_000
 _KEPT_RELEASES = 8
 _SUPERSEDED = 4  # whose names machines may still have from an index they read
 _log = structlog.get_logger()
-
-
-class BoardSource(Protocol):
-    """The judge's store, as the gate reads it. Raises Unavailable while there is none."""
-
-    def version(self) -> int:
-        """Changes whenever the judge has written."""
-        ...
-
-    def board(self) -> Board:
-        """The newest board."""
-        ...
-
-    def last_tick(self) -> tuple[str, int, int] | None:
-        """(boot, monotonic ms, wall ms) of the judge's last tick."""
-        ...
-
-    def release(self, release: str) -> StoredRelease | None:
-        """A release, or None."""
-        ...
-
-    def boarding(self, channel: str, number: int) -> Boarding | None:
-        """A boarding, or None."""
-        ...
-
-    def manifest(self, release: str) -> Manifest:
-        """Its manifest."""
-        ...
-
-    def refusals_after(self, number: int) -> Sequence[Refusal]:
-        """Files that the mirror could not fetch lately, above a row, oldest first."""
-        ...
-
-    def renewed_after(self, count: int) -> Sequence[tuple[int, str]]:
-        """(number of the renewal, release) of those that upstream renewed later, by number."""
-        ...
-
-
-class BucketStore(PlaceStore, Protocol):
-    """Where the gate writes."""
-
-    def flush(self, bucket: Bucket, at: Instant) -> None:
-        """One bucket, all or nothing. Raises Unavailable."""
-        ...
-
-    def prune(self, before_wall_ms: int) -> None:
-        """Forget signs of life older than this. Raises Unavailable."""
-        ...
-
-    def want(self, file: Wanted, at: Instant) -> None:
-        """Write down a file that a machine waits for. Raises Unavailable."""
-        ...
 
 
 @dataclass(slots=True)
@@ -101,8 +49,7 @@ class Channel:
     seated: frozenset[int] = frozenset()
     cuts: list[Cut] = field(default_factory=list)
     kind: Traits = field(init=False)
-    asked: set[str] = field(default_factory=set)
-    fresh: list[str] = field(default_factory=list)
+    asked: dict[tuple[str, int], bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Look up once what is asked at every request."""
@@ -125,6 +72,7 @@ class Keeper:
         bucket_ms: int,
         enrolled: Callable[[], Mapping[str, int]] = dict,
         is_held: Callable[[FileEntry], bool] = lambda _: True,
+        had: Callable[[str, Collection[str]], Iterable[int]] = lambda *_: (),
     ) -> None:
         """Nothing is served before ``start``.
 
@@ -140,6 +88,7 @@ class Keeper:
             bucket_ms: Interval of the flushes, ms.
             enrolled: Ring -> machines that the register has in it; asked in a thread of its own.
             is_held: Whether the bytes of a file are held.
+            had: Machines that ever asked for one of these packages of a channel.
         """
         self.channels = channels
         self.ready = False
@@ -157,6 +106,7 @@ class Keeper:
         self._committer = Committer(store, clock)
         self.supply = Supply(self._want, is_held, self.now)
         self._refusals = -1
+        self._had = had
         self._seen = -1
         self._renewed = 0
         self._version = 0
@@ -243,11 +193,12 @@ class Keeper:
 
         return delivered
 
-    def ask(self, channel: Channel, package: str) -> None:
-        """Note that somebody asked for some version of a package."""
-        if package not in channel.asked:
-            channel.asked.add(package)
-            channel.fresh.append(package)
+    def ask(self, channel: Channel, package: str, machine: int) -> None:
+        """Note that a machine (0: nobody known) asked for some version of a package."""
+        # What was written down already is only remembered so as not to write it again.
+        if len(channel.asked) > _ASKED:
+            channel.asked = {key: fresh for key, fresh in channel.asked.items() if fresh}
+        channel.asked.setdefault((package, machine), True)
 
     async def _want(self, file: Wanted) -> None:
         at = self._clock.now()
@@ -366,6 +317,8 @@ class Keeper:
         aboard = {lane.candidate for lane in board.lanes} | {w.number for w in board.withdrawn}
         fresh = sorted(aboard - channel.seated - {0})
         places = [place for number in fresh for place in self._places(board.name, number)]
+        for number in {lane.candidate for lane in board.lanes} & set(fresh):
+            self._find_holders(channel, number)
         channel.board = board
         channel.cuts.extend(channel.admission.apply(board, now, places))
         channel.seated = frozenset(aboard)
@@ -375,6 +328,14 @@ class Keeper:
         # A session in the middle of an older release finishes there; it lasts a minute at most.
         kept = sorted(current | (set(channel.catalog) - revoked))[-_KEPT_RELEASES:]
         channel.catalog = {n: s for n, s in channel.catalog.items() if n in current or n in kept}
+
+    def _find_holders(self, channel: Channel, number: int) -> None:
+        """Who is known to have what a boarding in flight changes."""
+        served = channel.catalog.get(number)
+        changed = {package_of(path) for path in served.payload} if served is not None else {""}
+        # A file whose name tells no package may be everybody's.
+        if "" not in changed and channel.kind.deferrable:
+            channel.admission.holders.put(number, self._had(channel.config.name, changed))
 
     def _wake_sessions(self, channel: Channel, now: int) -> None:
         """Let machines finish what they were reading when the last run ended.
@@ -468,11 +429,13 @@ class Keeper:
             asked=[*(kept.asked if kept else ()), *self._drain_asked()],
         )
 
-    def _drain_asked(self) -> list[tuple[str, str]]:
-        fresh = [(name, each) for name, channel in self.channels.items() for each in channel.fresh]
-        for channel in self.channels.values():
-            channel.fresh = []
-        return fresh
+    def _drain_asked(self) -> list[tuple[str, str, int]]:
+        asked = []
+        for name, channel in self.channels.items():
+            fresh = [key for key, is_fresh in channel.asked.items() if is_fresh]
+            asked += [(name, *key) for key in fresh]
+            channel.asked.update(dict.fromkeys(fresh, False))
+        return asked
 
     def _rings(self) -> list[tuple[str, str]]:
         """All rings there are; none while a channel's board has not come."""

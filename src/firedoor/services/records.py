@@ -167,7 +167,7 @@ class Bucket:
         board: Version of the board the gate obeys.
         rings: (channel, ring) of all rings that there are: counts of others are dropped. Empty
             where that is not known.
-        asked: (channel, package) of which a machine asked for some version, where that is new.
+        asked: (channel, package, machine or 0): who asked for some version, where that is new.
     """
 
     run: str
@@ -179,7 +179,7 @@ class Bucket:
     census: Sequence[Census]
     board: int
     rings: Sequence[tuple[str, str]] = ()
-    asked: Sequence[tuple[str, str]] = ()
+    asked: Sequence[tuple[str, str, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from firedoor.services.judging import Judge
 from firedoor.services.lines import Line, ended_badly, is_revoked, state_in
 from firedoor.services.records import Block
 from firedoor.services.snapshot import Snapshot
-from firedoor.services.stalls import missed
+from firedoor.services.stalls import is_inert, missed
 
 _BAD_ENDS = 2
 _ERROR_LIMIT = 500
@@ -346,8 +346,19 @@ class Train:
             return False
         if any(d.state is State.HELD for d in doors) or all(d.shadow for d in doors):
             return True
+        if self._is_inert(channel, number):
+            return True
         patience = self._config.policy_for(channel).patience_ms
         return now.wall_ms - line.boarding.boarded_ms >= patience
+
+    def _is_inert(self, channel: str, number: int) -> bool:
+        """Nobody installs it: all that were let in are dormant, and nobody else may be let in."""
+        flight = self._judge.flights.get((channel, number))
+        if flight is None or flight.installed:
+            return False
+        rings = [ring for ring, door in flight.doors.items() if door.state in _UNDECIDED]
+        found = flight.all_numbers(flight.verdict())
+        return any(is_inert(found[ring]) for ring in rings)
 
     def _block_after(self, last: Sequence[Line], now: Instant) -> None:
         """Two releases in a row that ended held or shut: the next one waits for a person."""

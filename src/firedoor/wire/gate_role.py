@@ -89,6 +89,7 @@ async def run(config: Config, files: Files, listener: socket.socket, parent: int
         bucket_ms=config.time.bucket_ms,
         enrolled=enrolled.count,
         is_held=lambda file: blobs.has(file.sha256),
+        had=history.had,
     )
     doorbell = Doorbell(register, config.gate.identify)
     gate = Gate(keeper, doorbell, roster, Answerer(), blobs.path)

@@ -169,7 +169,17 @@ def test_what_machines_ever_asked_for_is_known_after_a_restart(tmp_path: Path) -
     """What changes of it is fetched before a release boards."""
     assert asked_of(tmp_path, "debian") == frozenset()
     gate = GateWriter(tmp_path)
-    bucket = Bucket("a", False, (), (), (), (), (), 1, asked=[("debian", "tool:all")])
+    bucket = Bucket(
+        "a",
+        False,
+        (),
+        (),
+        (),
+        (),
+        (),
+        1,
+        asked=[("debian", "tool:all", 7), ("debian", "tool:all", 0)],
+    )
     gate.flush(bucket, AT)
     gate.flush(bucket, AT)
     gate.close()

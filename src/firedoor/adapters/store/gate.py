@@ -1,6 +1,6 @@
 """gate.db: places, cuts and signs of life. Written by the gate alone; the judge reads it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -39,6 +39,10 @@ _WANTED = """CREATE TABLE wanted (
     sha256 TEXT NOT NULL, size INTEGER NOT NULL, at_ms INTEGER NOT NULL)"""
 _ASKED = """CREATE TABLE asked (
     channel TEXT NOT NULL, package TEXT NOT NULL, PRIMARY KEY (channel, package)) WITHOUT ROWID"""
+# By package, for that is how it is asked: machines that have what a release changes.
+_HAD = """CREATE TABLE had (
+    channel TEXT NOT NULL, package TEXT NOT NULL, machine INTEGER NOT NULL,
+    PRIMARY KEY (channel, package, machine)) WITHOUT ROWID"""
 _LISTENED = "CREATE TABLE listened (one INTEGER PRIMARY KEY CHECK (one = 1), ms INTEGER NOT NULL)"
 
 SCHEMA = Schema(
@@ -76,6 +80,7 @@ SCHEMA = Schema(
         _LISTENED,
         _WANTED,
         _ASKED,
+        _HAD,
         "CREATE TABLE obeyed (one INTEGER PRIMARY KEY CHECK (one = 1), board INTEGER NOT NULL)",
     ),
     upgrades=MappingProxyType(
@@ -96,7 +101,7 @@ SCHEMA = Schema(
                 "ALTER TABLE installed ADD COLUMN mono_ms INTEGER NOT NULL DEFAULT 0",
                 "ALTER TABLE installed ADD COLUMN wall_ms INTEGER NOT NULL DEFAULT 0",
             ),
-            5: (_WANTED, _ASKED),
+            5: (_WANTED, _ASKED, _HAD),
         }
     ),
 )
@@ -244,7 +249,10 @@ class GateWriter:
                 counted = self._db.execute("SELECT channel, ring FROM census").fetchall()
                 gone = set(counted) - set(bucket.rings)
                 self._db.executemany("DELETE FROM census WHERE channel = ? AND ring = ?", gone)
-            self._db.executemany("INSERT OR IGNORE INTO asked VALUES (?,?)", bucket.asked)
+            packages = {(channel, package) for channel, package, _ in bucket.asked}
+            self._db.executemany("INSERT OR IGNORE INTO asked VALUES (?,?)", sorted(packages))
+            known = [each for each in bucket.asked if each[2]]
+            self._db.executemany("INSERT OR IGNORE INTO had VALUES (?,?,?)", known)
             # Nobody waits that long: what is still wanted is written down again.
             self._db.execute("DELETE FROM wanted WHERE at_ms < ?", (at.wall_ms - _WANTED_MS,))
             self._db.execute("INSERT OR REPLACE INTO obeyed VALUES (1, ?)", (bucket.board,))
@@ -284,6 +292,13 @@ class GateReader(Reader):
         """Packages of a channel of which a machine ever asked for any version."""
         rows = self._rows("SELECT package FROM asked WHERE channel = ?", channel)
         return frozenset(row[0] for row in rows)
+
+    def had(self, channel: str, packages: Collection[str]) -> frozenset[int]:
+        """Machines that ever asked for a version of one of these packages."""
+        sql = "SELECT machine FROM had WHERE channel = ? AND package = ?"
+        return frozenset(
+            row[0] for package in packages for row in self._rows(sql, channel, package)
+        )
 
     def highest_number(self, channel: str) -> int:
         """The highest boarding number that any place or cut names, 0 for none."""
