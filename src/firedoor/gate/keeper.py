@@ -23,6 +23,7 @@ from firedoor.gate.stores import BoardSource, BucketStore
 from firedoor.gate.supply import Supply
 from firedoor.ports import Clock, Instant, Pulse
 from firedoor.services.admission import Admission, Choice
+from firedoor.services.lately import lately
 from firedoor.services.places import Cut, Installed, Place
 from firedoor.services.records import Bucket
 from firedoor.services.roster import Roster
@@ -32,7 +33,7 @@ LEASE_BUCKETS = 3
 _LOOK_EVERY_S = 0.05
 _ASKED = 100_000
 _KEPT_RELEASES = 8
-_SUPERSEDED = 4  # whose names machines may still have from an index they read
+_SUPERSEDED = 64  # the most whose names are kept for machines that have read them in an index
 _log = structlog.get_logger()
 
 
@@ -326,8 +327,17 @@ class Keeper:
         revoked = {number for lane in board.lanes for number in lane.revoked}
         current = {number for number, _ in board.releases}
         # A session in the middle of an older release finishes there; it lasts a minute at most.
-        kept = sorted(current | (set(channel.catalog) - revoked))[-_KEPT_RELEASES:]
-        channel.catalog = {n: s for n, s in channel.catalog.items() if n in current or n in kept}
+        finishing = sorted(channel.catalog)[-_KEPT_RELEASES:]
+        kept = current | ({*finishing, *self._lately(channel, channel.catalog)} - revoked)
+        channel.catalog = {n: s for n, s in channel.catalog.items() if n in kept}
+
+    def _lately(self, channel: Channel, numbers: Iterable[int]) -> set[int]:
+        """Of these boardings, those of which machines may still ask for what they have read."""
+        if not channel.kind.immutable:
+            return set()
+        name, newest = channel.config.name, sorted(numbers)[-_SUPERSEDED:]
+        doors = {number: self._source.doors(name, number) for number in newest}
+        return lately(doors, self._clock.now().wall_ms)
 
     def _find_holders(self, channel: Channel, number: int) -> None:
         """Who is known to have what a boarding in flight changes."""
@@ -342,10 +352,9 @@ class Keeper:
 
         The door may have moved since: what they read need not be on the board any more.
         """
-        before = (
-            range(max(channel.catalog, default=0))[-_SUPERSEDED:] if channel.kind.immutable else ()
-        )
-        for number in (*before, *channel.admission.left_at()[-_KEPT_RELEASES:]):
+        last = max(channel.catalog, default=0)
+        before = self._lately(channel, range(max(1, last - _SUPERSEDED), last + 1))
+        for number in (*sorted(before), *channel.admission.left_at()[-_KEPT_RELEASES:]):
             if number in channel.catalog or not number:
                 continue
             boarding = self._source.boarding(channel.config.name, number)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from firedoor.core.board import Board
+from firedoor.core.door import Door
 from firedoor.core.release import Manifest
 from firedoor.gate.committer import PlaceStore
 from firedoor.ports import Instant
@@ -33,6 +34,10 @@ class BoardSource(Protocol):
 
     def boarding(self, channel: str, number: int) -> Boarding | None:
         """A boarding, or None."""
+        ...
+
+    def doors(self, channel: str, number: int) -> Sequence[Door]:
+        """Doors of one boarding; none if there is no such."""
         ...
 
     def manifest(self, release: str) -> Manifest:
