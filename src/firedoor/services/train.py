@@ -22,7 +22,7 @@ from firedoor.services.arrivals import Arrivals
 from firedoor.services.boarding import Boarding, rules_for
 from firedoor.services.fallback import Fallback, Held
 from firedoor.services.flight import Flight
-from firedoor.services.installs import delay_ms, has_payload
+from firedoor.services.installs import delay_ms, news
 from firedoor.services.judging import Judge
 from firedoor.services.lines import Line, ended_badly, is_revoked, state_in
 from firedoor.services.records import Block
@@ -247,12 +247,12 @@ class Train:
         previous = lines.get(max(self._bases(channel.name), default=0))
         before = previous.boarding.release if previous else ""
         late = delay_ms(channel.name, lines, hearing, self._config.time.bucket_ms)
-        payload = has_payload(self._store, release, before)
+        brings = news(self._store, release, before)
         nonce = self._nonce()
         seed = valve.boarding_seed(self._root_key(), channel.name, number, nonce)
         policy = self._config.policy_for(channel.name)
         fleet = {ring.name: hearing.fleet(channel.name, ring.name) for ring in self._config.rings}
-        whole = resolve(policy, sum(fleet.values()))
+        whole = resolve(policy, sum(fleet.values()), brings.risk)
         rules = rules_for(whole, reporting=hearing.reporting(), strata=policy.strata)
         rules = replace(rules, past=past.known(lines.values(), rules, self._store))
         boarding = Boarding(
@@ -264,9 +264,13 @@ class Train:
             commitment=valve.seed_commitment(seed),
             terms={
                 ring.name: replace(
-                    resolve(self._config.policy_for(channel.name, ring.name), fleet[ring.name]),
+                    resolve(
+                        self._config.policy_for(channel.name, ring.name),
+                        fleet[ring.name],
+                        brings.risk,
+                    ),
                     install_delay_ms=late,
-                    installs=payload,
+                    installs=brings.payload,
                 )
                 for ring in self._config.rings
             },
@@ -287,6 +291,8 @@ class Train:
             self._store.put_door(line.doors[ring.name])
         facts = reports.terms_of(boarding, line.doors.values())
         self._judge.ledger.board(boarding, before, facts, now)
+        if told := brings.sentence(number, boarding.terms.values()):
+            self._judge.ledger.note(channel.name, told, now)
         for door in line.doors.values():
             self._tell_of_the_missed(door, now)
         self._judge.flights[(channel.name, number)] = flight
