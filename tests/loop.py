@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
 
 import msgspec
 from tests.clocks import HandClock
@@ -31,11 +30,11 @@ from firedoor.services.admission import Admission
 from firedoor.services.flight import Flight, Numbers
 from firedoor.services.judging import Judge, Pace
 from firedoor.services.ledger import LedgerWriter
-from firedoor.services.mirror import Snapshot
 from firedoor.services.orders import Answer, Order, Orders
 from firedoor.services.places import Cut, Installed, Place, Standing
 from firedoor.services.records import Bucket, StoredPlace
 from firedoor.services.roster import Roster
+from firedoor.services.snapshot import Snapshot
 from firedoor.services.train import Train
 
 AV = "av"
@@ -294,7 +293,7 @@ class Loop:
             fetched[path] = Fetched(FileEntry(digest, len(text), media_type(path)), "")
         with self.store.step():
             release = self.train.arrived(
-                self.config.channel(AV), Snapshot(MappingProxyType(fetched)), self.clock.now()
+                self.config.channel(AV), Snapshot.of(fetched), self.clock.now()
             )
             self._advance()
         self.look()

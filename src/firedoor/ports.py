@@ -58,11 +58,13 @@ class Listed:
         path: Relative POSIX path without ``..``, never empty.
         sha256: Digest the index promises, or None where the index has none.
         size: Size in bytes the index promises, or None.
+        deferred: It need not be fetched before somebody asks for it; digest and size are promised.
     """
 
     path: str
     sha256: Digest | None
     size: int | None
+    deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)

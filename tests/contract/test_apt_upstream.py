@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.debian import SUITE, Archive, replace
+from tests.debian import SUITE, Archive, names, replace
 
 from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.adapters.clock import SystemClock
@@ -19,7 +19,8 @@ from firedoor.adapters.keys.openpgp import Keyring
 from firedoor.adapters.upstream.apt import AptUpstream, Selection
 from firedoor.adapters.upstream.directory import DirectoryUpstream
 from firedoor.core.errors import BadConfig, FiredoorError, Unavailable, Untrusted, UpstreamMoved
-from firedoor.services.mirror import Snapshot, take_snapshot
+from firedoor.services.mirror import take_snapshot
+from firedoor.services.snapshot import Snapshot
 
 DISTS = f"dists/{SUITE}"
 AMD64 = f"{DISTS}/main/binary-amd64"
@@ -39,6 +40,10 @@ def mirrored(
     archive: Archive,
     keyring: Path | None = None,
     before: Snapshot | None = None,
+    *,
+    deferred: Callable[[str], bool] = lambda _: False,
+    wanted: Callable[[str], bool] = lambda _: False,
+    most: int = 1 << 30,
     **part: tuple[str, ...],
 ) -> Snapshot:
     """What the mirror takes of it."""
@@ -50,9 +55,10 @@ def mirrored(
         Selection(**{"suites": (SUITE,), "architectures": ("amd64",)} | part),
         blobs,
         clock,
-        previous={path: file.sha256 for path, file in known.items()},
+        previous=known,
+        deferred=deferred,
     )
-    return take_snapshot(upstream, blobs)
+    return take_snapshot(upstream, blobs, before, max_total_bytes=most, wanted=wanted)
 
 
 def resigned(archive: Archive, change: Callable[[bytes], bytes]) -> None:
@@ -255,3 +261,44 @@ def test_a_keyring_says_what_is_wrong_with_it(archive: Archive, tmp_path: Path) 
         Keyring([tmp_path / "none.gpg"])
     with pytest.raises(BadConfig, match="no keys"):
         Keyring([])
+
+
+def test_packages_that_may_be_deferred_are_named_by_their_index(archive: Archive) -> None:
+    """What is not fetched has the digest that its suite's key has signed, all the same."""
+    blobs = DiskBlobs(archive.root.parent / "blobs")
+    everything = mirrored(archive)
+    for file in everything.manifest.values():
+        Path(blobs.path(file.sha256)).unlink(missing_ok=True)
+
+    named = mirrored(archive, deferred=lambda path: "other" not in path)
+
+    assert named.manifest == everything.manifest
+    lacking = {path for path, file in named.manifest.items() if not blobs.has(file.sha256)}
+    assert lacking == {"pool/main/t/tool/tool_1.0_all.deb"}
+
+
+def test_of_deferred_packages_what_changed_and_is_wanted_is_fetched(archive: Archive) -> None:
+    """The others wait for the first machine that asks."""
+    blobs = DiskBlobs(archive.root.parent / "blobs")
+    first = mirrored(archive, deferred=lambda _: True)
+    archive.add("tool", "1.1")
+    archive.add("new", "1")
+    archive.publish()
+
+    second = mirrored(
+        archive,
+        before=first,
+        deferred=lambda _: True,
+        wanted=lambda path: "tool" in path or "other" in path,
+    )
+
+    lacking = {path for path, file in second.manifest.items() if not blobs.has(file.sha256)}
+    assert names(sorted(lacking)) == ["new_1_all.deb", "other_3_all.deb", "tool_1.0_all.deb"]
+
+
+def test_a_repository_that_defers_may_be_larger_than_what_is_held(archive: Archive) -> None:
+    """The limit is for a disk, not for an index."""
+    with pytest.raises(Untrusted, match="more than"):
+        mirrored(archive, most=100)
+
+    assert mirrored(archive, most=10_000, deferred=lambda _: True).manifest

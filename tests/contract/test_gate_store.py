@@ -121,7 +121,7 @@ def test_a_full_disk_is_unavailable_and_leaves_nothing(tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": "."},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((".", os.environ.get("PYTHONPATH", "")))},
         capture_output=True,
         check=False,
         text=True,
@@ -316,7 +316,7 @@ def test_what_was_committed_survives_the_death_of_the_process(tmp_path):
     )
     subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": "."},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((".", os.environ.get("PYTHONPATH", "")))},
         check=False,
     )
 

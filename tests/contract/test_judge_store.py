@@ -265,13 +265,26 @@ def test_snapshots_come_in_the_order_they_were_seen(store, reader):
 @pytest.mark.parametrize("blocked", list(Block))
 def test_the_state_of_a_channel_comes_back_as_it_was(store, reader, blocked):
     """Also what is true and what is false, for it is told as JSON."""
-    state = ChannelState("av", "{}", 5, "refused", 3, blocked)
+    state = ChannelState("av", 5, "refused", 3, blocked)
     with store.step():
         store.put_channel(state)
 
     assert reader.channel("av") == state
     assert reader.channel("av").blocked is blocked
     assert reader.channel("fw") == ChannelState("fw")
+
+
+def test_the_last_snapshot_of_a_channel_comes_back_as_it_was(store, reader):
+    """It is large, so it is kept apart from what is written with every look."""
+    assert reader.last_snapshot("av") == b""
+    for snapshot in (b"one", b"one", b"two"):
+        with store.step():
+            store.put_last_snapshot("av", snapshot)
+            store.put_last_snapshot("fw", b"other")
+
+        assert reader.last_snapshot("av") == snapshot
+
+    assert reader.last_snapshot("fw") == b"other"
 
 
 def test_the_ledger_comes_back_to_the_byte(store, reader):

@@ -1,72 +1,16 @@
 """A Debian machine with its own apt: one line of its sources names the gate, and nothing else."""
 
 import datetime as dt
-import os
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.debian import SUITE, Apt, Archive
-from tests.office import HURRIED, Site, console_answers, free_ports, running, until
-from tests.unit.cli.desk import run
+from tests.apt_fleet import IDLE_S, Fleet, policy, up
+from tests.debian import SUITE
+from tests.office import Site, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
-
-CONFIG = (
-    HURRIED
-    + """[[channel]]
-name = "debian"
-kind = "apt"
-upstream = "{upstream}"
-suites = ["{suite}"]
-architectures = ["amd64"]
-trust = ["{keyring}"]
-poll = "1h"
-session_idle = "200ms"
-"""
-)
-IDLE_S = 0.2
-
-
-class Fleet:
-    """A gate in front of a Debian repository, and machines that read it with apt."""
-
-    def __init__(self, folder: Path, *, signs: bool = False) -> None:
-        """The vendor has published one release; nothing runs."""
-        self.archive = Archive.new(folder / "vendor")
-        self.archive.add("tool", "1.0")
-        self.archive.add("other", "3")
-        self.archive.publish()
-        self.folder = folder
-        assert run("init", str(folder)).code == 0
-        self.ports = dict(zip(("gate", "intake", "console"), free_ports(3), strict=True))
-        path = folder / "firedoor.toml"
-        path.write_text(
-            CONFIG.format(
-                **self.ports,
-                upstream=self.archive.root,
-                suite=SUITE,
-                keyring=self.archive.keyring,
-            )
-        )
-        if signs:
-            key = self.archive.own_key(folder / "gate.key")
-            path.write_text(f'{path.read_text()}sign = "{key}"\n')
-        self.site = Site(path, self.archive.root, "debian")
-
-    def machine(self, name: str) -> Apt:
-        """Enrol a machine and run the script on it: its apt has no other source."""
-        gate = f"http://127.0.0.1:{self.ports['gate']}"
-        script = self.site.ask("machine", "enroll", name, "--gate", gate).out
-        apt = Apt.new(self.folder / name, "")
-        etc = apt.root / "etc"
-        places = {"FIREDOOR_ETC": str(etc / "firedoor"), "FIREDOOR_APT": str(etc / "apt")}
-        subprocess.run(["sh"], input=script, text=True, check=True, env=os.environ | places)
-        until(lambda: apt.run("update").returncode == 0)
-        return apt
 
 
 @pytest.fixture(scope="module")
@@ -75,16 +19,6 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path_factory.mktemp("fleet"))
     with up(fleet):
         yield fleet
-
-
-@contextmanager
-def up(fleet: Fleet) -> Iterator[None]:
-    """The gate runs, and its first release is adopted."""
-    with running(fleet.site.path):
-        until(lambda: fleet.site.ask("release", "list", "debian").code == 0)
-        until(lambda: fleet.site.boardings() == 1)
-        until(lambda: console_answers(fleet.ports["console"]))
-        yield
 
 
 def test_a_release_is_held_promoted_and_contained_before_an_unmodified_apt(fleet: Fleet) -> None:
@@ -107,7 +41,7 @@ def test_a_release_is_held_promoted_and_contained_before_an_unmodified_apt(fleet
 
     # Promoted: a person lets it through; one ordinary upgrade installs it.
     assert site.act("release", "expedite", release, "--all").code == 0
-    until(lambda: "1.1" in _policy(apt))
+    until(lambda: "1.1" in policy(apt))
     assert apt.run("upgrade").returncode == 0
     assert apt.has("tool") == "1.1"
 
@@ -116,7 +50,7 @@ def test_a_release_is_held_promoted_and_contained_before_an_unmodified_apt(fleet
     archive.publish()
     bad = site.synced()
     assert site.act("release", "expedite", bad, "--all").code == 0
-    until(lambda: "1.2" in _policy(apt))
+    until(lambda: "1.2" in policy(apt))
     assert site.act("release", "shut", bad).code == 0
     until(lambda: site.door(bad)[0] == "shut")
     refused = apt.run("upgrade")
@@ -133,7 +67,7 @@ def test_what_upstream_signs_anew_is_served_at_once(fleet: Fleet) -> None:
     archive.publish()
     release = site.synced()
     assert site.act("release", "expedite", release, "--all").code == 0
-    until(lambda: "Inst news" in _policy(apt, "install", "news"))
+    until(lambda: "Inst news" in policy(apt, "install", "news"))
     boarded, path = site.boardings(), archive.root / "dists" / SUITE / "InRelease"
 
     archive.publish(valid_for=dt.timedelta(days=7))
@@ -171,7 +105,7 @@ def test_a_machine_may_act_on_the_index_that_it_read_before_the_door_opened(flee
     archive.add("swift", "1")
     archive.publish()
     assert site.act("release", "expedite", site.synced(), "--all").code == 0
-    until(lambda: "Inst swift" in _policy(apt, "install", "swift"))
+    until(lambda: "Inst swift" in policy(apt, "install", "swift"))
 
     archive.remove("swift", "1")
     archive.add("swift", "2")
@@ -183,7 +117,7 @@ def test_a_machine_may_act_on_the_index_that_it_read_before_the_door_opened(flee
 
     assert apt.run("install", "swift").returncode == 0
     assert apt.has("swift") == "1"
-    until(lambda: "Inst swift" in _policy(apt))
+    until(lambda: "Inst swift" in policy(apt))
     assert apt.run("upgrade").returncode == 0
     assert apt.has("swift") == "2"
 
@@ -201,12 +135,12 @@ def test_where_the_gate_signs_a_contained_release_is_taken_back_by_apt_itself(
         archive.publish()
         bad = site.synced()
         assert site.act("release", "expedite", bad, "--all").code == 0
-        until(lambda: "Inst tool" in _policy(apt))
+        until(lambda: "Inst tool" in policy(apt))
         assert apt.run("upgrade").returncode == 0
         assert apt.has("tool") == "1.1"
 
         assert site.act("release", "shut", bad).code == 0
-        until(lambda: "Inst tool" in _policy(apt))
+        until(lambda: "Inst tool" in policy(apt))
         assert apt.run("upgrade").returncode == 0
         assert apt.has("tool") == "1.0"
 
@@ -215,13 +149,6 @@ def test_where_the_gate_signs_a_contained_release_is_taken_back_by_apt_itself(
         archive.publish()
         good = site.synced()
         assert site.act("release", "expedite", good, "--all").code == 0
-        until(lambda: "Inst tool" in _policy(apt))
+        until(lambda: "Inst tool" in policy(apt))
         assert apt.run("upgrade").returncode == 0
         assert apt.has("tool") == "1.2"
-
-
-def _policy(apt: Apt, *words: str) -> str:
-    """What apt would do after an update; an upgrade, if nothing else is named."""
-    time.sleep(2 * IDLE_S)  # whoever asks without a pause goes on in the session that he has
-    assert apt.run("update").returncode == 0
-    return apt.run("--simulate", *(words or ("upgrade",))).stdout

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from firedoor.adapters.blobs.disk import sizes_on_disk
 from firedoor.adapters.store.gate import GateReader
-from firedoor.adapters.store.judge import JudgeReader
 from firedoor.cli import output
 from firedoor.cli.context import Place
 from firedoor.core.errors import Unavailable
+from firedoor.core.release import Manifest
 from firedoor.core.units import Digest
 from firedoor.wire.housekeeping import kept_releases
 
@@ -27,19 +27,25 @@ class Holdings:
         kept: Ids of the releases whose bytes the rule keeps.
         files: Release id -> digest and size of each of its files, bytes.
         stored: Digests of the files that are on the disk, as long as they have to be.
+        may_lack: Digests of files that may be named only: fetched when a machine asks for them.
     """
 
     kept: frozenset[str]
     files: Mapping[str, Mapping[Digest, int]]
     stored: frozenset[Digest]
+    may_lack: frozenset[Digest] = frozenset()
 
     def state(self, release: str) -> str:
         """What is there of a release: its size, or why nobody should count on it."""
         files = self.files.get(release, {})
-        there = len(self.stored & files.keys())
-        if there < len(files) or not files:
+        lacking = files.keys() - self.stored
+        there = len(files) - len(lacking)
+        if lacking - self.may_lack or not files:
             return "partly missing" if there else "missing"
-        return output.size(sum(files.values())) if release in self.kept else "not kept"
+        if release not in self.kept:
+            return "not kept"
+        said = output.size(sum(size for each, size in files.items() if each in self.stored))
+        return f"{said} held, {len(lacking):,} files named only" if lacking else said
 
     def sentence(self) -> str:
         """What the kept releases take together; a file they share counts once."""
@@ -47,9 +53,15 @@ class Holdings:
         for release in self.kept:
             sizes.update(self.files.get(release, {}))
         there = sum(size for digest, size in sizes.items() if digest in self.stored)
-        lacking = len(sizes.keys() - self.stored)
+        lacking = sizes.keys() - self.stored
+        missing, named = lacking - self.may_lack, lacking & self.may_lack
         said = f"{len(self.kept)} releases, {output.size(there)}"
-        return f"{said}; {lacking:,} of their files missing" if lacking else said
+        if missing:
+            said += f"; {len(missing):,} of their files missing"
+        if named:
+            more = output.size(sum(sizes[digest] for digest in named))
+            said += f"; {len(named):,} of their files named only ({more}), fetched when asked for"
+        return said
 
 
 def holdings(place: Place, channel: str, releases: Iterable[str] = ()) -> Holdings:
@@ -61,7 +73,8 @@ def holdings(place: Place, channel: str, releases: Iterable[str] = ()) -> Holdin
         with place.judge() as judge, ExitStack() as stack, judge.snapshot():
             now_ms = int(time.time() * 1000)
             kept = kept_releases(judge, _gate(place, stack), place.config, channel, now_ms)
-            files = {each: _files(judge, each) for each in kept.union(releases)}
+            manifests = {each: judge.manifest(each) for each in kept.union(releases)}
+            files = {name: _files(manifest) for name, manifest in manifests.items()}
     except Unavailable:
         return Holdings(frozenset(), {}, frozenset())
     sizes: dict[Digest, int] = {}
@@ -69,11 +82,20 @@ def holdings(place: Place, channel: str, releases: Iterable[str] = ()) -> Holdin
         sizes.update(each)
     found = sizes_on_disk(place.files.blobs, sizes)
     stored = frozenset(digest for digest, size in found.items() if size == sizes[digest])
-    return Holdings(kept, files, stored)
+    config = next((each for each in place.config.channels if each.name == channel), None)
+    may_lack = frozenset[Digest]()
+    if config is not None and config.is_lazy:
+        may_lack = frozenset(
+            entry.sha256
+            for manifest in manifests.values()
+            for path, entry in manifest.items()
+            if entry.sha256 not in stored and config.may_lack(path)
+        )
+    return Holdings(kept, files, stored, may_lack)
 
 
-def _files(judge: JudgeReader, release: str) -> dict[Digest, int]:
-    return {entry.sha256: entry.size for entry in judge.manifest(release).values()}
+def _files(manifest: Manifest) -> dict[Digest, int]:
+    return {entry.sha256: entry.size for entry in manifest.values()}
 
 
 def _gate(place: Place, stack: ExitStack) -> GateReader | None:

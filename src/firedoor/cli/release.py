@@ -6,7 +6,6 @@ so that the running judge decides and the ledger has it before it takes effect.
 
 from typing import Annotated, Final
 
-import msgspec
 import typer
 
 from firedoor.cli import output, patients
@@ -20,12 +19,12 @@ from firedoor.cli.client import (
     act,
 )
 from firedoor.cli.context import Place, ReleaseArgument, here, release_of
+from firedoor.cli.differing import difference, show_difference
 from firedoor.cli.keeping import holdings
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.api import ReleaseReply
 from firedoor.console.model import Condition, ReleaseView
 from firedoor.core.errors import BadInput, NotFound, Unavailable
-from firedoor.core.release import Artefact, diff
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="Look at releases, and decide about them where a person has to."
@@ -35,14 +34,6 @@ app: Final = typer.Typer(
 def register(root: typer.Typer) -> None:
     """Add the commands to the app."""
     root.add_typer(app, name="release")
-
-
-class Difference(msgspec.Struct, frozen=True):
-    """What ``release diff --json`` prints: two release ids and what changed between them."""
-
-    old: str
-    new: str
-    artefacts: tuple[Artefact, ...]
 
 
 @app.command("list")
@@ -226,19 +217,11 @@ def diff_(
     views = place.views()
     view = release_of(views, release)
     old, new = (view.id, release_of(views, other).id) if other else (view.previous, view.id)
-    with place.judge() as judge:
-        found = Difference(old, new, diff(judge.manifest(old) if old else {}, judge.manifest(new)))
+    found = difference(place, view.channel, old, new)
     if as_json:
         output.document(found)
-        return
-    output.say(f"from {output.short(old)} to {output.short(new)}")
-    output.table(
-        ("change", "path", "sha256", "purl"),
-        [
-            (each.change.value, each.path, each.new_sha256 or each.old_sha256, each.purl)
-            for each in found.artefacts
-        ],
-    )
+    else:
+        show_difference(found)
 
 
 @app.command("hold")

@@ -184,6 +184,8 @@ ARCHITECTURES: Final = _list("architectures", values.words)
 PACKAGES: Final = _list("packages", values.words)
 TRUST: Final = _list("trust", values.files)
 SIGN: Final = _optional("sign", values.absolute)
+POOL: Final = _optional("pool", values.one_of("lazy", "eager"))
+EAGER: Final = _list("eager", values.words)
 
 RING_NAME: Final = _needed("name", _ring_name, "")
 MACHINES: Final[Key[Pairs]] = Key("machines", values.attributes, (), "", values.show_attributes)
@@ -193,7 +195,7 @@ AFTER: Final = _optional("after", _ring_name)
 AnyKey = Key[Any]
 
 OF_KIND: Final[dict[Kind, tuple[AnyKey, ...]]] = {
-    Kind.APT: (SUITES, COMPONENTS, ARCHITECTURES, PACKAGES, TRUST, SIGN),
+    Kind.APT: (SUITES, COMPONENTS, ARCHITECTURES, PACKAGES, TRUST, SIGN, POOL, EAGER),
 }
 """Keys of a channel that only one kind has."""
 

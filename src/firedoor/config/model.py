@@ -6,12 +6,13 @@ in a file is the business of ``values``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from firedoor.config.problem import nearest
 from firedoor.config.settings import Settings
 from firedoor.config.values import Listen
-from firedoor.core.channel import Kind, Traits, traits
+from firedoor.core.channel import Kind, Traits, package_of, traits
 from firedoor.core.errors import NotFound
 from firedoor.core.ring import EVERYONE, Ring, largest_in_flight
 from firedoor.core.terms import LARGEST_AUTO_BUDGET, Policy, auto_budget
@@ -108,6 +109,9 @@ class AptConfig:
         trust: Files with the OpenPGP keys of which one has to sign each suite, at least one.
         sign: File with the operator's own secret key, by which everything that clients read is
             signed anew; None: they read the vendor's signatures.
+        lazy: Packages are fetched when a machine asks for them, or has asked for an earlier
+            version; else all of them before a release boards.
+        eager: Shell patterns of names of packages that are always fetched before.
     """
 
     suites: tuple[str, ...]
@@ -116,6 +120,8 @@ class AptConfig:
     packages: tuple[str, ...]
     trust: tuple[Path, ...]
     sign: Path | None = None
+    lazy: bool = True
+    eager: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +161,18 @@ class ChannelConfig:
     def is_signed(self) -> bool:
         """Whether clients read what Firedoor has signed with the operator's key."""
         return self.apt is not None and self.apt.sign is not None
+
+    def may_lack(self, path: str) -> bool:
+        """Whether a release may name a file without its bytes being held."""
+        if self.apt is None or not self.apt.lazy or not self.traits.is_deferrable(path):
+            return False
+        name = package_of(path).partition(":")[0]
+        return not any(fnmatchcase(name, pattern) for pattern in self.apt.eager)
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether there may be files that a release names and nobody holds."""
+        return self.apt is not None and self.apt.lazy
 
     @property
     def directory(self) -> str | None:

@@ -164,6 +164,8 @@ def _apt(settings: Settings, where: Where) -> AptConfig:
         packages=settings.get(where, keys.PACKAGES),
         trust=tuple(Path(file) for file in settings.get(where, keys.TRUST)),
         sign=None if sign is None else Path(sign),
+        lazy=settings.get(where, keys.POOL) != "eager",
+        eager=settings.get(where, keys.EAGER),
     )
 
 

@@ -70,6 +70,8 @@ class Traits:
             nothing yet.
         immutable: Shell patterns of names that mean the same bytes for ever: who has read an
             older index may still ask for what it names.
+        deferrable: Shell patterns of files of which most machines only ever want a few: they may
+            be fetched when somebody asks, where an index promises their digests.
     """
 
     session_idle_ms: int
@@ -79,6 +81,7 @@ class Traits:
     freshness: tuple[str, ...] = ()
     indices: tuple[str, ...] = ()
     immutable: tuple[str, ...] = ()
+    deferrable: tuple[str, ...] = ()
 
     @property
     def reverts(self) -> bool:
@@ -96,6 +99,10 @@ class Traits:
     def is_immutable(self, path: str) -> bool:
         """Whether ``path`` means the same bytes in every release that has it."""
         return any(fnmatchcase(path, pattern) for pattern in self.immutable)
+
+    def is_deferrable(self, path: str) -> bool:
+        """Whether ``path`` may be fetched when somebody asks: its name tells the package, too."""
+        return bool(package_of(path)) and any(fnmatchcase(path, each) for each in self.deferrable)
 
 
 _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
@@ -143,6 +150,7 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
             ),
             indices=("dists/*",),
             immutable=("pool/*", "dists/*/by-hash/*"),
+            deferrable=("pool/*.deb",),
         ),
     }
 )
@@ -189,6 +197,21 @@ def traits(kind: Kind, *, signed: bool = False) -> Traits:
         built = ", ".join(built_kinds())
         raise BadConfig(f'channels of kind "{kind}" are not built yet', hint=f"built: {built}")
     return found
+
+
+def package_of(path: str) -> str:
+    """What all versions of one package have in common: ``openssh-server:amd64``.
+
+    Returns:
+        The name and architecture, or "" where the name of the file does not tell.
+
+    Source: Debian policy, 5.6.12 (a version has no underscore); the names that dak gives.
+    """
+    name, _, rest = path.rpartition("/")[2].partition("_")
+    version, _, last = rest.rpartition("_")
+    architecture, dot, suffix = last.partition(".")
+    usual = name and version and "_" not in version and architecture and dot and suffix == "deb"
+    return f"{name}:{architecture}" if usual else ""
 
 
 def check_channel_name(name: str) -> str:

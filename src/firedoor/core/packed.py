@@ -114,6 +114,14 @@ class Packed(Mapping[str, FileEntry]):
             return None
         return self._file(number)
 
+    def __eq__(self, other: object) -> bool:
+        """Say whether it names the same files; two tables of the same files are the same bytes."""
+        if isinstance(other, Packed):
+            return self.data == other.data
+        return super().__eq__(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as every other mapping
+
     def __len__(self) -> int:
         """How many files there are."""
         return self._count

@@ -12,6 +12,8 @@ from enum import StrEnum
 from math import ceil
 from typing import Final
 
+from firedoor.core.risk import Risk, budget_for
+
 LARGEST_AUTO_BUDGET: Final = 20
 """What "auto" gives the largest fleets, machines: the worst case while the fleet is unknown."""
 
@@ -103,6 +105,7 @@ class Terms:
         install_delay_ms: By how much later the silence windows begin, of both arms, since
             machines of the channel take so long to install, >= 0; ADR 0024.
         installs: There are bytes to install: nobody is late where nothing is new.
+        risk: What the release touches.
     """
 
     active_machines: int
@@ -121,25 +124,29 @@ class Terms:
     cluster: int = 1
     install_delay_ms: int = 0
     installs: bool = True
+    risk: Risk = Risk.OTHER
 
     def install_wait_for(self, deadline_ms: int) -> int:
         """How long a machine with this silence deadline may hold a slot without a download, ms."""
         return 2 * deadline_ms if self.install_wait_ms is None else self.install_wait_ms
 
 
-def resolve(policy: Policy, active_machines: int) -> Terms:
+def resolve(policy: Policy, active_machines: int, risk: Risk = Risk.OTHER) -> Terms:
     """Turn a policy into the numbers for a fleet of this size.
 
     Args:
         policy: What the configuration says.
         active_machines: N, machines that polled the channel in the last 7 days, >= 0.
+        risk: What the release touches; only an "auto" budget depends on it.
 
     Raises:
         ValueError: ``active_machines`` is negative.
     """
     if active_machines < 0:
         raise ValueError(f"active_machines {active_machines}")
-    budget = auto_budget(active_machines) if policy.budget is None else policy.budget
+    budget = policy.budget
+    if budget is None:
+        budget = budget_for(risk, auto_budget(active_machines))
     alpha_harm = policy.alpha_harm
     if alpha_harm is None:
         alpha_harm = LARGEST_AUTO_ALPHA_HARM if active_machines < _SMALL else 0.001
@@ -161,6 +168,7 @@ def resolve(policy: Policy, active_machines: int) -> Terms:
         budget_growth=policy.budget_growth,
         ratio=policy.ratio,
         cluster=policy.cluster,
+        risk=risk,
     )
 
 

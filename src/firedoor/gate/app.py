@@ -10,6 +10,7 @@ from http import HTTPStatus
 from urllib.parse import quote
 from zlib import crc32
 
+from firedoor.core.channel import package_of
 from firedoor.core.errors import Unavailable
 from firedoor.core.ring import EVERYONE
 from firedoor.core.units import Digest
@@ -24,6 +25,8 @@ from firedoor.services.roster import Roster
 _CHALLENGE = (b"www-authenticate", b'Basic realm="firedoor", charset="UTF-8"')
 _RETRY = (b"retry-after", b"5")
 _OWN_ANSWER = ((b"cache-control", b"private, no-cache"), (b"vary", b"Authorization"))
+_LATER = (b"retry-after", b"15")
+_NOT_YOURS = "not in the release this machine gets"
 _BLOB_PATHS = 65_536
 
 
@@ -154,6 +157,20 @@ class Gate:
             entry = served.manifest.get(path)
         if entry is None:
             return self._answer_folder(scope, send, served, path)
+        if for_ever and channel.kind.is_deferrable(path):
+            self._keeper.ask(channel, package_of(path), machine)
+            if channel.config.may_lack(path) and not self._keeper.supply.is_held(entry):
+                return self._answer_later(
+                    scope,
+                    receive,
+                    send,
+                    channel=channel,
+                    machine=machine,
+                    shown=shown,
+                    number=number,
+                    path=path,
+                    served=served,
+                )
         since = delivered = still_allowed = None
         if machine:
             since = channel.admission.since(machine, number)
@@ -175,6 +192,43 @@ class Gate:
             delivered=delivered,
             still_allowed=still_allowed,
         )
+
+    async def _answer_later(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        channel: Channel,
+        machine: int,
+        shown: bytes | str | None,
+        number: int,
+        path: str,
+        served: Served,
+    ) -> None:
+        """Answer with a file that nobody holds yet: when it has come, or why it has not."""
+        head, entry = scope["method"] == "HEAD", served.manifest[path]
+        refusal = await self._keeper.supply.bring(channel.config.name, path, entry)
+        if refusal is not None and refusal.gone:
+            detail = "upstream does not have this file any more"
+            await send_problem(send, HTTPStatus.NOT_FOUND, detail, head=head)
+        elif refusal is not None:
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+            await send_problem(send, status, refusal.error, headers=[_LATER], head=head)
+        elif not channel.admission.allows(machine, number):
+            # Contained while it was fetched.
+            await send_problem(send, HTTPStatus.NOT_FOUND, _NOT_YOURS, head=head)
+        else:
+            await self._answer(
+                scope,
+                receive,
+                send,
+                channel=channel,
+                machine=machine,
+                shown=shown,
+                number=number,
+                path=path,
+            )
 
     def _allowance(
         self, channel: Channel, machine: int, number: int, shown: bytes | str | None
@@ -205,8 +259,7 @@ class Gate:
         else:
             listing = served.listing(path)
         if listing is None:
-            detail = "not in the release this machine gets"
-            await send_problem(send, HTTPStatus.NOT_FOUND, detail, head=head)
+            await send_problem(send, HTTPStatus.NOT_FOUND, _NOT_YOURS, head=head)
             return
         length = (b"content-length", str(len(listing)).encode())
         headers = [(b"content-type", b"text/html; charset=utf-8"), length, *_OWN_ANSWER]

@@ -6,76 +6,35 @@ written, it goes on serving every machine what it had, and admits nobody new.
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
 
 import structlog
 
 from firedoor.config import ChannelConfig
-from firedoor.core.board import Board, ChannelBoard
-from firedoor.core.channel import Traits
+from firedoor.core.board import ChannelBoard
+from firedoor.core.channel import Traits, package_of
 from firedoor.core.errors import Unavailable
-from firedoor.core.release import Manifest
+from firedoor.core.release import FileEntry
 from firedoor.gate.catalog import Installs, Served, payload_of
-from firedoor.gate.committer import Committer, PlaceStore
+from firedoor.gate.committer import Committer
+from firedoor.gate.stores import BoardSource, BucketStore
+from firedoor.gate.supply import Supply
 from firedoor.ports import Clock, Instant, Pulse
 from firedoor.services.admission import Admission, Choice
-from firedoor.services.boarding import Boarding
+from firedoor.services.lately import lately
 from firedoor.services.places import Cut, Installed, Place
-from firedoor.services.records import Bucket, StoredRelease
+from firedoor.services.records import Bucket
 from firedoor.services.roster import Roster
+from firedoor.services.supply import Wanted
 
 LEASE_BUCKETS = 3
 _LOOK_EVERY_S = 0.05
+_ASKED = 100_000
 _KEPT_RELEASES = 8
-_SUPERSEDED = 4  # whose names machines may still have from an index they read
+_SUPERSEDED = 64  # the most whose names are kept for machines that have read them in an index
 _log = structlog.get_logger()
-
-
-class BoardSource(Protocol):
-    """The judge's store, as the gate reads it. Raises Unavailable while there is none."""
-
-    def version(self) -> int:
-        """Changes whenever the judge has written."""
-        ...
-
-    def board(self) -> Board:
-        """The newest board."""
-        ...
-
-    def last_tick(self) -> tuple[str, int, int] | None:
-        """(boot, monotonic ms, wall ms) of the judge's last tick."""
-        ...
-
-    def release(self, release: str) -> StoredRelease | None:
-        """A release, or None."""
-        ...
-
-    def boarding(self, channel: str, number: int) -> Boarding | None:
-        """A boarding, or None."""
-        ...
-
-    def manifest(self, release: str) -> Manifest:
-        """Its manifest."""
-        ...
-
-    def renewed_after(self, count: int) -> Sequence[tuple[int, str]]:
-        """(number of the renewal, release) of those that upstream renewed later, by number."""
-        ...
-
-
-class BucketStore(PlaceStore, Protocol):
-    """Where the gate writes."""
-
-    def flush(self, bucket: Bucket, at: Instant) -> None:
-        """One bucket, all or nothing. Raises Unavailable."""
-        ...
-
-    def prune(self, before_wall_ms: int) -> None:
-        """Forget signs of life older than this. Raises Unavailable."""
-        ...
 
 
 @dataclass(slots=True)
@@ -91,6 +50,7 @@ class Channel:
     seated: frozenset[int] = frozenset()
     cuts: list[Cut] = field(default_factory=list)
     kind: Traits = field(init=False)
+    asked: dict[tuple[str, int], bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Look up once what is asked at every request."""
@@ -112,6 +72,8 @@ class Keeper:
         clock: Clock,
         bucket_ms: int,
         enrolled: Callable[[], Mapping[str, int]] = dict,
+        is_held: Callable[[FileEntry], bool] = lambda _: True,
+        had: Callable[[str, Collection[str]], Iterable[int]] = lambda *_: (),
     ) -> None:
         """Nothing is served before ``start``.
 
@@ -126,6 +88,8 @@ class Keeper:
             clock: For records.
             bucket_ms: Interval of the flushes, ms.
             enrolled: Ring -> machines that the register has in it; asked in a thread of its own.
+            is_held: Whether the bytes of a file are held.
+            had: Machines that ever asked for one of these packages of a channel.
         """
         self.channels = channels
         self.ready = False
@@ -141,6 +105,9 @@ class Keeper:
         self._enrolled = enrolled
         self._run = secrets.token_hex(8)
         self._committer = Committer(store, clock)
+        self.supply = Supply(self._want, is_held, self.now)
+        self._refusals = -1
+        self._had = had
         self._seen = -1
         self._renewed = 0
         self._version = 0
@@ -227,6 +194,17 @@ class Keeper:
 
         return delivered
 
+    def ask(self, channel: Channel, package: str, machine: int) -> None:
+        """Note that a machine (0: nobody known) asked for some version of a package."""
+        # What was written down already is only remembered so as not to write it again.
+        if len(channel.asked) > _ASKED:
+            channel.asked = {key: fresh for key, fresh in channel.asked.items() if fresh}
+        channel.asked.setdefault((package, machine), True)
+
+    async def _want(self, file: Wanted) -> None:
+        at = self._clock.now()
+        await self._committer.run(lambda: self._store.want(file, at))
+
     async def _begin(self, channel: Channel, machine: int, now: int) -> int:
         lease = now <= self._lease_until
         wall_s = self._clock.now().wall_ms // 1000
@@ -273,6 +251,7 @@ class Keeper:
     async def _look(self) -> bool:
         """Take over what the judge wrote; say whether the board changed."""
         now = self.now()
+        self.supply.look()
         for channel in self.channels.values():
             channel.cuts.extend(channel.admission.expire(now))
         try:
@@ -291,6 +270,7 @@ class Keeper:
                     if each.name in self.channels:
                         self._take_over(self.channels[each.name], each, now)
             self._renew()
+            self._read_refusals()
             if not self.ready:
                 for channel in self.channels.values():
                     self._wake_sessions(channel, now)
@@ -312,6 +292,13 @@ class Keeper:
                         channel.admission.renew(number)
             self._renewed = count
 
+    def _read_refusals(self) -> None:
+        refusals = self._source.refusals_after(max(0, self._refusals))
+        # Those of before this run are nobody's answer any more.
+        if self._refusals >= 0:
+            self.supply.refused(refusals)
+        self._refusals = max([self._refusals, 0, *(each.number for each in refusals)])
+
     def _loop_ended(self, task: "asyncio.Task[None]") -> None:
         """A loop that ends by itself is a defect: say so, and let the process be started again."""
         if not task.cancelled() and not self._stopping:
@@ -331,6 +318,8 @@ class Keeper:
         aboard = {lane.candidate for lane in board.lanes} | {w.number for w in board.withdrawn}
         fresh = sorted(aboard - channel.seated - {0})
         places = [place for number in fresh for place in self._places(board.name, number)]
+        for number in {lane.candidate for lane in board.lanes} & set(fresh):
+            self._find_holders(channel, number)
         channel.board = board
         channel.cuts.extend(channel.admission.apply(board, now, places))
         channel.seated = frozenset(aboard)
@@ -338,18 +327,34 @@ class Keeper:
         revoked = {number for lane in board.lanes for number in lane.revoked}
         current = {number for number, _ in board.releases}
         # A session in the middle of an older release finishes there; it lasts a minute at most.
-        kept = sorted(current | (set(channel.catalog) - revoked))[-_KEPT_RELEASES:]
-        channel.catalog = {n: s for n, s in channel.catalog.items() if n in current or n in kept}
+        finishing = sorted(channel.catalog)[-_KEPT_RELEASES:]
+        kept = current | ({*finishing, *self._lately(channel, channel.catalog)} - revoked)
+        channel.catalog = {n: s for n, s in channel.catalog.items() if n in kept}
+
+    def _lately(self, channel: Channel, numbers: Iterable[int]) -> set[int]:
+        """Of these boardings, those of which machines may still ask for what they have read."""
+        if not channel.kind.immutable:
+            return set()
+        name, newest = channel.config.name, sorted(numbers)[-_SUPERSEDED:]
+        doors = {number: self._source.doors(name, number) for number in newest}
+        return lately(doors, self._clock.now().wall_ms)
+
+    def _find_holders(self, channel: Channel, number: int) -> None:
+        """Who is known to have what a boarding in flight changes."""
+        served = channel.catalog.get(number)
+        changed = {package_of(path) for path in served.payload} if served is not None else {""}
+        # A file whose name tells no package may be everybody's.
+        if "" not in changed and channel.kind.deferrable:
+            channel.admission.holders.put(number, self._had(channel.config.name, changed))
 
     def _wake_sessions(self, channel: Channel, now: int) -> None:
         """Let machines finish what they were reading when the last run ended.
 
         The door may have moved since: what they read need not be on the board any more.
         """
-        before = (
-            range(max(channel.catalog, default=0))[-_SUPERSEDED:] if channel.kind.immutable else ()
-        )
-        for number in (*before, *channel.admission.left_at()[-_KEPT_RELEASES:]):
+        last = max(channel.catalog, default=0)
+        before = self._lately(channel, range(max(1, last - _SUPERSEDED), last + 1))
+        for number in (*sorted(before), *channel.admission.left_at()[-_KEPT_RELEASES:]):
             if number in channel.catalog or not number:
                 continue
             boarding = self._source.boarding(channel.config.name, number)
@@ -433,7 +438,16 @@ class Keeper:
             ],
             board=self._version,
             rings=self._rings(),
+            asked=[*(kept.asked if kept else ()), *self._drain_asked()],
         )
+
+    def _drain_asked(self) -> list[tuple[str, str, int]]:
+        asked = []
+        for name, channel in self.channels.items():
+            fresh = [key for key, is_fresh in channel.asked.items() if is_fresh]
+            asked += [(name, *key) for key in fresh]
+            channel.asked.update(dict.fromkeys(fresh, False))
+        return asked
 
     def _rings(self) -> list[tuple[str, str]]:
         """All rings there are; none while a channel's board has not come."""

@@ -18,6 +18,7 @@ from firedoor.core.board import ChannelBoard, Lane
 from firedoor.core.ring import EVERYONE
 from firedoor.services.decks import Card, Decks, sealed_mask
 from firedoor.services.exposures import Exposure, Exposures
+from firedoor.services.holders import Holders
 from firedoor.services.places import AFTERWARDS, Census, Cut, Place, Standing
 from firedoor.services.rates import Rates
 from firedoor.services.roster import Roster, chunks
@@ -91,6 +92,7 @@ class Admission:
         self._decks = Decks(channel)
         self._exposures = Exposures()
         self.strangers = Strangers(ACTIVE_MS)
+        self.holders = Holders()
         self._rates = Rates()
         self._woke = 0
         self._standing: set[int] = set()
@@ -364,6 +366,7 @@ class Admission:
                 treated, locked = self._exposures.holders(lane.candidate), joined
             strange = unknown if ring == EVERYONE else 0
             free = able & seasoned & ~treated & ~locked
+            free = self.holders.count(lane, free, now - self.touched, self._roster.usual_gap_ms)
             counts.append(
                 Census(
                     channel=self.channel,
@@ -411,7 +414,7 @@ class Admission:
         # A patient still has a shut release in place: it is in no arm of a later one.
         if int(self.assigned[machine]) in lane.revoked:
             return False
-        return self._roster.seasoned(machine, now)
+        return self.holders.may_draw(machine, lane.ring) and self._roster.seasoned(machine, now)
 
     def _sealed(self, machine: int, lane: Lane) -> bool:
         deck = int(self.deck[machine])

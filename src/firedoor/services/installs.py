@@ -7,8 +7,12 @@ Source: ADR 0024.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
+from firedoor.core.channel import package_of
 from firedoor.core.release import changes
+from firedoor.core.risk import Risk, budget_for, worst
+from firedoor.core.terms import Terms, auto_budget
 from firedoor.services.hearing import Hearing
 from firedoor.services.records import JudgeRecords
 
@@ -40,7 +44,38 @@ def delay_ms(channel: str, numbers: Iterable[int], hearing: Hearing, bucket_ms: 
     return 0
 
 
-def has_payload(store: JudgeRecords, release: str, previous: str) -> bool:
-    """Say whether a release has bytes that the one before it has not: else nobody installs it."""
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a release brings.
+
+    Attributes:
+        payload: It has bytes that the one before it has not: else nobody installs it.
+        risk: The worst that these bytes are part of; what is new in a channel is none.
+        package: A package of that class, "" for none.
+    """
+
+    payload: bool
+    risk: Risk
+    package: str
+
+    def sentence(self, number: int, terms: Iterable[Terms]) -> str:
+        """What a person is told of a budget that is smaller than usual; "" of any other."""
+        smaller = [
+            f"{each.budget} instead of {usual}"
+            for each in terms
+            if each.budget < (usual := auto_budget(each.active_machines))
+            and each.budget == budget_for(self.risk, usual)
+        ]
+        if not smaller:
+            return ""
+        budgets = ", ".join(dict.fromkeys(smaller))
+        return f"release {number} changes {self.package} ({self.risk}): harm budget {budgets}"
+
+
+def news(store: JudgeRecords, release: str, previous: str) -> News:
+    """What a release brings beyond the one before it, "" for none."""
     found = changes(store.manifest(previous), store.manifest(release))
-    return any(now is not None for _, _, now in found)
+    fresh = [path for path, _, now in found if now is not None]
+    names = {package_of(path).partition(":")[0] for path in fresh} if previous else set()
+    risk, package = worst(names - {""})
+    return News(bool(fresh), risk, package)

@@ -11,19 +11,15 @@ What this cannot see is a file that changes and changes back in between, or one 
 without changing its validator; the adapters keep no validator that is too young to be trusted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from random import Random
-from types import MappingProxyType
 from typing import Final
 
-import msgspec
-
-from firedoor.core.errors import BadInput, Unavailable, Untrusted, UpstreamMoved
-from firedoor.core.release import FileEntry, Manifest, check_path, is_digest
-from firedoor.core.units import Digest
+from firedoor.core.errors import Unavailable, Untrusted, UpstreamMoved
+from firedoor.core.release import FileEntry, media_type
 from firedoor.ports import BlobStore, Fetched, Listed, Upstream
+from firedoor.services.snapshot import Snapshot
 
 FIRST_RETRY_MS: Final = 15_000
 """Wait after the first failed poll; it doubles with each further one, up to the interval."""
@@ -33,58 +29,7 @@ JITTER: Final = 0.1
 
 MAX_TOTAL_BYTES: Final = 64 << 30
 
-_SNAPSHOT_VERSION: Final = 1
 _NAMED: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All files of an upstream at one moment.
-
-    Attributes:
-        files: Path -> what was fetched, with what says later that it is unchanged; read-only.
-    """
-
-    files: Mapping[str, Fetched] = field(hash=False)
-
-    @property
-    def manifest(self) -> Manifest:
-        """Path -> file, as a release holds it."""
-        return MappingProxyType({path: file.entry for path, file in self.files.items()})
-
-    @property
-    def total_bytes(self) -> int:
-        """Size of all files together."""
-        return sum(file.entry.size for file in self.files.values())
-
-    def to_json(self) -> bytes:
-        """The snapshot for ``from_json``: what is kept from one poll to the next."""
-        stored = _Stored(
-            v=_SNAPSHOT_VERSION,
-            files={
-                path: _StoredFile(
-                    file.entry.sha256, file.entry.size, file.entry.type, file.validator
-                )
-                for path, file in self.files.items()
-            },
-        )
-        return msgspec.json.encode(stored, order="sorted")
-
-    @classmethod
-    def from_json(cls, data: bytes) -> "Snapshot":
-        """Read what ``to_json`` wrote.
-
-        Raises:
-            BadInput: It is not a snapshot of this version. Going on without a previous snapshot
-                is always right, it only costs traffic.
-        """
-        try:
-            stored = msgspec.json.decode(data, type=_Stored)
-        except msgspec.DecodeError as error:
-            raise BadInput(f"a stored snapshot cannot be read: {error}") from error
-        if stored.v != _SNAPSHOT_VERSION:
-            raise BadInput(f"a stored snapshot has version {stored.v}, not {_SNAPSHOT_VERSION}")
-        return _sealed({path: _restored(path, file) for path, file in stored.files.items()})
 
 
 def take_snapshot(
@@ -93,6 +38,7 @@ def take_snapshot(
     previous: Snapshot | None = None,
     *,
     max_total_bytes: int = MAX_TOTAL_BYTES,
+    wanted: Callable[[str], bool] = lambda _: True,
 ) -> Snapshot:
     """Bring all of an upstream into the blob store, as it was at one moment.
 
@@ -101,11 +47,15 @@ def take_snapshot(
     the store for a day at least, where the next attempt finds them. A blob of ``previous`` that
     is missing is fetched again, also when upstream breaks its promise for another file.
 
+    Of deferred files only those are fetched that are new or changed against ``previous`` and
+    wanted; the others are named: digest and size are those of the index.
+
     Args:
         upstream: What to mirror.
         blobs: Where the bytes go.
         previous: The last snapshot of the same upstream, if any.
-        max_total_bytes: Limit for all files together; it is exceeded by at most one file.
+        max_total_bytes: Limit for all files that are held; exceeded by at most one file.
+        wanted: Whether somebody asked for a deferred file at this path, or an earlier version.
 
     Raises:
         UpstreamMoved: Upstream changed while it was read.
@@ -120,7 +70,9 @@ def take_snapshot(
             hint="check the address of the channel's upstream",
         )
     try:
-        snapshot = _fetch_all(upstream, blobs, before, previous, max_total_bytes)
+        snapshot = _fetch_all(
+            upstream, blobs, before, previous, most=max_total_bytes, wanted=wanted
+        )
     except Untrusted as error:
         # Bytes that break a promise are a lie or an update in progress. Only the second passes.
         _expect_same(before, upstream.index(), error)
@@ -162,59 +114,70 @@ def next_poll(interval_ms: int, failures: int, rng: Random) -> int:
     return max(1, round(wait * rng.uniform(1 - JITTER, 1 + JITTER)))
 
 
-class _StoredFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    sha256: str
-    size: int
-    type: str
-    validator: str
-
-
-class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    v: int
-    files: dict[str, _StoredFile]
-
-
-def _restored(path: str, stored: _StoredFile) -> Fetched:
-    if not is_digest(stored.sha256) or stored.size < 0:
-        raise BadInput(f"a stored snapshot has no digest or size for {check_path(path)}")
-    entry = FileEntry(Digest(stored.sha256), stored.size, stored.type)
-    return Fetched(entry, stored.validator)
-
-
-def _sealed(files: dict[str, Fetched]) -> Snapshot:
-    for path in files:
-        check_path(path)
-    return Snapshot(MappingProxyType(files))
-
-
 def _fetch_all(
     upstream: Upstream,
     blobs: BlobStore,
     index: Sequence[Listed],
     previous: Snapshot | None,
-    max_total_bytes: int,
+    *,
+    most: int,
+    wanted: Callable[[str], bool],
 ) -> Snapshot:
-    known = previous.files if previous else {}
     # Before the first byte, as far as the index says: half a mirror helps nobody.
-    _expect_within(sum(listed.size or 0 for listed in index), max_total_bytes)
-    files: dict[str, Fetched] = {}
-    total = 0
+    promised = sum(listed.size or 0 for listed in index if not listed.deferred)
+    _expect_within(promised, most)
+    validators: dict[str, str] = {}
+
+    def files() -> Iterator[tuple[str, FileEntry]]:
+        total = 0
+        for listed, known in _beside(index, previous):
+            named = _named_only(listed, known, blobs, wanted)
+            if named is not None:
+                yield listed.path, named
+                continue
+            file = upstream.fetch(listed, known, blobs)
+            if file.validator:
+                validators[listed.path] = file.validator
+            total += file.entry.size
+            _expect_within(total, most)
+            yield listed.path, file.entry
+
+    return Snapshot.gathered(files(), validators)
+
+
+def _named_only(
+    listed: Listed, known: Fetched | None, blobs: BlobStore, wanted: Callable[[str], bool]
+) -> FileEntry | None:
+    """A deferred file that is not fetched now, as the index promises it; else None."""
+    if not listed.deferred or listed.sha256 is None or listed.size is None:
+        return None
+    if blobs.claim(listed.sha256):
+        return None
+    # What was the same before is asked for by whoever misses it, and fetched then.
+    changed = known is None or known.entry.sha256 != listed.sha256
+    if changed and wanted(listed.path):
+        return None
+    return FileEntry(listed.sha256, listed.size, media_type(listed.path))
+
+
+def _beside(
+    index: Sequence[Listed], previous: Snapshot | None
+) -> Iterator[tuple[Listed, Fetched | None]]:
+    """Files of an index with what was fetched before: one walk, as both are in order."""
+    files = iter(()) if previous is None else previous.files()
+    path, file = next(files, ("", None))
     for listed in index:
-        file = upstream.fetch(listed, known.get(listed.path), blobs)
-        files[listed.path] = file
-        total += file.entry.size
-        _expect_within(total, max_total_bytes)
-    return _sealed(files)
+        while file is not None and path < listed.path:
+            path, file = next(files, ("", None))
+        yield listed, file if path == listed.path else None
 
 
 def _repair(
     upstream: Upstream, blobs: BlobStore, index: Sequence[Listed], previous: Snapshot | None
 ) -> None:
     """Bring back missing blobs of the last snapshot: machines still get it."""
-    known = previous.files if previous else {}
-    for listed in index:
-        file = known.get(listed.path)
-        promised = file is not None and listed.sha256 == file.entry.sha256
+    for listed, file in _beside(index, previous):
+        promised = file is not None and listed.sha256 == file.entry.sha256 and not listed.deferred
         if file is not None and promised and not blobs.has(file.entry.sha256):
             with suppress(Untrusted, UpstreamMoved):
                 upstream.fetch(listed, file, blobs)
@@ -227,8 +190,8 @@ def _look_again(
     for listed in index:
         if listed.sha256 is not None:
             continue
-        file = snapshot.files[listed.path]
-        if upstream.fetch(listed, file, blobs).entry != file.entry:
+        file = snapshot.fetched(listed.path)
+        if file is None or upstream.fetch(listed, file, blobs).entry != file.entry:
             raise UpstreamMoved(
                 f"{listed.path} changed while upstream was mirrored", hint=_MOVED_HINT
             )

@@ -4,7 +4,7 @@ The judge's own store and the gate's are written by one process each and read by
 Protocols here are what the services need of them; a step is atomic and durable.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +23,7 @@ from firedoor.services.boarding import Boarding
 from firedoor.services.late import Late
 from firedoor.services.places import Census, Cut, Installed, Place, Standing
 from firedoor.services.roster import Habit
+from firedoor.services.supply import Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,6 @@ class ChannelState:
 
     Attributes:
         name: Name of the channel.
-        snapshot: The last good snapshot, as its own JSON, "" before the first.
         synced_ms: Last good synchronisation, wall clock, 0 for never.
         error: Why the last attempt failed, "" when it did not.
         failures: Failed attempts since the last good one.
@@ -69,7 +69,6 @@ class ChannelState:
     """
 
     name: str
-    snapshot: str = ""
     synced_ms: int = 0
     error: str = ""
     failures: int = 0
@@ -170,6 +169,7 @@ class Bucket:
         board: Version of the board the gate obeys.
         rings: (channel, ring) of all rings that there are: counts of others are dropped. Empty
             where that is not known.
+        asked: (channel, package, machine or 0): who asked for some version, where that is new.
     """
 
     run: str
@@ -181,6 +181,7 @@ class Bucket:
     census: Sequence[Census]
     board: int
     rings: Sequence[tuple[str, str]] = ()
+    asked: Sequence[tuple[str, str, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +266,18 @@ class JudgeRecords(Protocol):
 
     def put_channel(self, state: ChannelState) -> None:
         """Store it."""
+        ...
+
+    def refuse(self, refusal: Refusal, at_ms: int) -> bool:
+        """Note why a file was not fetched; say whether that is news."""
+        ...
+
+    def last_snapshot(self, channel: str) -> bytes:
+        """The channel's last good snapshot in its stored form, empty before the first."""
+        ...
+
+    def put_last_snapshot(self, channel: str, snapshot: bytes) -> None:
+        """Store it; nothing is written where it is the same."""
         ...
 
     def release(self, release: str) -> StoredRelease | None:
@@ -469,6 +482,10 @@ class GateRecords(Numbered, Protocol):
 
     def census(self) -> list[Census]:
         """The newest count of every ring."""
+        ...
+
+    def asked(self, channel: str) -> Collection[str]:
+        """Packages of a channel of which a machine ever asked for any version."""
         ...
 
     def obeyed(self) -> int:

@@ -7,6 +7,7 @@ import msgspec
 
 from firedoor.core.door import Door
 from firedoor.core.ledger.canonical import Json, float_to_text
+from firedoor.core.risk import Risk
 from firedoor.core.verdict import Verdict, VerdictState
 from firedoor.services.boarding import Boarding
 from firedoor.services.flight import Flight, Numbers
@@ -77,6 +78,7 @@ def terms_of(boarding: Boarding, doors: Iterable[Door]) -> dict[str, Json]:
                 "control": float_to_text(terms.control),
                 "soak_ms": terms.soak_ms,
                 **({"shadow": True} if terms.shadow else {}),
+                **({} if terms.risk is Risk.OTHER else {"risk": terms.risk.value}),
                 **({"install_delay_ms": late} if (late := terms.install_delay_ms) else {}),
                 "budget_growth": float_to_text(terms.budget_growth),
             }

@@ -29,6 +29,7 @@ class History:
         pinned: Boarding numbers that rings are pinned to.
         board: What the gate is told to serve; None where it is told nothing.
         standing: Boarding numbers that machines which still come were last served.
+        lately: Boarding numbers of which machines may still ask for names that they have read.
     """
 
     boardings: Sequence[Boarding]
@@ -37,20 +38,22 @@ class History:
     pinned: Collection[int]
     board: ChannelBoard | None
     standing: Collection[int]
+    lately: Collection[int] = ()
 
 
 def kept(history: History, keep: int) -> frozenset[str]:
     """Ids of the releases whose bytes are kept.
 
     Kept are what upstream offers and what waits; what is in flight, open, pinned or on the board;
-    what a ring falls back to; what machines stand on; and ``keep`` more, the last that were open,
-    and as many that were shut: what did harm is looked into, and may be expedited after all.
+    what a ring falls back to; what machines stand on or have lately read; and ``keep`` more, the
+    last that were open, and as many that were shut: what did harm is looked into, and may be
+    expedited after all.
 
     Args:
         history: Of one channel.
         keep: Past releases kept besides those in use, count >= 1.
     """
-    used = {*history.pinned, *history.standing, *_open(history)}
+    used = {*history.pinned, *history.standing, *history.lately, *_open(history)}
     used |= {
         number
         for number, doors in history.doors.items()

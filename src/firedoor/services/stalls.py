@@ -75,11 +75,16 @@ def stall(
         return Stall.ABSENT if quiet else None
     if warn and count.untreated <= valve.reserve(active=count.active, control=terms.control):
         return Stall.WARNING
-    if numbers.room < 1 and numbers.dormant > numbers.window and not numbers.waiting:
+    if is_inert(numbers):
         return Stall.DORMANT
     if quiet and not count.untreated and not numbers.matured:
         return Stall.DORMANT if numbers.dormant else Stall.UNABLE
     return None
+
+
+def is_inert(numbers: Numbers) -> bool:
+    """Say whether machines that do not install it take all slots of a ring."""
+    return numbers.room < 1 and numbers.dormant > numbers.window and not numbers.waiting
 
 
 def explained(why: Stall, unknown: int, *, enrolled: int = 0, active: int = 0) -> str:

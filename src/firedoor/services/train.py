@@ -12,23 +12,23 @@ from firedoor.core import valve
 from firedoor.core.board import ALL_CLOSED, Board, ChannelBoard, Lane, Withdrawn
 from firedoor.core.door import Boarded, Door, EarlierOpened, Reason, State, Supersede, ended
 from firedoor.core.door import step as step_door
-from firedoor.core.release import Manifest, changes, release_id
+from firedoor.core.release import Manifest
 from firedoor.core.ring import EVERYONE, waits_for
 from firedoor.core.terms import resolve
 from firedoor.core.units import UnixMs
 from firedoor.ports import Instant
 from firedoor.services import past, reports
+from firedoor.services.arrivals import Arrivals
 from firedoor.services.boarding import Boarding, rules_for
 from firedoor.services.fallback import Fallback, Held
 from firedoor.services.flight import Flight
-from firedoor.services.installs import delay_ms, has_payload
+from firedoor.services.installs import delay_ms, news
 from firedoor.services.judging import Judge
 from firedoor.services.lines import Line, ended_badly, is_revoked, state_in
-from firedoor.services.mirror import Snapshot
-from firedoor.services.records import Block, StoredRelease
-from firedoor.services.stalls import missed
+from firedoor.services.records import Block
+from firedoor.services.snapshot import Snapshot
+from firedoor.services.stalls import is_inert, missed
 
-_INDEXES = ("SHA256SUMS", "SHA256SUMS.txt", "index.json")
 _BAD_ENDS = 2
 _ERROR_LIMIT = 500
 _UNDECIDED = (State.WAITING, State.OPENING, State.HELD)
@@ -47,6 +47,8 @@ class Train:
         root_key: Callable[[], bytes],
         nonce: Callable[[], str] = lambda: "",
         held: Held = lambda _: True,
+        *,
+        whole: Callable[[ChannelConfig, str, str], bool] = lambda *_: True,
     ) -> None:
         """Read all boardings.
 
@@ -56,13 +58,17 @@ class Train:
             root_key: Gives the secret that seeds are made from.
             nonce: Draws what makes the seed of each boarding its own.
             held: Asked of a release before machines fall back to it.
+            whole: Asked before a release boards, of its channel, the release and the one before:
+                whether all that machines are about to ask for is held.
         """
         self._judge = judge
         self._store = judge.store
         self._config = config
         self._root_key = root_key
         self._nonce = nonce
+        self._whole = whole
         self._fallback = Fallback(held, self._store.board())
+        self._arrivals = Arrivals(self._store)
         self.lines: dict[str, dict[int, Line]] = {
             channel.name: {
                 boarding.number: Line(boarding, self._doors(channel.name, boarding.number))
@@ -97,34 +103,7 @@ class Train:
         dressed: Manifest | None = None,
     ) -> str:
         """Take over a good snapshot, as it is or as clients are to read it; return its id."""
-        manifest = snapshot.manifest if dressed is None else dressed
-        release = release_id(channel.name, channel.kind, manifest)
-        listing = next((name for name in _INDEXES if name in manifest), "")
-        self._store.add_release(
-            StoredRelease(
-                id=release,
-                channel=channel.name,
-                created_ms=now.wall_ms,
-                listing=listing,
-                size=snapshot.total_bytes,
-                files=len(manifest),
-            ),
-            manifest,
-        )
-        if (
-            channel.traits.freshness
-            and not channel.is_signed
-            and any(True for _ in changes(self._store.manifest(release), manifest))
-        ):
-            # The same content with a new signature: clients refuse the old one when it expires.
-            self._store.renew_release(release, manifest)
-        seen = self._store.snapshots(channel.name)
-        if not seen or seen[-1].release != release:
-            self._store.add_snapshot(channel.name, release, now.wall_ms, "waiting")
-        state = self._store.channel(channel.name)
-        state = replace(state, synced_ms=now.wall_ms, error="", failures=0)
-        self._store.put_channel(replace(state, snapshot=snapshot.to_json().decode()))
-        return release
+        return self._arrivals.take(channel, snapshot, now, dressed)
 
     def failed(self, channel: str, error: str, now: Instant) -> None:
         """Note that a synchronisation failed; what is served does not change."""
@@ -159,6 +138,9 @@ class Train:
             if number:
                 self._supersede(channel.name, number, Reason.WITHDRAWN, now)
         elif self._may_board(channel.name, number, now):
+            before = self._in_place(channel.name, max(self._bases(channel.name), default=0))
+            if not self._whole(channel, newest.release, before):
+                return
             if number:
                 self._supersede(channel.name, number, Reason.NEWER, now)
             self._board(channel, newest.release, now, adopted=False)
@@ -265,12 +247,13 @@ class Train:
         previous = lines.get(max(self._bases(channel.name), default=0))
         late = delay_ms(channel.name, lines, hearing, self._config.time.bucket_ms)
         bases = {base: self._in_place(channel.name, base) for base in self._bases(channel.name)}
-        fresh = {base: has_payload(self._store, release, was) for base, was in bases.items()}
+        found = {base: news(self._store, release, was) for base, was in bases.items()}
+        brings = found[max(found)]
         nonce = self._nonce()
         seed = valve.boarding_seed(self._root_key(), channel.name, number, nonce)
         policy = self._config.policy_for(channel.name)
         fleet = {ring.name: hearing.fleet(channel.name, ring.name) for ring in self._config.rings}
-        whole = resolve(policy, sum(fleet.values()))
+        whole = resolve(policy, sum(fleet.values()), brings.risk)
         rules = rules_for(whole, reporting=hearing.reporting(), strata=policy.strata)
         rules = replace(rules, past=past.known(lines.values(), rules, self._store))
         boarding = Boarding(
@@ -282,9 +265,13 @@ class Train:
             commitment=valve.seed_commitment(seed),
             terms={
                 ring.name: replace(
-                    resolve(self._config.policy_for(channel.name, ring.name), fleet[ring.name]),
+                    resolve(
+                        self._config.policy_for(channel.name, ring.name),
+                        fleet[ring.name],
+                        brings.risk,
+                    ),
                     install_delay_ms=late,
-                    installs=fresh[self._base(channel.name, ring.name)],
+                    installs=found[self._base(channel.name, ring.name)].payload,
                 )
                 for ring in self._config.rings
             },
@@ -305,6 +292,8 @@ class Train:
             self._store.put_door(line.doors[ring.name])
         facts = reports.terms_of(boarding, line.doors.values())
         self._judge.ledger.board(boarding, bases.get(boarding.previous, ""), facts, now)
+        if told := brings.sentence(number, boarding.terms.values()):
+            self._judge.ledger.note(channel.name, told, now)
         for door in line.doors.values():
             self._tell_of_the_missed(door, now)
         self._judge.flights[(channel.name, number)] = flight
@@ -364,8 +353,19 @@ class Train:
             return False
         if any(d.state is State.HELD for d in doors) or all(d.shadow for d in doors):
             return True
+        if self._is_inert(channel, number):
+            return True
         patience = self._config.policy_for(channel).patience_ms
         return now.wall_ms - line.boarding.boarded_ms >= patience
+
+    def _is_inert(self, channel: str, number: int) -> bool:
+        """Nobody installs it: all that were let in are dormant, and nobody else may be let in."""
+        flight = self._judge.flights.get((channel, number))
+        if flight is None or flight.installed:
+            return False
+        rings = [ring for ring, door in flight.doors.items() if door.state in _UNDECIDED]
+        found = flight.all_numbers(flight.verdict())
+        return any(is_inert(found[ring]) for ring in rings)
 
     def _block_after(self, last: Sequence[Line], now: Instant) -> None:
         """Two releases in a row that ended held or shut: the next one waits for a person."""

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from firedoor.adapters.store.gate import NAME as GATE_DB
-from firedoor.config import Config
+from firedoor.config import ChannelConfig, Config
 from firedoor.core.board import Board
 from firedoor.core.door import Hold, Reason, State
 from firedoor.core.errors import Unavailable
@@ -28,6 +28,7 @@ from firedoor.services.judging import Judge, Pace
 from firedoor.services.ledger import LedgerWriter, Sign
 from firedoor.services.orders import Answer, Order, Orders
 from firedoor.services.records import GateRecords, JudgeRecords
+from firedoor.services.supply import Refusal
 from firedoor.services.train import Train
 from firedoor.wire.alerts import Alert, Courier, explained_at
 from firedoor.wire.expiry import Expiry
@@ -36,9 +37,11 @@ from firedoor.wire.head import keep_head, set_aside
 from firedoor.wire.mirroring import Mirror, Result
 from firedoor.wire.restored import KEPT_AGAIN, UNKEPT, Custody, Findings
 from firedoor.wire.signing import Signatory
+from firedoor.wire.supplying import lacking
 
 _LOOK_EVERY_S = 0.05
 _RETRY_S = 1.0
+_NOTE_LIMIT = 500
 _PROTECTING = ("shut", "hold")
 
 # What people have been told of the head since it was last in order: bits of one number.
@@ -109,6 +112,7 @@ class Court:
         kinds = {channel.name: channel.kind for channel in config.channels}
         self._expiry = Expiry(kinds, store, mirror.read)
         self._waiting: list[Result] = []
+        self._refused: list[Refusal] = []
         self._inbox_seen = -1
         self._unkept = ""
 
@@ -141,7 +145,7 @@ class Court:
                 return  # Likewise: a disk that is back may bring another head than it had.
             if tick:
                 due = max(due + bucket_s, time.monotonic())
-            if tick or orders or (self._waiting and not self._unkept):
+            if tick or orders or self._refused or (self._waiting and not self._unkept):
                 self._step(orders, tick=tick)
                 self._sign_anew()
                 # Before the head: people are told even if its disk never comes back.
@@ -199,7 +203,14 @@ class Court:
         ledger = LedgerWriter(self._store, self._sign)
         pace = Pace(times.bucket_ms, times.silence_min_ms, times.settle_ms)
         self._judge = Judge(self._store, self._gate, self._signals, ledger, pace)
-        self._train = Train(self._judge, self._config, self._root_key, new_nonce, self._claim)
+        self._train = Train(
+            self._judge,
+            self._config,
+            self._root_key,
+            new_nonce,
+            self._claim,
+            whole=self._whole,
+        )
         self._orders = Orders(
             self._judge, self._train, self._config, self._mirror.sync, self._claim
         )
@@ -274,6 +285,9 @@ class Court:
             answers = [(number, self._obey(number, order, now)) for number, order in orders]
             for result in results:
                 self._take_over(result)
+            refused, self._refused = self._refused, []
+            for refusal in refused:
+                self._refuse(refusal, now)
             if tick:
                 self._judge.tick(now, self._store.board().version, opens=opens)
                 if opens:
@@ -307,7 +321,28 @@ class Court:
             raise _Stumbled(number) from error
 
     def _claim(self, release: str) -> bool:
-        return self._mirror.claim(self._store.manifest(release).values())
+        stored = self._store.release(release)
+        mine = (each for each in self._config.channels if stored and each.name == stored.channel)
+        channel = next(mine, None)
+        manifest = self._store.manifest(release)
+        return self._mirror.claim(manifest, *(() if channel is None else (channel.may_lack,)))
+
+    def _whole(self, channel: ChannelConfig, release: str, before: str) -> bool:
+        """Whether all that has to be is held; what is not, is fetched meanwhile."""
+        if not channel.is_lazy:
+            return True
+        old, new = self._store.manifest(before), self._store.manifest(release)
+        wanted = lacking(channel, old, new, self._gate.asked(channel.name), self._mirror.has)
+        for file in wanted:
+            self._mirror.want(file)
+        return not wanted
+
+    def _refuse(self, refusal: Refusal, now: Instant) -> None:
+        if self._store.refuse(refusal, now.wall_ms):
+            note = f"upstream: {refusal.path} was asked for and not served: {refusal.error}"
+            self._judge.ledger.note(
+                refusal.channel, note[:_NOTE_LIMIT], now, alert=not refusal.gone
+            )
 
     def _give_up_on(self, number: int) -> None:
         body = {"error": "a mistake in Firedoor: the log of the judge says more", "hint": ""}
@@ -343,6 +378,8 @@ class Court:
         return orders
 
     def _collect(self) -> None:
+        while not self._mirror.refused.empty():
+            self._refused.append(self._mirror.refused.get())
         while not self._mirror.results.empty():
             self._waiting.append(self._dressed(self._mirror.results.get()))
 

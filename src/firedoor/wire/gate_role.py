@@ -77,6 +77,7 @@ async def run(config: Config, files: Files, listener: socket.socket, parent: int
             admission.strangers.restore(counts[name].unknown, now.mono_ms - quiet_ms)
         channels[name] = Channel(channel, admission, ChannelBoard(name))
     rings.forget()
+    blobs = DiskBlobs(files.blobs)
     keeper = Keeper(
         channels,
         roster,
@@ -87,9 +88,11 @@ async def run(config: Config, files: Files, listener: socket.socket, parent: int
         clock=clock,
         bucket_ms=config.time.bucket_ms,
         enrolled=enrolled.count,
+        is_held=lambda file: blobs.has(file.sha256),
+        had=history.had,
     )
     doorbell = Doorbell(register, config.gate.identify)
-    gate = Gate(keeper, doorbell, roster, Answerer(), DiskBlobs(files.blobs).path)
+    gate = Gate(keeper, doorbell, roster, Answerer(), blobs.path)
     await gate.start()
     pruning = asyncio.create_task(
         every(PRUNE_EVERY_S, lambda: keeper.prune(clock.now().wall_ms - RETENTION_MS))

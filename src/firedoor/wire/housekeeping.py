@@ -22,6 +22,7 @@ from firedoor.config.keys import KEEP
 from firedoor.core.errors import Unavailable
 from firedoor.core.units import Digest
 from firedoor.ports import Clock
+from firedoor.services.lately import lately
 from firedoor.services.retention import History, kept
 from firedoor.wire.files import Files
 from firedoor.wire.mirroring import Mirror
@@ -138,15 +139,18 @@ def kept_releases(
     Raises:
         Unavailable: A store cannot be read.
     """
-    keep = {each.name: each.keep for each in config.channels}.get(channel, KEEP.default)
+    mine = next((each for each in config.channels if each.name == channel), None)
+    keep = KEEP.default if mine is None else mine.keep
     boardings = judge.boardings(channel)
+    doors = {b.number: judge.doors(channel, b.number) for b in boardings}
     history = History(
         boardings=boardings,
-        doors={b.number: judge.doors(channel, b.number) for b in boardings},
+        doors=doors,
         snapshots=judge.snapshots(channel),
         pinned=set(judge.pins(channel).values()),
         board=next((each for each in judge.board().channels if each.name == channel), None),
         standing=() if gate is None else _standing(gate, channel, now_ms),
+        lately=lately(doors, now_ms) if mine is not None and mine.traits.immutable else (),
     )
     return kept(history, keep)
 

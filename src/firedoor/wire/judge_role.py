@@ -25,7 +25,7 @@ def run(config: Config, files: Files, parent: int) -> None:
     clock = SystemClock()
     store = JudgeStore(files.data)
     blobs = DiskBlobs(files.blobs)
-    mirror = Mirror(config.channels, blobs, clock, lambda name: store.channel(name).snapshot)
+    mirror = Mirror(config.channels, blobs, clock, store.last_snapshot, gate=files.data)
     court = Court(
         config,
         files,

@@ -9,7 +9,7 @@ import queue
 import random
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,17 +18,17 @@ from typing import Final
 
 import structlog
 
-from firedoor.adapters.keys.openpgp import Keyring
-from firedoor.adapters.upstream.apt import AptUpstream, Selection
-from firedoor.adapters.upstream.directory import DirectoryUpstream
 from firedoor.adapters.upstream.get import Quiet
-from firedoor.adapters.upstream.http import HttpUpstream
 from firedoor.config import ChannelConfig
+from firedoor.core.channel import package_of
 from firedoor.core.errors import BadInput, FiredoorError
-from firedoor.core.release import FileEntry, Manifest
+from firedoor.core.release import Manifest
 from firedoor.core.units import Digest
-from firedoor.ports import BlobStore, Clock, Upstream
-from firedoor.services.mirror import Snapshot, next_poll, take_snapshot
+from firedoor.ports import BlobStore, Clock
+from firedoor.services.mirror import next_poll, take_snapshot
+from firedoor.services.snapshot import Snapshot
+from firedoor.wire.supplying import Demand, Supplier, asked_of
+from firedoor.wire.upstreams import upstream_of
 
 _LOOK_S: Final = 6 * 3600.0
 _PATIENCE_S: Final = 900.0
@@ -53,15 +53,22 @@ class Result:
 
 
 class Mirror:
-    """Runs until ``stop``. Results wait in ``results`` for the judge."""
+    """Runs until ``stop``.
+
+    Attributes:
+        results: What the looks brought, for the judge.
+        refused: Files that machines wait for and that could not be fetched, for the judge.
+        want: Fetches one file soon, unless it is held or on its way.
+    """
 
     def __init__(
         self,
         channels: tuple[ChannelConfig, ...],
         blobs: BlobStore,
         clock: Clock,
-        previous: Callable[[str], str],
+        previous: Callable[[str], bytes],
         *,
+        gate: Path | None = None,
         look_s: float = _LOOK_S,
         patience_s: float = _PATIENCE_S,
     ) -> None:
@@ -71,7 +78,8 @@ class Mirror:
             channels: Channels to mirror.
             blobs: Where the bytes go; used by several threads at once.
             clock: For the validators' age and the time a look takes.
-            previous: Gives a channel's last good snapshot as JSON, "" for none.
+            previous: Gives a channel's last good snapshot as it is stored, empty for none.
+            gate: Directory of ``gate.db``, which tells what machines ask for; None: nothing.
             look_s: How long one look at an upstream may take with all its files, seconds, > 0.
             patience_s: A look is reported when it takes longer than this, and than its channel's
                 poll, seconds, > 0.
@@ -85,21 +93,27 @@ class Mirror:
                 clock=clock,
                 previous=_snapshot(previous(channel.name)),
                 results=self.results,
+                gate=gate,
                 look_s=look_s,
                 patience_s=max(patience_s, channel.poll_ms / 1000),
             )
             for channel in channels
         }
+        self._supplier = Supplier(channels, blobs, clock, Demand(gate), self._quiet_of)
+        self.refused = self._supplier.refused
+        self.want = self._supplier.want
 
     def start(self) -> None:
         """Begin: every channel is due at once."""
         for follower in self._followers.values():
             follower.start()
+        self._supplier.start()
 
     def stop(self) -> None:
         """End after the looks that are under way. The process need not wait for them."""
         for follower in self._followers.values():
             follower.stop()
+        self._supplier.stop()
 
     def sync(self, channel: str) -> None:
         """Look at a channel now, because a person asks: also if upstream wants to be left alone."""
@@ -110,13 +124,21 @@ class Mirror:
         for follower in self._followers.values():
             follower.sync(anyway=False)
 
-    def claim(self, files: Iterable[FileEntry]) -> bool:
-        """Say whether the bytes of all of ``files`` are held; those that are, stay for a day.
+    def claim(self, manifest: Manifest, may_lack: Callable[[str], bool] = lambda _: False) -> bool:
+        """Say whether all bytes of a release are held that have to be; what is, stays for a day.
 
         An empty manifest is that of a release nobody knows: False.
+
+        Args:
+            manifest: Path -> file.
+            may_lack: Whether a file may be named only.
         """
-        claimed = [self._blobs.claim(file.sha256) for file in files]
-        return bool(claimed) and all(claimed)
+        lacking = [path for path, file in manifest.items() if not self._blobs.claim(file.sha256)]
+        return bool(manifest) and all(map(may_lack, lacking))
+
+    def has(self, digest: Digest) -> bool:
+        """Say whether a blob is held."""
+        return self._blobs.has(digest)
 
     def put(self, data: bytes) -> tuple[Digest, int]:
         """Store bytes of our own; durable on return. Raises Unavailable."""
@@ -125,6 +147,9 @@ class Mirror:
     def read(self, digest: Digest) -> bytes:
         """All bytes of a blob. Raises OSError: it is not held."""
         return Path(self._blobs.path(digest)).read_bytes()
+
+    def _quiet_of(self, channel: str) -> Quiet:
+        return self._followers[channel].quiet
 
 
 class _Follower:
@@ -138,6 +163,7 @@ class _Follower:
         clock: Clock,
         previous: Snapshot | None,
         results: queue.SimpleQueue[Result],
+        gate: Path | None,
         look_s: float,
         patience_s: float,
     ) -> None:
@@ -146,9 +172,10 @@ class _Follower:
         self._clock = clock
         self._previous = previous
         self._results = results
+        self._gate = gate
         self._look_s = look_s
         self._patience_s = patience_s
-        self._quiet = Quiet()
+        self.quiet = Quiet()
         self._anyway = False
         self._reporting = threading.Lock()
         self._failures = 0
@@ -180,7 +207,7 @@ class _Follower:
                 return
             if self._anyway:
                 self._anyway = False
-                self._quiet.until_ms = -math.inf
+                self.quiet.until_ms = -math.inf
             wait_ms = self._left_alone_ms()
             if wait_ms <= 0:
                 with self._reported() as put:
@@ -189,7 +216,7 @@ class _Follower:
             self._wake.wait(wait_ms / 1000)
 
     def _left_alone_ms(self) -> float:
-        return self._quiet.until_ms - self._clock.monotonic_ms()
+        return self.quiet.until_ms - self._clock.monotonic_ms()
 
     @contextmanager
     def _reported(self) -> Iterator[Callable[[Result], None]]:
@@ -231,10 +258,16 @@ class _Follower:
                 self._clock,
                 self._blobs,
                 until_ms=until_ms,
-                quiet=self._quiet,
+                quiet=self.quiet,
                 previous=self._previous,
             )
-            snapshot = take_snapshot(upstream, self._blobs, self._previous)
+            asked = asked_of(self._gate, name) if self._channel.is_lazy else ()
+            snapshot = take_snapshot(
+                upstream,
+                self._blobs,
+                self._previous,
+                wanted=lambda path: package_of(path) in asked,
+            )
         except FiredoorError as error:
             self._failures += 1
             _log.warning("not_mirrored", channel=name, error=str(error), hint=error.hint)
@@ -248,56 +281,9 @@ class _Follower:
         return Result(name, snapshot, "")
 
 
-def upstream_of(
-    channel: ChannelConfig,
-    rng: random.Random,
-    clock: Clock,
-    blobs: BlobStore,
-    *,
-    until_ms: float,
-    quiet: Quiet,
-    previous: Snapshot | None = None,
-) -> Upstream:
-    """The adapter for one look at a channel's upstream.
-
-    Args:
-        channel: Whose upstream.
-        rng: Spreads the pauses between attempts.
-        clock: For the adapter.
-        blobs: Where the files go, and indices are read.
-        until_ms: Monotonic time at which the look ends.
-        quiet: How long upstream asked to be left alone; outlives the look.
-        previous: The last snapshot, if any.
-
-    Raises:
-        BadConfig: The channel's upstream is none.
-        Unavailable: It cannot be looked at.
-    """
-    # A repository is a directory, whether or not its address says so.
-    url = channel.upstream if channel.apt is None else f"{channel.upstream.rstrip('/')}/"
-    source = (
-        HttpUpstream(url, rng, clock, until_ms=until_ms, quiet=quiet)
-        if channel.directory is None
-        else DirectoryUpstream(Path(channel.directory), clock, until_ms=until_ms)
-    )
-    if channel.apt is None:
-        return source
-    apt = channel.apt
-    selection = Selection(apt.suites, apt.components, apt.architectures, apt.packages)
-    known = {} if previous is None else previous.files
-    return AptUpstream(
-        source,
-        Keyring(apt.trust),
-        selection,
-        blobs,
-        clock,
-        previous={path: file.entry.sha256 for path, file in known.items()},
-    )
-
-
-def _snapshot(stored: str) -> Snapshot | None:
+def _snapshot(stored: bytes) -> Snapshot | None:
     try:
-        return Snapshot.from_json(stored.encode()) if stored else None
+        return Snapshot.from_bytes(stored) if stored else None
     except BadInput:
         # Of another version: going on without costs traffic, nothing else.
         return None

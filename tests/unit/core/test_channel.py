@@ -10,6 +10,7 @@ from firedoor.core.channel import (
     Verb,
     built_kinds,
     check_channel_name,
+    package_of,
     traits,
 )
 from firedoor.core.errors import BadConfig
@@ -76,3 +77,25 @@ def test_freshness_files_are_known_by_pattern():
     assert apt.is_freshness("rules.tar.gz.md5")
     assert not apt.is_freshness("pool/InRelease")
     assert not traits(Kind.FILES).is_freshness("SHA256SUMS")
+
+
+@pytest.mark.parametrize(
+    ("path", "package"),
+    [
+        ("pool/main/o/openssh/openssh-server_9.2p1-2+deb12u3_amd64.deb", "openssh-server:amd64"),
+        ("pool/main/l/libc/libc6_2.36-9_i386.deb", "libc6:i386"),
+        ("tool_1_all.deb", "tool:all"),
+        ("pool/tool-1.deb", ""),
+        ("pool/tool_1.deb", ""),
+        ("pool/tool_1_2_all.deb", ""),
+        ("pool/tool_1_all.udeb", ""),
+        ("pool/_1_all.deb", ""),
+        ("dists/stable/InRelease", ""),
+    ],
+)
+def test_all_versions_of_a_package_have_its_name_and_architecture_in_common(path, package):
+    """Who had one version will ask for the next; a name that does not tell is always fetched."""
+    assert package_of(path) == package
+    in_pool = path.startswith("pool/")
+    assert traits(Kind.APT).is_deferrable(path) is (bool(package) and in_pool)
+    assert not traits(Kind.FILES).is_deferrable(path)

@@ -12,11 +12,14 @@ from firedoor.adapters.store.gate import GateReader
 from firedoor.adapters.store.judge import JudgeReader, JudgeStore
 from firedoor.config import from_text
 from firedoor.core.board import Board, ChannelBoard, Grant, Lane
+from firedoor.core.door import Door, Reason, State
 from firedoor.core.errors import Unavailable
 from firedoor.core.release import FileEntry
-from firedoor.core.units import Digest
+from firedoor.core.units import Digest, UnixMs
+from firedoor.core.verdict import Rules
 from firedoor.gate.keeper import LEASE_BUCKETS, Channel, Keeper
 from firedoor.services.admission import Admission
+from firedoor.services.boarding import Boarding
 from firedoor.services.records import StoredRelease
 from firedoor.services.roster import Roster
 
@@ -424,3 +427,47 @@ def test_a_bucket_that_could_not_be_written_is_a_gap_that_the_judge_can_see(site
     # What is not a sign of life has only waited.
     assert [s.machine for s in site.reader.standings("av")] == [3]
     assert site.reader.habit(3) is not None
+
+
+# What machines have read in an index
+
+
+DEBIAN = """
+data = "data"
+[[channel]]
+name = "av"
+kind = "apt"
+upstream = "https://deb.vendor.example/debian"
+suites = ["stable"]
+trust = ["/usr/share/keyrings/vendor.gpg"]
+"""
+
+
+def opened(site, number):
+    """A release opens for everybody."""
+    since = UnixMs(site.clock.wall_ms)
+    door = Door("av", number, "everyone", f"r{number}", "", 1, State.OPEN, Reason.WALKED, since)
+    rules = Rules(0.01, 0.05, 0.05, 0.1, (("silence", 1.0),))
+    with site.judge.step():
+        site.judge.add_boarding(Boarding("av", number, f"r{number}", 0, since, "", {}, rules))
+        site.judge.put_door(door)
+
+
+def test_names_of_releases_that_were_left_lately_are_served_for_three_days(tmp_path):
+    """Ten releases a day are no reason to answer 404 to a machine that read its index at noon."""
+
+    async def scene():
+        site = Site(tmp_path)
+        site.config = from_text(DEBIAN, base=tmp_path).channels[0]
+        for number in range(1, 10):
+            site.clock.pass_ms(3_600_000)
+            opened(site, number)
+        site.publish(base=9)
+        async with running(site) as (_, channel):
+            assert set(channel.catalog) == set(range(1, 10))
+        site.clock.pass_ms(72 * 3_600_000 - 4 * 3_600_000 + 1)
+        async with running(site) as (_, channel):
+            assert set(channel.catalog) == {5, 6, 7, 8, 9}
+        site.close()
+
+    play(scene)

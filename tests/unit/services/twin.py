@@ -2,7 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from tests.loop import AV, Loop
@@ -12,9 +11,9 @@ from firedoor.core.release import FileEntry, media_type
 from firedoor.core.units import Digest
 from firedoor.ports import Fetched
 from firedoor.services.admission import Admission
-from firedoor.services.mirror import Snapshot
 from firedoor.services.places import Cut, Installed
 from firedoor.services.records import Bucket
+from firedoor.services.snapshot import Snapshot
 
 OS = "os"
 _SECOND = """
@@ -101,7 +100,7 @@ class Twin(Loop):
         with self.store.step():
             release = self.train.arrived(
                 self.config.channel(OS),
-                Snapshot(MappingProxyType({"os.img": Fetched(entry, "")})),
+                Snapshot.of({"os.img": Fetched(entry, "")}),
                 self.clock.now(),
             )
             self._advance()

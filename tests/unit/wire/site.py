@@ -7,7 +7,6 @@ the console is then to show lies in real database files.
 import hashlib
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from types import MappingProxyType
 
 from tests.clocks import HandClock
 
@@ -23,11 +22,11 @@ from firedoor.ports import Delivery, Fetched, SignalEvent
 from firedoor.services.admission import Admission
 from firedoor.services.judging import Judge, Pace
 from firedoor.services.ledger import LedgerWriter
-from firedoor.services.mirror import Snapshot
 from firedoor.services.orders import Answer, Order, Orders
 from firedoor.services.places import Installed
 from firedoor.services.records import Bucket
 from firedoor.services.roster import Roster
+from firedoor.services.snapshot import Snapshot
 from firedoor.services.train import Train
 from firedoor.wire.files import Files
 from firedoor.wire.views import Views
@@ -122,7 +121,7 @@ class Site:
         with self.store.step():
             return self.train.arrived(
                 self.config.channel(CHANNEL),
-                Snapshot(MappingProxyType(files)),
+                Snapshot.of(files),
                 self.clock.now(),
             )
 

@@ -65,13 +65,13 @@ class House:
     def order(self, verb: str, release: str) -> Answer:
         """A person's order, as the court has it carried out."""
         loop = self.loop
-        mirror = Mirror(loop.config.channels, self.blobs, loop.clock, lambda _: "")
+        mirror = Mirror(loop.config.channels, self.blobs, loop.clock, lambda _: b"")
         orders = Orders(
             loop.judge,
             loop.train,
             loop.config,
             lambda _: None,
-            lambda each: mirror.claim(loop.store.manifest(each).values()),
+            lambda each: mirror.claim(loop.store.manifest(each)),
         )
         with loop.store.step():
             order = Order(verb, "Amira", "going back", channel=AV, release=release, all=True)

@@ -4,6 +4,7 @@ import queue
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.servers import raw_vendor, trickle
@@ -37,8 +38,8 @@ def mirroring(blobs: DiskBlobs) -> Iterator[Mirroring]:
     """Starts a mirror, and stops it in the end."""
     with ExitStack() as running:
 
-        def start(*channels: ChannelConfig, into: DiskBlobs = blobs, **limits: float) -> Mirror:
-            mirror = Mirror(channels, into, SystemClock(), lambda _: "", **limits)
+        def start(*channels: ChannelConfig, into: DiskBlobs = blobs, **limits: Any) -> Mirror:
+            mirror = Mirror(channels, into, SystemClock(), lambda _: b"", **limits)
             mirror.start()
             running.callback(mirror.stop)
             return mirror
@@ -122,7 +123,7 @@ def test_a_fault_that_nobody_foresaw_is_reported_and_the_channel_goes_on(
     assert first.error == "RuntimeError: nobody foresaw this"
     assert first.snapshot is None
     assert second.snapshot is not None
-    assert list(second.snapshot.files) == ["av.db"]
+    assert list(second.snapshot.manifest) == ["av.db"]
 
 
 def test_a_mirror_that_is_stopped_looks_no_more(mirroring, vendor):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.servers import Answer, Asked, ToldVendor, serving
@@ -33,10 +34,8 @@ def mirroring() -> Iterator[Mirroring]:
     """Starts a mirror of one channel, and stops it in the end."""
     with ExitStack() as running:
 
-        def start(
-            upstream: str | Path, into: DiskBlobs, poll: str = "10m", **more: float
-        ) -> Mirror:
-            mirror = Mirror((channel(upstream, poll),), into, SystemClock(), lambda _: "", **more)
+        def start(upstream: str | Path, into: DiskBlobs, poll: str = "10m", **more: Any) -> Mirror:
+            mirror = Mirror((channel(upstream, poll),), into, SystemClock(), lambda _: b"", **more)
             mirror.start()
             running.callback(mirror.stop)
             return mirror

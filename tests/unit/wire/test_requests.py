@@ -102,7 +102,7 @@ def house(tmp_path: Path) -> Iterator[House]:
     InboxWriter(config.data).close()
     store, gate = JudgeStore(config.data), GateWriter(config.data)
     reads = (GateReader(config.data), SignalReader(files.signals), InboxReader(config.data))
-    mirror = Mirror(config.channels, DiskBlobs(files.blobs), clock, lambda _: "")
+    mirror = Mirror(config.channels, DiskBlobs(files.blobs), clock, lambda _: b"")
     court = Court(
         config,
         files,

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from types import MappingProxyType
 
 import msgspec
 import pytest
@@ -30,8 +29,8 @@ from firedoor.core.release import FileEntry, media_type
 from firedoor.core.units import Digest
 from firedoor.ports import Fetched
 from firedoor.services.ledger import BOARDED, MORE_RINGS, LedgerWriter
-from firedoor.services.mirror import Snapshot
 from firedoor.services.orders import Order
+from firedoor.services.snapshot import Snapshot
 from firedoor.wire.alerts import Alert
 from firedoor.wire.court import Court
 from firedoor.wire.decisions import described
@@ -96,7 +95,7 @@ class Bench:
             signals = stack.enter_context(closing(SignalReader(self.files.signals)))
             orders = stack.enter_context(closing(InboxReader(self.files.data)))
             config, clock = self.loop.config, self.loop.clock
-            mirror = Mirror(config.channels, NamedBlobs(self.files.blobs), clock, lambda _: "")
+            mirror = Mirror(config.channels, NamedBlobs(self.files.blobs), clock, lambda _: b"")
             store = self.loop.store
             court = Court(
                 config,
@@ -162,7 +161,7 @@ def snapshot(version: str) -> Snapshot:
     for path, text in {"av.db": version, "README.txt": "always the same"}.items():
         digest = Digest(hashlib.sha256(text.encode()).hexdigest())
         fetched[path] = Fetched(FileEntry(digest, len(text), media_type(path)), "")
-    return Snapshot(MappingProxyType(fetched))
+    return Snapshot.of(fetched)
 
 
 def lose_a_day(bench: Bench) -> Head:

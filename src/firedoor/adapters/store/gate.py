@@ -1,6 +1,6 @@
 """gate.db: places, cuts and signs of life. Written by the gate alone; the judge reads it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,8 +21,11 @@ from firedoor.services.exposures import TRAIL, Exposure
 from firedoor.services.places import AFTERWARDS, Census, Cut, Installed, Place, Standing
 from firedoor.services.records import Bucket, Heard, StoredCut, StoredInstall, StoredPlace
 from firedoor.services.roster import Habit
+from firedoor.services.supply import Wanted
 
 NAME = "gate.db"
+
+_WANTED_MS = 600_000
 
 # Derived: the gate counts anew once a bucket, so an upgrade may drop it.
 _CENSUS = """CREATE TABLE census (
@@ -30,10 +33,20 @@ _CENSUS = """CREATE TABLE census (
     free INTEGER NOT NULL, polls REAL NOT NULL, untreated INTEGER NOT NULL,
     gap_ms INTEGER NOT NULL, unknown INTEGER NOT NULL, unknown_ms INTEGER NOT NULL,
     enrolled INTEGER NOT NULL, PRIMARY KEY (channel, ring)) WITHOUT ROWID"""
+# Numbers are never used again: the mirror goes on from the last one it has seen.
+_WANTED = """CREATE TABLE wanted (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, path TEXT NOT NULL,
+    sha256 TEXT NOT NULL, size INTEGER NOT NULL, at_ms INTEGER NOT NULL)"""
+_ASKED = """CREATE TABLE asked (
+    channel TEXT NOT NULL, package TEXT NOT NULL, PRIMARY KEY (channel, package)) WITHOUT ROWID"""
+# By package, for that is how it is asked: machines that have what a release changes.
+_HAD = """CREATE TABLE had (
+    channel TEXT NOT NULL, package TEXT NOT NULL, machine INTEGER NOT NULL,
+    PRIMARY KEY (channel, package, machine)) WITHOUT ROWID"""
 _LISTENED = "CREATE TABLE listened (one INTEGER PRIMARY KEY CHECK (one = 1), ms INTEGER NOT NULL)"
 
 SCHEMA = Schema(
-    version=5,
+    version=6,
     statements=(
         """CREATE TABLE place (
             id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
@@ -65,6 +78,9 @@ SCHEMA = Schema(
             sessions INTEGER NOT NULL, gaps BLOB NOT NULL)""",
         _CENSUS,
         _LISTENED,
+        _WANTED,
+        _ASKED,
+        _HAD,
         "CREATE TABLE obeyed (one INTEGER PRIMARY KEY CHECK (one = 1), board INTEGER NOT NULL)",
     ),
     upgrades=MappingProxyType(
@@ -85,6 +101,7 @@ SCHEMA = Schema(
                 "ALTER TABLE installed ADD COLUMN mono_ms INTEGER NOT NULL DEFAULT 0",
                 "ALTER TABLE installed ADD COLUMN wall_ms INTEGER NOT NULL DEFAULT 0",
             ),
+            5: (_WANTED, _ASKED, _HAD),
         }
     ),
 )
@@ -166,6 +183,15 @@ class GateWriter:
             # into a deleted file is a card that nobody knows was drawn.
             expect_file(self._path, self._file)
 
+    def want(self, file: Wanted, at: Instant) -> None:
+        """Write down a file that a machine waits for. Raises Unavailable."""
+        with transaction(self._db, NAME):
+            self._db.execute(
+                "INSERT INTO wanted VALUES (NULL,?,?,?,?,?)",
+                (file.channel, file.path, file.sha256, file.size, at.wall_ms),
+            )
+            expect_file(self._path, self._file)
+
     def flush(self, bucket: Bucket, at: Instant) -> None:
         """Write one bucket, all or nothing.
 
@@ -228,6 +254,12 @@ class GateWriter:
                 counted = self._db.execute("SELECT channel, ring FROM census").fetchall()
                 gone = set(counted) - set(bucket.rings)
                 self._db.executemany("DELETE FROM census WHERE channel = ? AND ring = ?", gone)
+            packages = {(channel, package) for channel, package, _ in bucket.asked}
+            self._db.executemany("INSERT OR IGNORE INTO asked VALUES (?,?)", sorted(packages))
+            known = [each for each in bucket.asked if each[2]]
+            self._db.executemany("INSERT OR IGNORE INTO had VALUES (?,?,?)", known)
+            # Nobody waits that long: what is still wanted is written down again.
+            self._db.execute("DELETE FROM wanted WHERE at_ms < ?", (at.wall_ms - _WANTED_MS,))
             self._db.execute("INSERT OR REPLACE INTO obeyed VALUES (1, ?)", (bucket.board,))
             self._db.execute(
                 "INSERT INTO listened VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET ms = ms + ?1",
@@ -255,6 +287,23 @@ class GateReader(Reader):
     def __init__(self, data: Path) -> None:
         """Open ``gate.db``. Raises Unavailable while the gate has never run."""
         super().__init__(data / NAME, SCHEMA)
+
+    def wanted_after(self, number: int) -> list[Wanted]:
+        """Files that machines wait for, above a row, oldest first."""
+        sql = "SELECT channel, path, sha256, size, id FROM wanted WHERE id > ? ORDER BY id"
+        return [Wanted(*row) for row in self._rows(sql, number)]
+
+    def asked(self, channel: str) -> frozenset[str]:
+        """Packages of a channel of which a machine ever asked for any version."""
+        rows = self._rows("SELECT package FROM asked WHERE channel = ?", channel)
+        return frozenset(row[0] for row in rows)
+
+    def had(self, channel: str, packages: Collection[str]) -> frozenset[int]:
+        """Machines that ever asked for a version of one of these packages."""
+        sql = "SELECT machine FROM had WHERE channel = ? AND package = ?"
+        return frozenset(
+            row[0] for package in packages for row in self._rows(sql, channel, package)
+        )
 
     def highest_number(self, channel: str) -> int:
         """The highest boarding number that any place or cut names, 0 for none."""

@@ -5,15 +5,15 @@ door it moves and the board that carries it out are durable together or not at a
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from firedoor.adapters.store.judge_mirrored import MirroredReader, MirroredStore
+from firedoor.adapters.store.judge_rows import cell_of, late_of
 from firedoor.adapters.store.judge_schema import SCHEMA
-from firedoor.adapters.store.reader import Reader
 from firedoor.adapters.store.sqlite import (
     identity_of,
     open_writer,
@@ -22,7 +22,7 @@ from firedoor.adapters.store.sqlite import (
     transaction,
 )
 from firedoor.core.board import Board
-from firedoor.core.cell import Cell, Test
+from firedoor.core.cell import Cell
 from firedoor.core.door import Door
 from firedoor.core.errors import Unavailable
 from firedoor.core.ledger.entry import Signed, leaf_bytes, parse_leaf
@@ -48,7 +48,7 @@ _BOARD = msgspec.json.Decoder(Board)
 _MANIFEST = msgspec.json.Decoder(dict[str, FileEntry])
 
 
-class JudgeReader(Reader):
+class JudgeReader(MirroredReader):
     """Reading judge.db, from any process."""
 
     def __init__(self, data: Path) -> None:
@@ -92,8 +92,8 @@ class JudgeReader(Reader):
         rows = self._rows("SELECT * FROM channel WHERE name = ?", name)
         if not rows:
             return ChannelState(name)
-        channel, snapshot, synced_ms, error, failures, blocked = rows[0]
-        return ChannelState(channel, snapshot, synced_ms, error, failures, Block(blocked))
+        channel, synced_ms, error, failures, blocked = rows[0]
+        return ChannelState(channel, synced_ms, error, failures, Block(blocked))
 
     def channels(self) -> list[str]:
         """Names of all channels that have a release, also of those no longer configured."""
@@ -178,12 +178,12 @@ class JudgeReader(Reader):
     def cells(self, channel: str, number: int, upto: int = -1) -> list[Cell]:
         """Cells of one boarding in order, all or up to ``upto``."""
         sql = "SELECT * FROM cell WHERE channel = ? AND number = ? ORDER BY seq LIMIT ?"
-        return [_cell(row) for row in self._rows(sql, channel, number, upto)]
+        return [cell_of(row) for row in self._rows(sql, channel, number, upto)]
 
     def cells_after(self, channel: str, number: int, seq: int, limit: int) -> list[Cell]:
         """The next cells of one boarding above ``seq``, in order."""
         sql = "SELECT * FROM cell WHERE channel = ? AND number = ? AND seq > ? ORDER BY seq LIMIT ?"
-        return [_cell(row) for row in self._rows(sql, channel, number, seq, limit)]
+        return [cell_of(row) for row in self._rows(sql, channel, number, seq, limit)]
 
     def harmed(self, channel: str, number: int) -> list[Harmed]:
         """Members of one boarding counted as harmed."""
@@ -201,7 +201,7 @@ class JudgeReader(Reader):
             "FROM late WHERE channel = ? AND number = ? ORDER BY place"
         )
         rows = self._rows(sql, channel, number)
-        return [_late(row) for row in rows]
+        return [late_of(row) for row in rows]
 
     def harmed_boardings(self) -> list[tuple[str, int]]:
         """Boardings that harmed anybody, or had anybody late, also of channels long gone."""
@@ -236,7 +236,7 @@ class JudgeReader(Reader):
         return tuple(rows[0]) if rows else None
 
 
-class JudgeStore(JudgeReader):
+class JudgeStore(JudgeReader, MirroredStore):
     """The judge's own side. Everything but ``steps`` must be called within a step."""
 
     def __init__(self, data: Path) -> None:  # the reader's would refuse a missing file
@@ -272,9 +272,8 @@ class JudgeStore(JudgeReader):
     def put_channel(self, state: ChannelState) -> None:
         """Store a channel's state."""
         self._do(
-            "INSERT OR REPLACE INTO channel VALUES (?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO channel VALUES (?,?,?,?,?)",
             state.name,
-            state.snapshot,
             state.synced_ms,
             state.error,
             state.failures,
@@ -484,16 +483,3 @@ _DECKS_ANEW = {
 }
 
 _RELEASE = "SELECT id, channel, created_ms, listing, size, files FROM release "
-
-
-def _late(row: tuple[Any, ...]) -> Late:
-    place, machine, ring, deck, cls, beating, boot, since_ms, counted, wait = row
-    return Late(
-        place, machine, ring, deck, cls, bool(beating), boot, since_ms, bool(counted), Wait(wait)
-    )
-
-
-def _cell(row: Sequence[object]) -> Cell:
-    ring, deck, epoch, test, signal, stratum, *counts = row[3:]
-    seq = row[2]
-    return Cell(seq, ring, deck, epoch, Test(test), signal, stratum, *counts)  # type: ignore[arg-type]  # a row of our own table

@@ -5,8 +5,16 @@ from types import MappingProxyType
 from firedoor.adapters.store.sqlite import Schema
 
 _CHANNEL = """CREATE TABLE channel (
+    name TEXT PRIMARY KEY, synced_ms INTEGER NOT NULL,
+    error TEXT NOT NULL, failures INTEGER NOT NULL, blocked TEXT NOT NULL)"""
+
+_CHANNEL_2 = """CREATE TABLE channel (
     name TEXT PRIMARY KEY, snapshot TEXT NOT NULL, synced_ms INTEGER NOT NULL,
     error TEXT NOT NULL, failures INTEGER NOT NULL, blocked TEXT NOT NULL)"""
+
+# Apart from the state of the channel, which is read and written all the time.
+_LOOKED = """CREATE TABLE looked (
+    channel TEXT PRIMARY KEY, snapshot BLOB NOT NULL) WITHOUT ROWID"""
 
 _LATE = """CREATE TABLE late (
     place INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
@@ -14,11 +22,18 @@ _LATE = """CREATE TABLE late (
     cls INTEGER NOT NULL, beating INTEGER NOT NULL, boot TEXT NOT NULL, since_ms INTEGER NOT NULL,
     counted INTEGER NOT NULL, wait TEXT NOT NULL)"""
 
+# Numbers are never used again: the gate goes on from the last one it has seen.
+_REFUSAL = """CREATE TABLE refusal (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, path TEXT NOT NULL,
+    sha256 TEXT NOT NULL, gone INTEGER NOT NULL, error TEXT NOT NULL, at_ms INTEGER NOT NULL)"""
+
 SCHEMA = Schema(
     version=5,
     statements=(
         "CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         _CHANNEL,
+        _LOOKED,
+        _REFUSAL,
         """CREATE TABLE release (
             id TEXT PRIMARY KEY, channel TEXT NOT NULL, created_ms INTEGER NOT NULL,
             manifest BLOB NOT NULL, listing TEXT NOT NULL, size INTEGER NOT NULL,
@@ -70,7 +85,7 @@ SCHEMA = Schema(
         {
             1: (
                 "ALTER TABLE channel RENAME TO channel_1",
-                _CHANNEL,
+                _CHANNEL_2,
                 # It did not say why. A block by two bad ends remembers the number of the second.
                 """INSERT INTO channel SELECT name, snapshot, synced_ms, error, failures,
                     CASE WHEN NOT blocked THEN '' WHEN coalesce((SELECT value FROM cursor
@@ -92,7 +107,18 @@ SCHEMA = Schema(
                 _LATE,
                 "CREATE INDEX late_of_boarding ON late (channel, number)",
             ),
-            4: ("ALTER TABLE deck ADD COLUMN told_ms INTEGER NOT NULL DEFAULT 0",),
+            4: (
+                "ALTER TABLE deck ADD COLUMN told_ms INTEGER NOT NULL DEFAULT 0",
+                _LOOKED,
+                """INSERT INTO looked SELECT name, CAST(snapshot AS BLOB) FROM channel
+                    WHERE snapshot != ''""",
+                "ALTER TABLE channel RENAME TO channel_4",
+                _CHANNEL,
+                """INSERT INTO channel SELECT name, synced_ms, error, failures, blocked
+                    FROM channel_4""",
+                "DROP TABLE channel_4",
+                _REFUSAL,
+            ),
         }
     ),
 )

@@ -15,7 +15,7 @@ import hashlib
 import io
 import lzma
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Final, Protocol
 from firedoor.adapters.upstream import index
 from firedoor.adapters.upstream.index import Limits
 from firedoor.core.errors import BadInput, Unavailable, Untrusted
+from firedoor.core.release import Manifest
 from firedoor.core.units import Digest
 from firedoor.formats.debian import IndexFile, Package, ReleaseFile, packages, parse_release
 from firedoor.ports import BlobStore, Clock, Fetched, Listed, Source
@@ -71,8 +72,9 @@ class AptUpstream:
         selection: Which part of it.
         blobs: Where indices are kept; they are read to know the packages.
         clock: Tells whether a suite has expired.
-        previous: Digests of the last snapshot, by path: no suite goes back behind it.
+        previous: Files of the last snapshot: no suite goes back behind it.
         limits: How much is believed to be one channel's content.
+        deferred: Whether a package's file need not be fetched before somebody asks for it.
     """
 
     def __init__(
@@ -83,9 +85,11 @@ class AptUpstream:
         blobs: BlobStore,
         clock: Clock,
         *,
-        previous: Mapping[str, Digest] = MappingProxyType({}),
+        previous: Manifest = MappingProxyType({}),
         limits: Limits | None = None,
+        deferred: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        self._deferred = deferred
         self._source = source
         self._previous = previous
         self._signatures = signatures
@@ -133,7 +137,8 @@ class AptUpstream:
             )
         for path in _first_packings(read):
             for package in self._packages(at, path, named[path], by_hash=release.by_hash):
-                yield Listed(package.path, package.sha256, package.size)
+                deferred = self._deferred(package.path)
+                yield Listed(package.path, package.sha256, package.size, deferred)
 
     def _release(self, suite: str, at: str) -> tuple[list[Listed], ReleaseFile]:
         """A suite's signed files as they are now, and what they say."""
@@ -172,12 +177,12 @@ class AptUpstream:
 
     def _date_before(self, at: str) -> dt.datetime | None:
         """When the suite of the last snapshot was made, as far as it can still be read."""
-        digest = self._previous.get(f"{at}InRelease")
+        file = self._previous.get(f"{at}InRelease")
         try:
-            if digest is not None:
-                text = self._signatures.verified(self._blob(digest))
-            elif (digest := self._previous.get(f"{at}Release")) is not None:
-                text = self._blob(digest)
+            if file is not None:
+                text = self._signatures.verified(self._blob(file.sha256))
+            elif (file := self._previous.get(f"{at}Release")) is not None:
+                text = self._blob(file.sha256)
             else:
                 return None
             return parse_release(text).date

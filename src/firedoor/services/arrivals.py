@@ -1,0 +1,61 @@
+"""Arrivals: what the mirror brought becomes a release that may board."""
+
+from dataclasses import replace
+from typing import Final
+
+from firedoor.config import ChannelConfig
+from firedoor.core.release import Manifest, changes, release_id
+from firedoor.ports import Instant
+from firedoor.services.records import JudgeRecords, StoredRelease
+from firedoor.services.snapshot import Snapshot
+
+_INDEXES: Final = ("SHA256SUMS", "SHA256SUMS.txt", "index.json")
+
+
+class Arrivals:
+    """Takes over snapshots. One thread at a time, within the judge's steps."""
+
+    def __init__(self, store: JudgeRecords) -> None:
+        """Nothing is read yet."""
+        self._store = store
+        self._known: dict[str, Snapshot] = {}
+
+    def take(
+        self,
+        channel: ChannelConfig,
+        snapshot: Snapshot,
+        now: Instant,
+        dressed: Manifest | None = None,
+    ) -> str:
+        """Take over a good snapshot, as it is or as clients are to read it; return its id."""
+        name, manifest = channel.name, snapshot.manifest if dressed is None else dressed
+        release = release_id(name, channel.kind, manifest)
+        listing = next((each for each in _INDEXES if each in manifest), "")
+        self._store.add_release(
+            StoredRelease(
+                id=release,
+                channel=name,
+                created_ms=now.wall_ms,
+                listing=listing,
+                size=snapshot.total_bytes,
+                files=len(manifest),
+            ),
+            manifest,
+        )
+        if (
+            channel.traits.freshness
+            and not channel.is_signed
+            and any(True for _ in changes(self._store.manifest(release), manifest))
+        ):
+            # The same content with a new signature: clients refuse the old one when it expires.
+            self._store.renew_release(release, manifest)
+        seen = self._store.snapshots(name)
+        if not seen or seen[-1].release != release:
+            self._store.add_snapshot(name, release, now.wall_ms, "waiting")
+        state = self._store.channel(name)
+        self._store.put_channel(replace(state, synced_ms=now.wall_ms, error="", failures=0))
+        if self._known.get(name) != snapshot:
+            # A step that fails builds this anew with all the rest, so it is written again.
+            self._store.put_last_snapshot(name, snapshot.to_bytes())
+            self._known[name] = snapshot
+        return release
