@@ -185,6 +185,8 @@ PACKAGES: Final = _list("packages", values.words)
 TRUST: Final = _list("trust", values.files)
 SIGN: Final = _optional("sign", values.absolute)
 
+DATABASES: Final = _list("databases", values.databases)
+
 RING_NAME: Final = _needed("name", _ring_name, "")
 MACHINES: Final[Key[Pairs]] = Key("machines", values.attributes, (), "", values.show_attributes)
 AFTER: Final = _optional("after", _ring_name)
@@ -194,6 +196,7 @@ AnyKey = Key[Any]
 
 OF_KIND: Final[dict[Kind, tuple[AnyKey, ...]]] = {
     Kind.APT: (SUITES, COMPONENTS, ARCHITECTURES, PACKAGES, TRUST, SIGN),
+    Kind.CLAMAV: (DATABASES,),
 }
 """Keys of a channel that only one kind has."""
 

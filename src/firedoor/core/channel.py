@@ -70,6 +70,9 @@ class Traits:
             nothing yet.
         immutable: Shell patterns of names that mean the same bytes for ever: who has read an
             older index may still ask for what it names.
+        tells_installs: The client's ``If-Modified-Since`` is when it installed the file itself.
+            It is sent no dates, is answered 304 from memory (``services.fetches``), and tells at
+            its next poll whether it threw away what it got.
     """
 
     session_idle_ms: int
@@ -79,6 +82,7 @@ class Traits:
     freshness: tuple[str, ...] = ()
     indices: tuple[str, ...] = ()
     immutable: tuple[str, ...] = ()
+    tells_installs: bool = False
 
     @property
     def reverts(self) -> bool:
@@ -143,6 +147,30 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
             ),
             indices=("dists/*",),
             immutable=("pool/*", "dists/*/by-hash/*"),
+        ),
+        Kind.CLAMAV: Traits(
+            # freshclam loads each database that it got to test it before it asks for the next
+            # one, and waits for five seconds before it asks again (ADR 0026).
+            session_idle_ms=60_000,
+            session_max_ms=25 * 60_000,
+            usual_period_ms=_HOUR_MS,
+            undo=(
+                Undo(
+                    Verb.CONTAIN,
+                    "nobody new is admitted: whoever asks gets the release before",
+                ),
+                Undo(
+                    Verb.REVERT,
+                    "freshclam takes older databases from a DatabaseCustomURL, and checks the "
+                    "vendor's signature of .cvd files: its next poll goes back",
+                ),
+                Undo(
+                    Verb.REMEDY,
+                    "single signatures are ignored by an .ign2 file; a machine that no longer "
+                    "polls needs the operator; the list names them",
+                ),
+            ),
+            tells_installs=True,
         ),
     }
 )

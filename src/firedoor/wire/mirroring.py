@@ -20,6 +20,7 @@ import structlog
 
 from firedoor.adapters.keys.openpgp import Keyring
 from firedoor.adapters.upstream.apt import AptUpstream, Selection
+from firedoor.adapters.upstream.clamav import ClamavUpstream, Sigtool
 from firedoor.adapters.upstream.directory import DirectoryUpstream
 from firedoor.adapters.upstream.get import Quiet
 from firedoor.adapters.upstream.http import HttpUpstream
@@ -273,26 +274,26 @@ def upstream_of(
         BadConfig: The channel's upstream is none.
         Unavailable: It cannot be looked at.
     """
+    named = () if channel.clamav is None else channel.clamav.databases
     # A repository is a directory, whether or not its address says so.
-    url = channel.upstream if channel.apt is None else f"{channel.upstream.rstrip('/')}/"
+    whole = channel.apt is not None or named
+    url = f"{channel.upstream.rstrip('/')}/" if whole else channel.upstream
     source = (
         HttpUpstream(url, rng, clock, until_ms=until_ms, quiet=quiet)
         if channel.directory is None
         else DirectoryUpstream(Path(channel.directory), clock, until_ms=until_ms)
     )
+    known = {} if previous is None else previous.files
+    before = {path: file.entry.sha256 for path, file in known.items()}
+    if channel.clamav is not None:
+        # A server need not say what it has where the configuration names what is wanted.
+        listed = channel.directory is not None or not named
+        return ClamavUpstream(source, Sigtool(), blobs, names=named, listed=listed, previous=before)
     if channel.apt is None:
         return source
     apt = channel.apt
     selection = Selection(apt.suites, apt.components, apt.architectures, apt.packages)
-    known = {} if previous is None else previous.files
-    return AptUpstream(
-        source,
-        Keyring(apt.trust),
-        selection,
-        blobs,
-        clock,
-        previous={path: file.entry.sha256 for path, file in known.items()},
-    )
+    return AptUpstream(source, Keyring(apt.trust), selection, blobs, clock, previous=before)
 
 
 def _snapshot(stored: str) -> Snapshot | None:
