@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from firedoor.core.board import ChannelBoard, Lane
 from firedoor.core.ring import EVERYONE
@@ -21,13 +20,13 @@ from firedoor.services.exposures import Exposure, Exposures
 from firedoor.services.places import AFTERWARDS, Census, Cut, Place, Standing
 from firedoor.services.rates import Rates
 from firedoor.services.roster import Roster, chunks
+from firedoor.services.rows import Rows
 from firedoor.services.strangers import Strangers
 
 ACTIVE_MS = 7 * 24 * 3_600_000
 """A machine is active on a channel for seven days after its last request there."""
 
 _NO_CARD = Card(AFTERWARDS, 0, treated=True)
-_NEVER = -(1 << 62)  # a time before the boot of this host is negative, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +42,8 @@ class Choice:
     places: tuple[Place, ...] = ()
 
 
-class Admission:
+class Admission(Rows):
     """One channel's door keeper, by register number."""
-
-    serving: NDArray[np.uint32]
-    began: NDArray[np.int64]
-    touched: NDArray[np.int64]
-    assigned: NDArray[np.uint32]
-    assigned_at: NDArray[np.int64]
-    member: NDArray[np.uint32]
-    deck: NDArray[np.uint32]
-    cls: NDArray[np.uint8]
-    arm: NDArray[np.uint8]
-    rings: NDArray[np.uint8]
-    moved: NDArray[np.uint8]
 
     def __init__(
         self,
@@ -80,6 +67,7 @@ class Admission:
             idle_ms: A session ends after this long without a request, ms.
             max_ms: A session is over after this long in any case, ms.
         """
+        super().__init__()
         self.channel = channel
         self._roster = roster
         self._ring_of = ring_of
@@ -95,7 +83,6 @@ class Admission:
         self._woke = 0
         self._standing: set[int] = set()
         self._ring_names: list[str] = [""]
-        self._size = 0
         self._grow(1024)
 
     def restore(
@@ -478,18 +465,5 @@ class Admission:
             self._grow(max(machine + 1, 2 * self._size))
 
     def _grow(self, size: int) -> None:
-        words = ("serving", "assigned", "member", "deck")
-        for name in words:
-            self._extend(name, np.zeros(size, np.uint32))
-        for name in ("began", "assigned_at"):
-            self._extend(name, np.zeros(size, np.int64))
-        self._extend("touched", np.full(size, _NEVER))
-        for name in ("cls", "arm", "rings", "moved"):
-            self._extend(name, np.zeros(size, np.uint8))
+        super()._grow(size)
         self._exposures.grow(size)
-        self._size = size
-
-    def _extend(self, name: str, fresh: NDArray[np.generic]) -> None:
-        if self._size:
-            fresh[: self._size] = getattr(self, name)
-        setattr(self, name, fresh)
