@@ -10,6 +10,7 @@ end, even while the door moves; only a revoked release ends it at once.
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,6 +41,20 @@ class Choice:
 
     number: int
     places: tuple[Place, ...] = ()
+
+
+class Holding(NamedTuple):
+    """A card in the boarding in flight.
+
+    Attributes:
+        number: Boarding number.
+        deck: Deck of the card.
+        control: It is a card of control.
+    """
+
+    number: int
+    deck: int
+    control: bool
 
 
 class Admission(Rows):
@@ -290,6 +305,18 @@ class Admission(Rows):
         lane = self._lane_of(machine)
         member = int(self.member[machine])
         return member if lane is not None and member == lane.candidate else 0
+
+    def card(self, machine: int) -> Holding | None:
+        """The card that a machine holds while its door is undecided, or None."""
+        lane = self._lane_of(machine) if machine < self._size else None
+        if lane is None or not lane.candidate or int(self.member[machine]) != lane.candidate:
+            return None
+        control = not self.arm[machine] and not lane.shadow
+        return Holding(lane.candidate, int(self.deck[machine]), control=control)
+
+    def in_session_since(self, machine: int) -> int:
+        """Monotonic time at which the machine's session began, ms."""
+        return self.began.item(machine)
 
     def since(self, machine: int, number: int) -> int | None:
         """Unix second in which the machine was assigned this boarding; None before it is."""

@@ -20,6 +20,7 @@ from firedoor.core.ledger.entry import Signed
 from firedoor.core.release import Manifest
 from firedoor.ports import Instant, Numbered
 from firedoor.services.boarding import Boarding
+from firedoor.services.fetches import Fetch, Rejection
 from firedoor.services.late import Late
 from firedoor.services.places import Census, Cut, Installed, Place, Standing
 from firedoor.services.roster import Habit
@@ -168,6 +169,8 @@ class Bucket:
         board: Version of the board the gate obeys.
         rings: (channel, ring) of all rings that there are: counts of others are dropped. Empty
             where that is not known.
+        fetches: What changed of what machines got.
+        rejections: What machines threw away.
     """
 
     run: str
@@ -179,6 +182,8 @@ class Bucket:
     census: Sequence[Census]
     board: int
     rings: Sequence[tuple[str, str]] = ()
+    fetches: Sequence[Fetch] = ()
+    rejections: Sequence[Rejection] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +223,16 @@ class StoredInstall:
 
     id: int
     install: Installed
+    boot: str
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRejection:
+    """A rejection with its row number and the boot and wall clock of the sending."""
+
+    id: int
+    rejection: Rejection
     boot: str
     wall_ms: int
 
@@ -458,6 +473,10 @@ class GateRecords(Numbered, Protocol):
 
     def installed_after(self, row: int) -> list[StoredInstall]:
         """Installs above a row number."""
+        ...
+
+    def rejections_after(self, row: int) -> list[StoredRejection]:
+        """What machines threw away, above a row number."""
         ...
 
     def install_delays(self, channel: str, number: int) -> list[int]:

@@ -268,10 +268,10 @@ class Train:
         payload = has_payload(self._store, release, before)
         nonce = self._nonce()
         seed = valve.boarding_seed(self._root_key(), channel.name, number, nonce)
-        policy = self._config.policy_for(channel.name)
+        policy, told = self._config.policy_for(channel.name), channel.traits.tells_installs
         fleet = {ring.name: hearing.fleet(channel.name, ring.name) for ring in self._config.rings}
         whole = resolve(policy, sum(fleet.values()))
-        rules = rules_for(whole, reporting=hearing.reporting(), strata=policy.strata)
+        rules = rules_for(whole, reporting=hearing.reporting(), told=told, strata=policy.strata)
         rules = replace(rules, past=past.known(lines.values(), rules, self._store))
         boarding = Boarding(
             channel=channel.name,
@@ -454,8 +454,7 @@ class Train:
     def _channel_board(self, channel: str) -> ChannelBoard:
         lanes = tuple(self._lane(channel, ring.name) for ring in self._config.rings)
         numbers = {lane.base for lane in lanes} | {lane.candidate for lane in lanes}
-        lines = self.lines[channel]
-        releases = [(n, lines[n].boarding.release) for n in sorted(numbers) if n]
+        releases = [(n, self.lines[channel][n].boarding.release) for n in sorted(numbers) if n]
         withdrawn = tuple(
             Withdrawn(flight.boarding.number, ring, grant)
             for flight in self._judge.flights.values()
