@@ -84,6 +84,19 @@ class Freshclam:
             check=False,
         )
 
+    def start(self) -> "subprocess.Popen[bytes]":
+        """One update that the test does not wait for."""
+        return subprocess.Popen(
+            ["freshclam", f"--config-file={self.conf}", "--quiet"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def addresses(self) -> list[str]:
+        """What its configuration asks for, in order."""
+        lines = (line.split() for line in self.conf.read_text().splitlines())
+        return [words[1] for words in lines if words and words[0] == "DatabaseCustomURL"]
+
     def has(self, name: str) -> bytes:
         """A database as it is installed; empty where it is not."""
         file = self.root / "db" / name
