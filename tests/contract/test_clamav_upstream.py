@@ -16,6 +16,7 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.upstream.clamav import ClamavUpstream, Sigtool
 from firedoor.adapters.upstream.directory import DirectoryUpstream
 from firedoor.adapters.upstream.http import HttpUpstream
+from firedoor.adapters.upstream.unpacked import names_of
 from firedoor.core.errors import Unavailable, Untrusted
 from firedoor.services.mirror import Snapshot, take_snapshot
 
@@ -144,3 +145,26 @@ def test_a_tool_that_takes_too_much_is_ended(vendor: Path, tmp_path: Path) -> No
 
     with pytest.raises(Untrusted, match="has not signed"):
         mirrored(vendor, None, sigtool=str(greedy))
+
+
+def test_the_names_that_a_signed_release_brings_are_its_difference(tmp_path: Path) -> None:
+    """What an .ign2 file has to say to take one signature of the vendor back."""
+    names = {}
+    for version in (4, 6):
+        file = tmp_path / str(version)
+        file.write_bytes(signed(version))
+        names[version] = list(names_of("test.cvd", file))
+
+    assert {"Eicar-Test-Signature", "Win.Worm.Mydoom-9802011-0"} <= set(names[4])
+    assert sorted(set(names[6]) - set(names[4])) == ["Win.Worm.Klez-1", "Win.Worm.Sobig-1"]
+
+
+def test_a_damaged_archive_is_no_crash(tmp_path: Path) -> None:
+    """Bytes may rot between the mirror and the question."""
+    file = tmp_path / "test.cvd"
+    file.write_bytes(signed(4)[:900])
+
+    with pytest.raises(Untrusted, match="cannot be unpacked"):
+        list(names_of("test.cvd", file))
+    with pytest.raises(Unavailable, match="cannot be read"):
+        list(names_of("test.cvd", tmp_path / "gone"))

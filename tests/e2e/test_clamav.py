@@ -38,6 +38,7 @@ class Fleet:
         """The vendor has published one release; nothing runs."""
         self.vendor = folder / "vendor"
         publish(self.vendor, test_cvd=signed(4), lab_hdb=hashes(("Lab.Old", OLD)))
+        publish(self.vendor, ignored_ign2=b"# nothing is ignored\n")
         self.folder = folder
         assert run("init", str(folder)).code == 0
         self.ports = dict(zip(("gate", "intake", "console"), free_ports(3), strict=True))
@@ -113,6 +114,36 @@ def test_a_release_is_held_promoted_and_taken_back_before_an_unmodified_freshcla
     assert client.finds(found) == ""
 
 
+def test_one_bad_signature_is_ignored_while_the_rest_goes_on_working(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    """A false positive on a file of the system: nobody wants to lose the other thousand."""
+    site, vendor = fleet.site, fleet.vendor
+    client = fleet.machine("scan-2")
+    system, virus = tmp_path / "system", tmp_path / "virus"
+    system.write_bytes(b"a file of every system")
+    virus.write_bytes(NEW)
+    publish(
+        vendor,
+        test_cvd=signed(6),
+        lab_hdb=hashes(("Lab.Old", OLD), ("Lab.New", NEW), ("Lab.FP", system.read_bytes())),
+    )
+    release = site.synced()
+    assert site.act("release", "expedite", release, "--all").code == 0
+    until(lambda: "lab.hdb updated" in updated(client))
+    assert client.finds(system) == "Lab.FP.UNOFFICIAL"
+
+    listed = site.ask("release", "remedy", release)
+    assert "Lab.FP" in listed.out.splitlines()
+    assert "Lab.Old" not in listed.out.splitlines()
+    publish(vendor, ignored_ign2=b"Lab.FP\n")
+    assert site.act("release", "expedite", site.synced(), "--all").code == 0
+
+    until(lambda: "ignored.ign2 updated" in updated(client))
+    assert client.finds(system) == ""
+    assert client.finds(virus) == "Lab.New.UNOFFICIAL"
+
+
 def test_a_release_that_freshclam_throws_away_is_shut_by_what_the_gate_sees(
     tmp_path: Path,
 ) -> None:
@@ -145,13 +176,13 @@ def test_a_release_that_freshclam_throws_away_is_shut_by_what_the_gate_sees(
 
 
 def test_a_door_that_moves_in_the_middle_of_a_run_mixes_nothing(tmp_path: Path) -> None:
-    """freshclam asks for one database after the other, and takes its time with each."""
+    """Freshclam asks for one database after the other, and takes its time with each."""
     fleet = Fleet(tmp_path, idle="10s")
     many = [(f"Lab.{number}", b"%d" % number) for number in range(200_000)]
     old, new = hashes(*many), hashes(*many, ("Lab.New", NEW))
     publish(fleet.vendor, a_hdb=old, z_hdb=old)
-    (fleet.vendor / "lab.hdb").unlink()
-    (fleet.vendor / "test.cvd").unlink()
+    for name in ("lab.hdb", "test.cvd", "ignored.ign2"):
+        (fleet.vendor / name).unlink()
     with up(fleet):
         site = fleet.site
         client, other = fleet.machine("scan-1"), fleet.machine("scan-2")
@@ -184,6 +215,6 @@ def fetched(address: str) -> bytes:
     parts = urlsplit(address)
     credentials = base64.b64encode(f"{parts.username}:{parts.password}".encode()).decode()
     url = f"http://{parts.hostname}:{parts.port}{parts.path}"
-    request = urllib.request.Request(url, headers={"Authorization": f"Basic {credentials}"})  # noqa: S310
+    request = urllib.request.Request(url, headers={"Authorization": f"Basic {credentials}"})
     with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - our own gate
         return bytes(reply.read())

@@ -166,8 +166,9 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
                 ),
                 Undo(
                     Verb.REMEDY,
-                    "single signatures are ignored by an .ign2 file; a machine that no longer "
-                    "polls needs the operator; the list names them",
+                    "one bad signature is ignored by its name in an .ign2 file, which "
+                    "`firedoor release remedy` lists; a machine that no longer polls needs the "
+                    "operator; the list names them",
                 ),
             ),
             tells_installs=True,

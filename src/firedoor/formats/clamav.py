@@ -13,7 +13,7 @@ names of signatures: docs.clamav.net, "Writing signatures".
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -115,21 +115,22 @@ def parse_header(data: bytes) -> Header:
     )
 
 
-def signature_names(path: str, data: bytes) -> Iterator[str]:
-    """Names of the signatures of one unpacked database, in its order; none for other types.
+def signature_names(path: str, lines: Iterable[bytes]) -> Iterator[str]:
+    """Names of the signatures of one unpacked database, as an ``.ign2`` file wants them.
 
     Args:
-        path: Name of the file: its suffix says what it holds.
-        data: Its bytes. A line that makes no sense is skipped: the file need not be a good one.
+        path: Name of the file: its suffix says what it holds; other types have none.
+        lines: What it holds. A line that makes no sense is skipped: the file need not be a good
+            one.
     """
     suffix = suffix_of(path)
     if suffix in {".yar", ".yara"}:
-        yield from (f"YARA.{rule.decode()}" for rule in _RULE.findall(data))
+        yield from (rule.decode() for line in lines for rule in _RULE.findall(line))
         return
     if suffix not in _FIRST and suffix not in _THIRD and suffix != ".db":
         return
-    for line in data.decode("utf-8", "replace").splitlines():
-        name = _name(line.strip(), suffix)
+    for line in lines:
+        name = _name(line.decode("utf-8", "replace").strip(), suffix)
         if name and name.isprintable() and " " not in name:
             yield name
 
