@@ -206,18 +206,19 @@ clamav="${{FIREDOOR_CLAMAV:-/etc/clamav}}"
 conf="$clamav/freshclam.conf"
 source='^[[:space:]]*(DNSDatabaseInfo|DatabaseMirror|PrivateMirror|ExcludeDatabase|ExtraDatabase'
 source="$source|DatabaseCustomURL|HTTPUserAgent)[[:space:]]"
-mkdir -p "$clamav"
-[ -e "$conf" ] || : >"$conf"
-[ -e "$conf.before-firedoor" ] || cp -p "$conf" "$conf.before-firedoor"
-grep -E "$source" "$conf" | grep -v -F {quote(f"/{host}/")} | grep -v -F {quote(f"@{host}/")} |
-  sed 's/^/taken out: /' >&2 || true
-grep -v -E "$source" "$conf" >"$conf.new" || true
-cat >>"$conf.new" <<'END'
-DNSDatabaseInfo no
+own='DNSDatabaseInfo no
 DatabaseMirror http://127.0.0.1:9
 ExcludeDatabase main
 ExcludeDatabase daily
-ExcludeDatabase bytecode
+ExcludeDatabase bytecode'
+mkdir -p "$clamav"
+[ -e "$conf" ] || : >"$conf"
+[ -e "$conf.before-firedoor" ] || cp -p "$conf" "$conf.before-firedoor"
+grep -E "$source" "$conf" | grep -v -x -F "$own" | grep -v -F {quote(f"/{host}/")} |
+  grep -v -F {quote(f"@{host}/")} | sed 's/^/taken out: /' >&2 || true
+grep -v -E "$source" "$conf" >"$conf.new" || true
+cat >>"$conf.new" <<END
+$own
 {asked}END
 chown --reference="$conf" "$conf.new"
 chmod 400 "$conf.new"
