@@ -148,7 +148,7 @@ def test_a_release_that_freshclam_throws_away_is_shut_by_what_the_gate_sees(
     tmp_path: Path,
 ) -> None:
     """Nothing of ours runs on the machines; their own test of the database is the sensor."""
-    fleet = Fleet(tmp_path, more="budget = 5")
+    fleet = Fleet(tmp_path, more='budget = 5\nsoak = "0s"')
     site = fleet.site
     with up(fleet):
         clients = [fleet.machine(f"scan-{number}") for number in range(16)]
@@ -173,6 +173,16 @@ def test_a_release_that_freshclam_throws_away_is_shut_by_what_the_gate_sees(
         for client in clients:
             assert client.run().returncode == 0
             assert client.has("lab.hdb") == hashes(("Lab.Old", OLD))
+
+        # And the next release, which they take, is let through by what they show.
+        publish(fleet.vendor, lab_hdb=hashes(("Lab.Old", OLD), ("Lab.New", NEW)))
+        good = site.synced()
+        for _ in range(60):
+            if site.door(good)[0] == "open":
+                break
+            assert {client.run().returncode for client in clients} == {0}
+        assert site.door(good)[0] == "open"
+        assert site.ask("release", "show", good, "--json").json()["harmed"] == 0
 
 
 def test_a_door_that_moves_in_the_middle_of_a_run_mixes_nothing(tmp_path: Path) -> None:
