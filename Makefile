@@ -66,9 +66,10 @@ clean:  ## Remove what the other targets made
 	  .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The programs that the tests drive: a browser, a second web server, a load generator.
+# What the tests drive: a browser, a second web server, a load generator, updaters.
 system:
 	@scripts/system-packages
+	@scripts/vendor-databases || echo 'the tests that need them are left out' >&2
 
 # Two steps, so that a changed pyproject.toml does not look at every pin again.
 .venv/.ready: .venv/.pinned pyproject.toml

@@ -27,6 +27,7 @@ from firedoor.core.units import Digest, MachineNo
 from firedoor.core.verdict import Verdict
 from firedoor.ports import Delivery, Fetched, SignalEvent
 from firedoor.services.admission import Admission
+from firedoor.services.fetches import Rejection
 from firedoor.services.flight import Flight, Numbers
 from firedoor.services.judging import Judge, Pace
 from firedoor.services.ledger import LedgerWriter
@@ -53,7 +54,7 @@ soak = "{soak}"
 {policy}
 [[channel]]
 name = "av"
-kind = "files"
+kind = "{kind}"
 upstream = "https://updates.vendor.example/av/"
 {rings}
 """
@@ -83,6 +84,7 @@ class Loop:
         ring: Ring of each machine; "everyone" where it is not named.
         stratum: Stratum of each machine; "" where it is not named.
         period: A machine polls each so many buckets; 1 where it is not named.
+        rejections: What machines threw away in this bucket.
         lease: The gate believes that the judge has ticked lately.
     """
 
@@ -94,10 +96,11 @@ class Loop:
         policy: str = "",
         rings: str = "",
         soak: str = "0s",
+        kind: str = "files",
     ) -> None:
         """Start everything; no release is known yet."""
         self.clock = HandClock()
-        text = _CONFIG.format(policy=policy, rings=rings, soak=soak)
+        text = _CONFIG.format(policy=policy, rings=rings, soak=soak, kind=kind)
         self.config: Config = from_text(text, base=folder)
         self._data = self.config.data
         self._data.mkdir()
@@ -115,6 +118,7 @@ class Loop:
         self.gate = GateReader(self._data)
         self.store = JudgeStore(self._data)
         self._installed: list[Installed] = []
+        self.rejections: list[Rejection] = []
         self._buckets = 0
         self._runs = 0
         self.start_gate()
@@ -252,10 +256,11 @@ class Loop:
                     now.mono_ms, self.config.time.bucket_ms, now.wall_ms, self.enrolled()
                 ),
                 board=self.store.board().version,
+                rejections=self.rejections,
             ),
             now,
         )
-        self._installed = []
+        self._installed, self.rejections = [], []
         self.roster.relearn()
 
     def enrolled(self) -> Mapping[str, int]:

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from firedoor.adapters.store.gate import NAME, SCHEMA, GateReader, GateWriter
+from firedoor.adapters.store.gate import NAME, GateReader, GateWriter
+from firedoor.adapters.store.gate_schema import SCHEMA
 from firedoor.adapters.store.sqlite import open_reader
 from firedoor.core.errors import BadConfig, Unavailable
 from firedoor.core.units import UnixMs

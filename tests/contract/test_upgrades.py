@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from firedoor.adapters.store import gate, judge, judge_schema
+from firedoor.adapters.store import gate, gate_schema, judge, judge_schema
 from firedoor.adapters.store.gate import GateReader, GateWriter
 from firedoor.adapters.store.judge import JudgeReader, JudgeStore
 from firedoor.adapters.store.sqlite import Schema, open_reader, open_writer
@@ -225,7 +225,7 @@ def test_a_judge_goes_on_with_the_channels_of_an_earlier_version(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "schema"), [(gate.NAME, gate.SCHEMA), (judge.NAME, judge_schema.SCHEMA)]
+    ("name", "schema"), [(gate.NAME, gate_schema.SCHEMA), (judge.NAME, judge_schema.SCHEMA)]
 )
 def test_a_file_that_was_brought_up_has_the_tables_of_a_new_one(tmp_path, name, schema):
     """An upgrade and a new file that differ are a defect that shows a year later."""

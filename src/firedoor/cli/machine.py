@@ -2,9 +2,10 @@
 
 import socket
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final
 
 import msgspec
@@ -16,11 +17,12 @@ from firedoor.adapters.store.register import Enrolment, Entry, MachineRegister
 from firedoor.cli import output
 from firedoor.cli.context import Place, here
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
-from firedoor.cli.snippets import Target, apt_client, files_client
+from firedoor.cli.snippets import Target, apt_client, clamav_client, files_client
 from firedoor.config import Config, Listen
 from firedoor.console.model import MachineView
 from firedoor.core.errors import BadConfig, BadInput, NotFound, Unavailable
 from firedoor.core.ring import ring_of
+from firedoor.formats.clamav import SUFFIXES, suffix_of
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="Enrol machines, see how they are doing, refuse them."
@@ -229,7 +231,9 @@ def enroll(
     if channel:
         place.config.channel(channel)
     # Before anything is enrolled: tokens are made once, and this may be refused.
-    target = target_of(place.config, gate=gate, intake=intake, channel=channel)
+    target = target_of(
+        place.config, gate=gate, intake=intake, channel=channel, mirrored=_mirrored(place)
+    )
     if (names or collector) and (rotate or (collector and values) or (collector and names)):
         raise BadInput("--rotate is for one machine, and --collector stands alone")
     with _register(place) as known:
@@ -276,7 +280,14 @@ def revoke(
     output.line(f"{name} is revoked")
 
 
-def target_of(config: Config, *, gate: str = "", intake: str = "", channel: str = "") -> Target:
+def target_of(
+    config: Config,
+    *,
+    gate: str = "",
+    intake: str = "",
+    channel: str = "",
+    mirrored: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Target:
     """Where machines find this installation.
 
     Args:
@@ -284,6 +295,7 @@ def target_of(config: Config, *, gate: str = "", intake: str = "", channel: str 
         gate: URL under which machines reach the gate, where the configuration cannot tell.
         intake: The same for the intake.
         channel: Channel of the examples; else the first one.
+        mirrored: Of channels that do not say what they have, what their newest release has.
 
     Raises:
         BadInput: A URL is none.
@@ -295,6 +307,12 @@ def target_of(config: Config, *, gate: str = "", intake: str = "", channel: str 
         intake=intake.rstrip("/") or _reached(config.intake.listen),
         channel=channel or first,
         keyrings=_keyrings(config),
+        databases={
+            each.name: [path for path in paths if suffix_of(path) in SUFFIXES]
+            for each in config.channels
+            if each.clamav is not None
+            for paths in [each.clamav.databases or mirrored.get(each.name, ())]
+        },
     )
 
 
@@ -305,8 +323,21 @@ def print_enrolment(made: Enrolment, target: Target, config: Config) -> None:
     for channel in config.channels:
         if channel.apt is not None:
             sys.stdout.write(apt_client(made.name, made.read, target, channel.name, channel.apt))
+    if target.databases:
+        sys.stdout.write(clamav_client(made.name, made.read, target))
     if ":" in made.name:
         output.say("a name with ':' cannot log in with Basic: use the path token")
+
+
+def _mirrored(place: Place) -> dict[str, list[str]]:
+    """What the newest release of each channel of ClamAV databases has, as far as there is one."""
+    found: dict[str, list[str]] = {}
+    with suppress(Unavailable), place.judge() as records:
+        for channel in place.config.channels:
+            boardings = [] if channel.clamav is None else records.boardings(channel.name)
+            if boardings:
+                found[channel.name] = sorted(records.manifest(boardings[-1].release))
+    return found
 
 
 def _keyrings(config: Config) -> dict[Path, bytes]:

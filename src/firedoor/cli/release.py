@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from firedoor.cli import output, patients
+from firedoor.cli import output, patients, remedies
 from firedoor.cli.claims import judgement, late, stalled, unproven, waiting
 from firedoor.cli.client import (
     ApprovedOption,
@@ -33,6 +33,7 @@ app: Final = typer.Typer(
 
 def register(root: typer.Typer) -> None:
     """Add the commands to the app."""
+    app.command("remedy")(remedies.remedy)
     root.add_typer(app, name="release")
 
 
@@ -315,8 +316,12 @@ def shut(
     Example: firedoor release shut 2cb81f3d --reason "vendor confirms data loss"
     """
     place = here(config, data)
-    path = f"releases/{release_of(place.views(), release).id}/shut"
-    act(place, console, path, by=by, as_json=as_json, reason=reason, ring=ring)
+    view = release_of(place.views(), release)
+    act(
+        place, console, f"releases/{view.id}/shut", by=by, as_json=as_json, reason=reason, ring=ring
+    )
+    if not as_json:
+        remedies.advise(place, view)
 
 
 @app.command("expedite")

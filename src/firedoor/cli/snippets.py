@@ -6,14 +6,16 @@ a path token is for clients that can do nothing better (decisions.md 10).
 
 import base64
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
+from urllib.parse import quote as quote_url
 from urllib.parse import urlsplit
 
 from firedoor.config import AptConfig
 from firedoor.core.errors import BadInput
+from firedoor.formats.clamav import is_signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Target:
         intake: URL of the intake, without a path.
         channel: Channel that the examples name.
         keyrings: Files with keys that a machine may not have, and their bytes.
+        databases: Of every channel of ClamAV databases the names that machines ask for.
 
     Raises:
         BadInput: A URL is none that a client could use.
@@ -34,6 +37,7 @@ class Target:
     intake: str
     channel: str
     keyrings: Mapping[Path, bytes] = field(default_factory=dict)
+    databases: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what would break the script, before there is a token to put into it."""
@@ -163,6 +167,63 @@ cat >"$apt/sources.list.d/firedoor-{channel}.sources" <<END
 END
 chmod 644 "$apt/sources.list.d/firedoor-{channel}.sources"
 """ + ("" if part.sign is None else _going_back(target, channel))
+
+
+def clamav_client(name: str, read: str, target: Target) -> str:
+    """The lines of the script for channels of kind ``clamav``: what freshclam asks for, and where.
+
+    freshclam goes back only where it is told every address itself, and a token stands in these:
+    nobody but freshclam may read its configuration.
+
+    Args:
+        name: Name of the machine.
+        read: Its token for the gate.
+        target: Where Firedoor is, and the databases of each channel.
+    """
+    scheme, _, host = target.gate.partition("://")
+    # A name with a colon cannot log in with Basic.
+    basic = f"{scheme}://{quote_url(name, safe='')}:{read}@{host}"
+    base = f"{target.gate}/m/{read}" if ":" in name else basic
+    known = {channel: names for channel, names in target.databases.items() if names}
+    paths = [f"{channel}/{quote_url(path)}" for channel, names in known.items() for path in names]
+    # freshclam 1.4 deletes .cvd files that it was told of after others, or crashes: it forgets
+    # how many others there were (perform_database_update).
+    paths.sort(key=lambda path: not is_signed(path))
+    asked = "".join(f"DatabaseCustomURL {base}/{path}\n" for path in paths)
+    empty = "".join(
+        f"# Channel {channel} has no databases yet: when it has, run machine enroll {quote(name)} "
+        "--rotate.\n"
+        for channel in target.databases
+        if channel not in known
+    )
+    if not known:
+        return f"\n{empty}"
+    return f"""
+# freshclam, {" and ".join(f"channel {channel}" for channel in known)}. Whatever else it was told to
+# fetch would go past the gate: it is taken out, told, and kept in freshclam.conf.before-firedoor.
+{empty}\
+clamav="${{FIREDOOR_CLAMAV:-/etc/clamav}}"
+conf="$clamav/freshclam.conf"
+source='^[[:space:]]*(DNSDatabaseInfo|DatabaseMirror|PrivateMirror|ExcludeDatabase|ExtraDatabase'
+source="$source|DatabaseCustomURL|HTTPUserAgent)[[:space:]]"
+own='DNSDatabaseInfo no
+DatabaseMirror http://127.0.0.1:9
+ExcludeDatabase main
+ExcludeDatabase daily
+ExcludeDatabase bytecode'
+mkdir -p "$clamav"
+[ -e "$conf" ] || : >"$conf"
+[ -e "$conf.before-firedoor" ] || cp -p "$conf" "$conf.before-firedoor"
+grep -E "$source" "$conf" | grep -v -x -F "$own" | grep -v -F {quote(f"/{host}/")} |
+  grep -v -F {quote(f"@{host}/")} | sed 's/^/taken out: /' >&2 || true
+grep -v -E "$source" "$conf" >"$conf.new" || true
+cat >>"$conf.new" <<END
+$own
+{asked}END
+chown --reference="$conf" "$conf.new"
+chmod 400 "$conf.new"
+mv "$conf.new" "$conf"
+"""
 
 
 def _going_back(target: Target, channel: str) -> str:

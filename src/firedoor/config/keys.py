@@ -187,6 +187,8 @@ SIGN: Final = _optional("sign", values.absolute)
 POOL: Final = _optional("pool", values.one_of("lazy", "eager"))
 EAGER: Final = _list("eager", values.words)
 
+DATABASES: Final = _list("databases", values.databases)
+
 RING_NAME: Final = _needed("name", _ring_name, "")
 MACHINES: Final[Key[Pairs]] = Key("machines", values.attributes, (), "", values.show_attributes)
 AFTER: Final = _optional("after", _ring_name)
@@ -196,6 +198,7 @@ AnyKey = Key[Any]
 
 OF_KIND: Final[dict[Kind, tuple[AnyKey, ...]]] = {
     Kind.APT: (SUITES, COMPONENTS, ARCHITECTURES, PACKAGES, TRUST, SIGN, POOL, EAGER),
+    Kind.CLAMAV: (DATABASES,),
 }
 """Keys of a channel that only one kind has."""
 

@@ -125,6 +125,17 @@ class AptConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ClamavConfig:
+    """Which databases of ClamAV a channel mirrors.
+
+    Attributes:
+        databases: Their names, below the upstream; empty for all that upstream lists.
+    """
+
+    databases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelConfig:
     """One upstream source.
 
@@ -139,6 +150,7 @@ class ChannelConfig:
         session_idle_ms: A session ends when a machine asked nothing for this long, > 0.
         session_max_ms: A session ends after this long in any case, >= idle.
         apt: What only a channel of this kind has.
+        clamav: Likewise.
     """
 
     name: str
@@ -151,6 +163,7 @@ class ChannelConfig:
     session_idle_ms: int
     session_max_ms: int
     apt: AptConfig | None = None
+    clamav: ClamavConfig | None = None
 
     @property
     def traits(self) -> Traits:

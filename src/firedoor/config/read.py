@@ -18,6 +18,7 @@ from firedoor.config.model import (
     AlertConfig,
     AptConfig,
     ChannelConfig,
+    ClamavConfig,
     Config,
     ConsoleConfig,
     GateConfig,
@@ -152,6 +153,7 @@ def _channel(settings: Settings, name: str) -> ChannelConfig:
         session_idle_ms=settings.get(where, keys.SESSION_IDLE) or usual.session_idle_ms,
         session_max_ms=settings.get(where, keys.SESSION_MAX) or usual.session_max_ms,
         apt=_apt(settings, where) if kind is Kind.APT else None,
+        clamav=(ClamavConfig(settings.get(where, keys.DATABASES)) if kind is Kind.CLAMAV else None),
     )
 
 

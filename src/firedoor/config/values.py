@@ -14,6 +14,10 @@ from ipaddress import ip_address
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from firedoor.core.errors import BadInput
+from firedoor.core.release import check_path
+from firedoor.formats.clamav import is_database
+
 T = TypeVar("T")
 
 DURATION_UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
@@ -205,6 +209,22 @@ def files(value: object) -> tuple[str, ...]:
     for name in named:
         if not name.startswith("/") or "\0" in name:
             raise Unfit("a list of absolute paths", found=describe(name))
+    return named
+
+
+def databases(value: object) -> tuple[str, ...]:
+    """A list of names of ClamAV databases, relative to their upstream, each file name once."""
+    named = words(value)
+    for name in named:
+        try:
+            if not is_database(check_path(name)):
+                raise Unfit(
+                    "a list of ClamAV databases", found=describe(name), hint='such as "daily.cvd"'
+                )
+        except BadInput as error:
+            raise Unfit("a list of relative paths", found=describe(name)) from error
+    if len({name.rpartition("/")[2] for name in named}) < len(named):
+        raise Unfit("a list of different file names: clients keep them all in one directory")
     return named
 
 

@@ -72,6 +72,9 @@ class Traits:
             older index may still ask for what it names.
         deferrable: Shell patterns of files of which most machines only ever want a few: they may
             be fetched when somebody asks, where an index promises their digests.
+        tells_installs: The client's ``If-Modified-Since`` is when it installed the file itself.
+            It is sent no dates, is answered 304 from memory (``services.fetches``), and tells at
+            its next poll whether it threw away what it got.
     """
 
     session_idle_ms: int
@@ -82,6 +85,7 @@ class Traits:
     indices: tuple[str, ...] = ()
     immutable: tuple[str, ...] = ()
     deferrable: tuple[str, ...] = ()
+    tells_installs: bool = False
 
     @property
     def reverts(self) -> bool:
@@ -151,6 +155,31 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
             indices=("dists/*",),
             immutable=("pool/*", "dists/*/by-hash/*"),
             deferrable=("pool/*.deb",),
+        ),
+        Kind.CLAMAV: Traits(
+            # freshclam loads each database that it got to test it before it asks for the next
+            # one, and waits for five seconds before it asks again (ADR 0026).
+            session_idle_ms=60_000,
+            session_max_ms=25 * 60_000,
+            usual_period_ms=_HOUR_MS,
+            undo=(
+                Undo(
+                    Verb.CONTAIN,
+                    "nobody new is admitted: whoever asks gets the release before",
+                ),
+                Undo(
+                    Verb.REVERT,
+                    "freshclam takes older databases from a DatabaseCustomURL, and checks the "
+                    "vendor's signature of .cvd files: its next poll goes back",
+                ),
+                Undo(
+                    Verb.REMEDY,
+                    "one bad signature is ignored by its name in an .ign2 file, which "
+                    "`firedoor release remedy` lists; a machine that no longer polls needs the "
+                    "operator; the list names them",
+                ),
+            ),
+            tells_installs=True,
         ),
     }
 )

@@ -19,6 +19,7 @@ from firedoor.gate.catalog import Served
 from firedoor.gate.identity import Doorbell
 from firedoor.gate.keeper import Channel, Keeper
 from firedoor.gate.problem import send_problem
+from firedoor.gate.remembering import asked_by, noting
 from firedoor.gate.respond import PIECE_BYTES, Answerer, StillAllowed
 from firedoor.services.roster import Roster
 
@@ -172,10 +173,23 @@ class Gate:
                     served=served,
                 )
         since = delivered = still_allowed = None
+        current = False
         if machine:
-            since = channel.admission.since(machine, number)
+            if not channel.kind.tells_installs:
+                since = channel.admission.since(machine, number)
             if not head and path in served.payload:
                 delivered = self._keeper.deliver(channel, machine, number, path, entry.size)
+            if not head and channel.fetches is not None:
+                asked = asked_by(
+                    channel,
+                    machine,
+                    number=number,
+                    path=path,
+                    entry=entry,
+                    headers=scope["headers"],
+                )
+                current = channel.fetches.is_current(asked)
+                delivered = noting(self._keeper, channel, asked, entry.size, delivered)
         if entry.size > PIECE_BYTES:
             still_allowed = self._allowance(channel, machine, number, shown)
         return self._answerer.answer(
@@ -189,6 +203,7 @@ class Gate:
             last_modified=since,
             release=served.release,
             immutable_name=for_ever,
+            current=current,
             delivered=delivered,
             still_allowed=still_allowed,
         )

@@ -23,6 +23,7 @@ from firedoor.gate.stores import BoardSource, BucketStore
 from firedoor.gate.supply import Supply
 from firedoor.ports import Clock, Instant, Pulse
 from firedoor.services.admission import Admission, Choice
+from firedoor.services.fetches import Fetches
 from firedoor.services.lately import lately
 from firedoor.services.places import Cut, Installed, Place
 from firedoor.services.records import Bucket
@@ -46,6 +47,7 @@ class Channel:
     board: ChannelBoard
     catalog: dict[int, Served] = field(default_factory=dict)
     installs: Installs = field(default_factory=Installs)
+    fetches: Fetches | None = None
     pending: dict[int, asyncio.Task[int]] = field(default_factory=dict)
     seated: frozenset[int] = frozenset()
     cuts: list[Cut] = field(default_factory=list)
@@ -55,6 +57,8 @@ class Channel:
     def __post_init__(self) -> None:
         """Look up once what is asked at every request."""
         self.kind = self.config.traits
+        if self.kind.tells_installs and self.fetches is None:
+            self.fetches = Fetches(self.config.name)
 
 
 class Keeper:
@@ -141,6 +145,10 @@ class Keeper:
     def now(self) -> int:
         """Monotonic clock, ms."""
         return self._clock.monotonic_ms()
+
+    def wall_s(self) -> int:
+        """Wall clock, Unix seconds."""
+        return self._clock.now().wall_ms // 1000
 
     def current(self, channel: Channel, machine: int) -> int:
         """Boarding number of the machine's running session, or 0: then ask ``number_for``.
@@ -412,6 +420,7 @@ class Keeper:
 
     def _bucket(self, at: Instant, enrolled: Mapping[str, int], *, final: bool) -> Bucket:
         admissions = [channel.admission for channel in self.channels.values()]
+        memories = [each.fetches for each in self.channels.values() if each.fetches is not None]
         kept, self._kept = self._kept, None
         installed = [
             Installed(channel.config.name, number, machine, done_ms)
@@ -439,6 +448,14 @@ class Keeper:
             board=self._version,
             rings=self._rings(),
             asked=[*(kept.asked if kept else ()), *self._drain_asked()],
+            fetches=[
+                *(kept.fetches if kept else ()),
+                *(fetch for memory in memories for fetch in memory.drain()),
+            ],
+            rejections=[
+                *(kept.rejections if kept else ()),
+                *(each for memory in memories for each in memory.drain_rejections()),
+            ],
         )
 
     def _drain_asked(self) -> list[tuple[str, str, int]]:

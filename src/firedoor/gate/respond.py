@@ -125,6 +125,7 @@ class Answerer:
         release: str,
         last_modified: int | None,
         immutable_name: bool,
+        current: bool = False,
         delivered: Delivered | None = None,
         still_allowed: StillAllowed | None = None,
     ) -> None:
@@ -142,6 +143,7 @@ class Answerer:
             last_modified: When this release was assigned, Unix seconds, strictly rising over the
                 releases of a channel. None: no date is sent and none is honoured.
             immutable_name: The URL names these bytes for ever (by-hash, pool), so caches may too.
+            current: The client is known to have these bytes: 304, whatever it asks.
             delivered: Told, in order and as it happens, which bytes were handed over. That is
                 what the server took before the client went away: what was still on the way then
                 (half a megabyte at most with ``adapters.server``) may not have arrived. An empty
@@ -151,6 +153,9 @@ class Answerer:
         """
         key = (entry.sha256, entry.type, release, last_modified, immutable_name)
         heads = self._heads.get(key) or self._heads_of(key, entry.size)
+        if current:
+            await _send_head(send, heads.current)
+            return
         asked: dict[bytes, bytes] | None = None
         for name, value in headers:
             if name in NAMES:

@@ -10,9 +10,9 @@ end, even while the door moves; only a revoked release ends it at once.
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from firedoor.core.board import ChannelBoard, Lane
 from firedoor.core.ring import EVERYONE
@@ -22,13 +22,13 @@ from firedoor.services.holders import Holders
 from firedoor.services.places import AFTERWARDS, Census, Cut, Place, Standing
 from firedoor.services.rates import Rates
 from firedoor.services.roster import Roster, chunks
+from firedoor.services.rows import Rows
 from firedoor.services.strangers import Strangers
 
 ACTIVE_MS = 7 * 24 * 3_600_000
 """A machine is active on a channel for seven days after its last request there."""
 
 _NO_CARD = Card(AFTERWARDS, 0, treated=True)
-_NEVER = -(1 << 62)  # a time before the boot of this host is negative, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +44,22 @@ class Choice:
     places: tuple[Place, ...] = ()
 
 
-class Admission:
-    """One channel's door keeper, by register number."""
+class Holding(NamedTuple):
+    """A card in the boarding in flight.
 
-    serving: NDArray[np.uint32]
-    began: NDArray[np.int64]
-    touched: NDArray[np.int64]
-    assigned: NDArray[np.uint32]
-    assigned_at: NDArray[np.int64]
-    member: NDArray[np.uint32]
-    deck: NDArray[np.uint32]
-    cls: NDArray[np.uint8]
-    arm: NDArray[np.uint8]
-    rings: NDArray[np.uint8]
-    moved: NDArray[np.uint8]
+    Attributes:
+        number: Boarding number.
+        deck: Deck of the card.
+        control: It is a card of control.
+    """
+
+    number: int
+    deck: int
+    control: bool
+
+
+class Admission(Rows):
+    """One channel's door keeper, by register number."""
 
     def __init__(
         self,
@@ -81,6 +83,7 @@ class Admission:
             idle_ms: A session ends after this long without a request, ms.
             max_ms: A session is over after this long in any case, ms.
         """
+        super().__init__()
         self.channel = channel
         self._roster = roster
         self._ring_of = ring_of
@@ -97,7 +100,6 @@ class Admission:
         self._woke = 0
         self._standing: set[int] = set()
         self._ring_names: list[str] = [""]
-        self._size = 0
         self._grow(1024)
 
     def restore(
@@ -306,6 +308,18 @@ class Admission:
         member = int(self.member[machine])
         return member if lane is not None and member == lane.candidate else 0
 
+    def card(self, machine: int) -> Holding | None:
+        """The card that a machine holds while its door is undecided, or None."""
+        lane = self._lane_of(machine) if machine < self._size else None
+        if lane is None or not lane.candidate or int(self.member[machine]) != lane.candidate:
+            return None
+        control = not self.arm[machine] and not lane.shadow
+        return Holding(lane.candidate, int(self.deck[machine]), control=control)
+
+    def in_session_since(self, machine: int) -> int:
+        """Monotonic time at which the machine's session began, ms."""
+        return self.began.item(machine)
+
     def since(self, machine: int, number: int) -> int | None:
         """Unix second in which the machine was assigned this boarding; None before it is."""
         if machine >= self._size or self.assigned.item(machine) != number:
@@ -481,18 +495,5 @@ class Admission:
             self._grow(max(machine + 1, 2 * self._size))
 
     def _grow(self, size: int) -> None:
-        words = ("serving", "assigned", "member", "deck")
-        for name in words:
-            self._extend(name, np.zeros(size, np.uint32))
-        for name in ("began", "assigned_at"):
-            self._extend(name, np.zeros(size, np.int64))
-        self._extend("touched", np.full(size, _NEVER))
-        for name in ("cls", "arm", "rings", "moved"):
-            self._extend(name, np.zeros(size, np.uint8))
+        super()._grow(size)
         self._exposures.grow(size)
-        self._size = size
-
-    def _extend(self, name: str, fresh: NDArray[np.generic]) -> None:
-        if self._size:
-            fresh[: self._size] = getattr(self, name)
-        setattr(self, name, fresh)

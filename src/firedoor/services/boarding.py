@@ -13,6 +13,7 @@ WATCHED = 5
 
 _ALONE = {SILENCE: 1.0, CRASH: 0.0, CHECK: 0.0}
 _SHARES = {SILENCE: 0.8, CRASH: 0.5, CHECK: 0.3}
+_TOLD_SHARE = 0.5  # of what the gate itself hears from every machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +43,25 @@ class Boarding:
     nonce: str = ""
 
 
-def rules_for(terms: Terms, *, reporting: int, strata: tuple[str, ...] = ()) -> Rules:
+def rules_for(
+    terms: Terms, *, reporting: int, told: bool = False, strata: tuple[str, ...] = ()
+) -> Rules:
     """Fix the rules of a boarding: which signals count, and for how much.
 
     Args:
         terms: The channel's terms.
         reporting: Machines whose sources reported to the intake lately, count >= 0.
+        told: Clients tell the gate by their next request whether they threw away what they got.
         strata: Attributes of machines by which localised harm is looked for.
 
     Returns:
         Silence alone where nobody reports (it needs no agent); otherwise the shares of ADR 0012:
-        silence .8, crash .5, check .3. A signal that is not watched is counted and shown, and
-        decides nothing.
+        silence .8, crash .5, check .3, or .5 where the gate is told. A signal that is not watched
+        is counted and shown, and decides nothing.
     """
-    watched = _ALONE if reporting < WATCHED else _SHARES
+    watched = dict(_ALONE if reporting < WATCHED else _SHARES)
+    if told:
+        watched = {**watched, SILENCE: _SHARES[SILENCE], CHECK: _TOLD_SHARE}
     return Rules(
         alpha_harm=terms.alpha_harm,
         alpha_warn=terms.alpha_warn,

@@ -61,7 +61,8 @@ class Hearing:
         self.census: dict[tuple[str, str], Census] = {}
         self.cursors = cursors
         self._events = {CRASH: Latest(), CHECK: Latest()}
-        self._place = self._cut = self._installed = self._beat = self._pulse = 0
+        self._rejections: dict[str, Latest] = {}
+        self._place = self._cut = self._installed = self._beat = self._pulse = self._rejected = 0
         self._beating = Latest()
         self._obeyed = 0
         self._listened_ms = 0
@@ -106,6 +107,12 @@ class Hearing:
         for stored in cuts:
             self._cut = stored.id
             self._cut_pool(flights, stored, now)
+        for told in self._gate.rejections_after(self._rejected):
+            self._rejected = told.id
+            each = told.rejection
+            # A moment after the card of the session in which it was sent, and before any later one.
+            at = self.when(Instant(told.boot, each.mono_ms, UnixMs(told.wall_ms)), now) + 1
+            self._rejections.setdefault(each.channel, Latest()).put(each.machine, at)
         done = self._gate.installed_after(self._installed)
         self._install(flights, done, now)
         if done:
@@ -175,8 +182,9 @@ class Hearing:
         return self._gate.places_of(channel, number)
 
     def events(self, signal: str) -> int:
-        """How many events of this stream have ever been read."""
-        return self._events[signal].puts
+        """How many events of this stream have ever been read, rejections among them."""
+        rejections = sum(each.puts for each in self._rejections.values())
+        return self._events[signal].puts + (rejections if signal == CHECK else 0)
 
     def hit(self, pool: Pool, signal: str) -> Mask:
         """Members of a pool with an event of this stream since their card."""
@@ -187,6 +195,16 @@ class Hearing:
         one = np.array([machine], np.uint32)
         since = self.when(Instant(now.boot, mono_ms, now.wall_ms), now)
         return [name for name, latest in self._events.items() if latest.of(one)[0] > since]
+
+    def witnessed(self, channel: str, pool: Pool, signal: str) -> Mask:
+        """Members of a pool of whom the gate itself saw such an event since their card.
+
+        Those that threw away what a channel sent them: of any machine the gate sees that.
+        """
+        known = self._rejections.get(channel) if signal == CHECK else None
+        if known is None:
+            return np.zeros(len(pool), np.bool_)
+        return known.of(pool.machines) > pool.drawn_ms
 
     def when(self, at: Instant, now: Instant) -> int:
         """A place on one axis for draws and events, ms: steps of the wall clock do not move it.

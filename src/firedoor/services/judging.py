@@ -188,7 +188,10 @@ class Judge:
                 if not pool.unseen(signal, self.hearing.events(signal)):
                     continue
                 hit = self.hearing.hit(pool, signal)
-                closing = count_events(pool, hit, signal=signal, epoch=epoch, age=age)
+                seen = self.hearing.witnessed(flight.boarding.channel, pool, signal)
+                closing = count_events(
+                    pool, hit, signal=signal, epoch=epoch, age=age, witnessed=seen
+                )
                 if closing is not None:
                     self._take(flight, pool, closing, now)
             if decided and len(pool) and (pool.told_at is None or pool.told.any()):
@@ -240,7 +243,11 @@ class Judge:
     def _cut_early(self, flight: Flight, pool: Pool) -> None:
         """End a deck whose members report harm in numbers."""
         decided = [signal for signal in _EVENTS if flight.decides(signal)]
-        told = sum(int(self.hearing.hit(pool, signal).sum()) for signal in decided)
+        channel = flight.boarding.channel
+        told = sum(
+            int((self.hearing.hit(pool, s) | self.hearing.witnessed(channel, pool, s)).sum())
+            for s in decided
+        )
         if ends_early(told, len(pool)):
             flight.withdraw(pool.ring)
 

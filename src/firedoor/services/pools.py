@@ -285,7 +285,15 @@ def ends_early(told: int, drawn: int) -> bool:
     return told >= max(_TOLD, _TOLD_SHARE * drawn)
 
 
-def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int, age: int = 0) -> Closing | None:
+def count_events(
+    pool: Pool,
+    hit: Mask,
+    *,
+    signal: str,
+    epoch: int,
+    age: int = 0,
+    witnessed: Mask | None = None,
+) -> Closing | None:
     """Count a tick's new crash-like events of a cut pool.
 
     Args:
@@ -294,6 +302,7 @@ def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int, age: int = 0
         signal: The stream.
         epoch: Epoch of the start-time mixture.
         age: Bucket of the time since the cut.
+        witnessed: Members of whom the gate itself saw one: these need no source that reports.
 
     Returns:
         A harm cell for each stratum, or None when nothing new happened. Only the members they
@@ -301,9 +310,10 @@ def count_events(pool: Pool, hit: Mask, *, signal: str, epoch: int, age: int = 0
         their exposure, as for silence: with two different risk sets in one pool E would be no
         supermartingale.
     """
-    if not (hit & pool.able()).any():
+    seen = None if witnessed is None else witnessed & pool.sealed()
+    if not (hit & pool.able()).any() and (seen is None or not seen.any()):
         return None
-    able = pool.beating & hit
+    able = pool.beating & hit if seen is None else pool.beating & hit | seen
     cells: list[Cell] = []
     counted = np.zeros(len(pool), np.bool_)
     for block in pool.blocks():

@@ -20,6 +20,7 @@ from firedoor.core.ledger.entry import Signed
 from firedoor.core.release import Manifest
 from firedoor.ports import Instant, Numbered
 from firedoor.services.boarding import Boarding
+from firedoor.services.fetches import Fetch, Rejection
 from firedoor.services.late import Late
 from firedoor.services.places import Census, Cut, Installed, Place, Standing
 from firedoor.services.roster import Habit
@@ -170,6 +171,8 @@ class Bucket:
         rings: (channel, ring) of all rings that there are: counts of others are dropped. Empty
             where that is not known.
         asked: (channel, package, machine or 0): who asked for some version, where that is new.
+        fetches: What changed of what machines got.
+        rejections: What machines threw away.
     """
 
     run: str
@@ -182,6 +185,8 @@ class Bucket:
     board: int
     rings: Sequence[tuple[str, str]] = ()
     asked: Sequence[tuple[str, str, int]] = ()
+    fetches: Sequence[Fetch] = ()
+    rejections: Sequence[Rejection] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +226,16 @@ class StoredInstall:
 
     id: int
     install: Installed
+    boot: str
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRejection:
+    """A rejection with its row number and the boot and wall clock of the sending."""
+
+    id: int
+    rejection: Rejection
     boot: str
     wall_ms: int
 
@@ -474,6 +489,10 @@ class GateRecords(Numbered, Protocol):
 
     def installed_after(self, row: int) -> list[StoredInstall]:
         """Installs above a row number."""
+        ...
+
+    def rejections_after(self, row: int) -> list[StoredRejection]:
+        """What machines threw away, above a row number."""
         ...
 
     def install_delays(self, channel: str, number: int) -> list[int]:

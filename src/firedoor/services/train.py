@@ -251,10 +251,10 @@ class Train:
         brings = found[max(found)]
         nonce = self._nonce()
         seed = valve.boarding_seed(self._root_key(), channel.name, number, nonce)
-        policy = self._config.policy_for(channel.name)
+        policy, told = self._config.policy_for(channel.name), channel.traits.tells_installs
         fleet = {ring.name: hearing.fleet(channel.name, ring.name) for ring in self._config.rings}
         whole = resolve(policy, sum(fleet.values()), brings.risk)
-        rules = rules_for(whole, reporting=hearing.reporting(), strata=policy.strata)
+        rules = rules_for(whole, reporting=hearing.reporting(), told=told, strata=policy.strata)
         rules = replace(rules, past=past.known(lines.values(), rules, self._store))
         boarding = Boarding(
             channel=channel.name,
@@ -292,8 +292,8 @@ class Train:
             self._store.put_door(line.doors[ring.name])
         facts = reports.terms_of(boarding, line.doors.values())
         self._judge.ledger.board(boarding, bases.get(boarding.previous, ""), facts, now)
-        if told := brings.sentence(number, boarding.terms.values()):
-            self._judge.ledger.note(channel.name, told, now)
+        if risky := brings.sentence(number, boarding.terms.values()):
+            self._judge.ledger.note(channel.name, risky, now)
         for door in line.doors.values():
             self._tell_of_the_missed(door, now)
         self._judge.flights[(channel.name, number)] = flight
@@ -454,8 +454,7 @@ class Train:
     def _channel_board(self, channel: str) -> ChannelBoard:
         lanes = tuple(self._lane(channel, ring.name) for ring in self._config.rings)
         numbers = {lane.base for lane in lanes} | {lane.candidate for lane in lanes}
-        lines = self.lines[channel]
-        releases = [(n, lines[n].boarding.release) for n in sorted(numbers) if n]
+        releases = [(n, self.lines[channel][n].boarding.release) for n in sorted(numbers) if n]
         withdrawn = tuple(
             Withdrawn(flight.boarding.number, ring, grant)
             for flight in self._judge.flights.values()

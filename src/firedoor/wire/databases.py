@@ -17,7 +17,7 @@ from typing import Self
 import structlog
 
 from firedoor.adapters.clock import SystemClock
-from firedoor.adapters.store import gate, inbox, judge, judge_schema, signals
+from firedoor.adapters.store import gate, gate_schema, inbox, judge, judge_schema, signals
 from firedoor.adapters.store.inbox import InboxReader, InboxWriter
 from firedoor.adapters.store.judge import JudgeReader
 from firedoor.adapters.store.register import MachineRegister
@@ -27,7 +27,7 @@ from firedoor.wire.files import Files
 
 _LOOK_EVERY_S = 0.5
 _SCHEMAS: Sequence[tuple[str, Schema]] = (
-    (gate.NAME, gate.SCHEMA),
+    (gate.NAME, gate_schema.SCHEMA),
     (judge.NAME, judge_schema.SCHEMA),
     (inbox.NAME, inbox.SCHEMA),
     (signals.NAME, signals.SCHEMA),
@@ -56,7 +56,7 @@ def prepare(files: Files) -> None:
 def _tell_apart(files: Files, judged: JudgeReader) -> None:
     with contextlib.ExitStack() as stack:
         readers = (
-            (gate.NAME, gate.SCHEMA, gate.GateReader(files.data)),
+            (gate.NAME, gate_schema.SCHEMA, gate.GateReader(files.data)),
             (inbox.NAME, inbox.SCHEMA, InboxReader(files.data)),
             (files.signals.name, signals.SCHEMA, signals.SignalReader(files.signals)),
         )

@@ -76,6 +76,9 @@ async def run(config: Config, files: Files, listener: socket.socket, parent: int
             quiet_ms = max(0, now.wall_ms - counts[name].unknown_ms)
             admission.strangers.restore(counts[name].unknown, now.mono_ms - quiet_ms)
         channels[name] = Channel(channel, admission, ChannelBoard(name))
+        memory = channels[name].fetches
+        if memory is not None:
+            memory.restore(history.fetches(name, now))
     rings.forget()
     blobs = DiskBlobs(files.blobs)
     keeper = Keeper(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from firedoor.adapters.keys.openpgp import Keyring
 from firedoor.adapters.upstream.apt import AptUpstream, Selection
+from firedoor.adapters.upstream.clamav import ClamavUpstream, Sigtool
 from firedoor.adapters.upstream.directory import DirectoryUpstream
 from firedoor.adapters.upstream.get import Quiet
 from firedoor.adapters.upstream.http import HttpUpstream
@@ -22,8 +23,10 @@ def source_of(
         BadConfig: The channel's upstream is none.
         Unavailable: It cannot be looked at.
     """
+    named = channel.clamav is not None and channel.clamav.databases
     # A repository is a directory, whether or not its address says so.
-    url = channel.upstream if channel.apt is None else f"{channel.upstream.rstrip('/')}/"
+    whole = channel.apt is not None or named
+    url = f"{channel.upstream.rstrip('/')}/" if whole else channel.upstream
     if channel.directory is not None:
         return DirectoryUpstream(Path(channel.directory), clock, until_ms=until_ms)
     return HttpUpstream(url, rng, clock, until_ms=until_ms, quiet=quiet)
@@ -55,11 +58,16 @@ def upstream_of(
         Unavailable: It cannot be looked at.
     """
     source = source_of(channel, rng, clock, until_ms=until_ms, quiet=quiet)
+    known = {} if previous is None else previous.manifest
+    if channel.clamav is not None:
+        named = channel.clamav.databases
+        # A server need not say what it has where the configuration names what is wanted.
+        listed = channel.directory is not None or not named
+        return ClamavUpstream(source, Sigtool(), blobs, names=named, listed=listed, previous=known)
     if channel.apt is None:
         return source
     apt = channel.apt
     selection = Selection(apt.suites, apt.components, apt.architectures, apt.packages)
-    known = {} if previous is None else previous.manifest
     return AptUpstream(
         source,
         Keyring(apt.trust),

@@ -26,7 +26,7 @@ CONFIG = """
 data = "data"
 [[channel]]
 name = "av"
-kind = "files"
+kind = "{kind}"
 upstream = "https://updates.vendor.example/av/"
 unknown = "{unknown}"
 """
@@ -58,7 +58,7 @@ class Reply:
 class Site:
     """A gate over releases 1 to 3, and the judge and the office beside it."""
 
-    def __init__(self, data, *, unknown="refuse", identify=("basic", "path")):
+    def __init__(self, data, *, unknown="refuse", identify=("basic", "path"), kind="files"):
         self.clock = HandClock()
         self.judge = JudgeStore(data)
         self.writer = GateWriter(data)
@@ -76,7 +76,7 @@ class Site:
                 }
                 stored = StoredRelease(f"r{number}", "av", 1, "index", 3, 3)
                 self.judge.add_release(stored, manifest)
-        config = from_text(CONFIG.format(unknown=unknown), base=data).channels[0]
+        config = from_text(CONFIG.format(unknown=unknown, kind=kind), base=data).channels[0]
         roster = Roster(heartbeat_ms=60_000, silence_min_ms=300_000, cold_ms=0)
         admission = Admission(
             "av", roster, lambda _: "everyone", lambda _: "", idle_ms=2_000, max_ms=60_000

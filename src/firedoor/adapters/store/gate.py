@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from firedoor.adapters.store.gate_schema import SCHEMA
 from firedoor.adapters.store.reader import Reader
 from firedoor.adapters.store.sqlite import (
-    Schema,
     expect_file,
     file_at,
     open_writer,
@@ -18,93 +18,23 @@ from firedoor.adapters.store.sqlite import (
 )
 from firedoor.ports import Instant
 from firedoor.services.exposures import TRAIL, Exposure
+from firedoor.services.fetches import Fetch, Rejection
 from firedoor.services.places import AFTERWARDS, Census, Cut, Installed, Place, Standing
-from firedoor.services.records import Bucket, Heard, StoredCut, StoredInstall, StoredPlace
+from firedoor.services.records import (
+    Bucket,
+    Heard,
+    StoredCut,
+    StoredInstall,
+    StoredPlace,
+    StoredRejection,
+)
 from firedoor.services.roster import Habit
 from firedoor.services.supply import Wanted
 
 NAME = "gate.db"
 
 _WANTED_MS = 600_000
-
-# Derived: the gate counts anew once a bucket, so an upgrade may drop it.
-_CENSUS = """CREATE TABLE census (
-    channel TEXT NOT NULL, ring TEXT NOT NULL, active INTEGER NOT NULL,
-    free INTEGER NOT NULL, polls REAL NOT NULL, untreated INTEGER NOT NULL,
-    gap_ms INTEGER NOT NULL, unknown INTEGER NOT NULL, unknown_ms INTEGER NOT NULL,
-    enrolled INTEGER NOT NULL, PRIMARY KEY (channel, ring)) WITHOUT ROWID"""
-# Numbers are never used again: the mirror goes on from the last one it has seen.
-_WANTED = """CREATE TABLE wanted (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, path TEXT NOT NULL,
-    sha256 TEXT NOT NULL, size INTEGER NOT NULL, at_ms INTEGER NOT NULL)"""
-_ASKED = """CREATE TABLE asked (
-    channel TEXT NOT NULL, package TEXT NOT NULL, PRIMARY KEY (channel, package)) WITHOUT ROWID"""
-# By package, for that is how it is asked: machines that have what a release changes.
-_HAD = """CREATE TABLE had (
-    channel TEXT NOT NULL, package TEXT NOT NULL, machine INTEGER NOT NULL,
-    PRIMARY KEY (channel, package, machine)) WITHOUT ROWID"""
-_LISTENED = "CREATE TABLE listened (one INTEGER PRIMARY KEY CHECK (one = 1), ms INTEGER NOT NULL)"
-
-SCHEMA = Schema(
-    version=6,
-    statements=(
-        """CREATE TABLE place (
-            id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
-            ring TEXT NOT NULL, deck INTEGER NOT NULL, card INTEGER NOT NULL,
-            machine INTEGER NOT NULL, treated INTEGER NOT NULL, cls INTEGER NOT NULL,
-            beating INTEGER NOT NULL, boot TEXT NOT NULL, mono_ms INTEGER NOT NULL,
-            wall_ms INTEGER NOT NULL, stratum TEXT NOT NULL DEFAULT '')""",
-        "CREATE INDEX place_of_boarding ON place (channel, number)",
-        "CREATE INDEX place_of_machine ON place (machine)",
-        """CREATE TABLE cut (
-            id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
-            ring TEXT NOT NULL, deck INTEGER NOT NULL, drawn INTEGER NOT NULL,
-            treated INTEGER NOT NULL, boot TEXT NOT NULL, mono_ms INTEGER NOT NULL,
-            wall_ms INTEGER NOT NULL, UNIQUE (channel, number, ring, deck))""",
-        """CREATE TABLE heard (
-            seq INTEGER PRIMARY KEY, run TEXT NOT NULL, final INTEGER NOT NULL,
-            boot TEXT NOT NULL, mono_ms INTEGER NOT NULL, wall_ms INTEGER NOT NULL,
-            machines BLOB NOT NULL)""",
-        """CREATE TABLE installed (
-            id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
-            machine INTEGER NOT NULL, boot TEXT NOT NULL DEFAULT '',
-            mono_ms INTEGER NOT NULL DEFAULT 0, wall_ms INTEGER NOT NULL DEFAULT 0,
-            UNIQUE (channel, number, machine))""",
-        """CREATE TABLE standing (
-            channel TEXT NOT NULL, machine INTEGER NOT NULL, number INTEGER NOT NULL,
-            since_s INTEGER NOT NULL, PRIMARY KEY (channel, machine)) WITHOUT ROWID""",
-        """CREATE TABLE habit (
-            machine INTEGER PRIMARY KEY, first_wall INTEGER NOT NULL, last_wall INTEGER NOT NULL,
-            sessions INTEGER NOT NULL, gaps BLOB NOT NULL)""",
-        _CENSUS,
-        _LISTENED,
-        _WANTED,
-        _ASKED,
-        _HAD,
-        "CREATE TABLE obeyed (one INTEGER PRIMARY KEY CHECK (one = 1), board INTEGER NOT NULL)",
-    ),
-    upgrades=MappingProxyType(
-        {
-            1: ("DROP TABLE census",),
-            2: (
-                "DROP TABLE IF EXISTS census",
-                _CENSUS,
-                _LISTENED,
-                # As far as the buckets that are kept tell, which is not above the truth.
-                """INSERT INTO listened SELECT 1, coalesce(sum(ms), 0) FROM (
-                    SELECT max(mono_ms) - min(mono_ms) AS ms FROM heard GROUP BY run, boot)""",
-            ),
-            3: ("ALTER TABLE place ADD COLUMN stratum TEXT NOT NULL DEFAULT ''",),
-            # When those before it came is not known: before the gate that does the upgrade began.
-            4: (
-                "ALTER TABLE installed ADD COLUMN boot TEXT NOT NULL DEFAULT ''",
-                "ALTER TABLE installed ADD COLUMN mono_ms INTEGER NOT NULL DEFAULT 0",
-                "ALTER TABLE installed ADD COLUMN wall_ms INTEGER NOT NULL DEFAULT 0",
-            ),
-            5: (_WANTED, _ASKED, _HAD),
-        }
-    ),
-)
+_FETCH_KEPT_S = 30 * 24 * 3_600  # longer than other signs: a 304 renews nothing
 
 
 class GateWriter:
@@ -260,6 +190,17 @@ class GateWriter:
             self._db.executemany("INSERT OR IGNORE INTO had VALUES (?,?,?)", known)
             # Nobody waits that long: what is still wanted is written down again.
             self._db.execute("DELETE FROM wanted WHERE at_ms < ?", (at.wall_ms - _WANTED_MS,))
+            self._db.executemany(
+                "INSERT OR REPLACE INTO fetch VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                [(*f[:6], at.boot, *f[6:]) for f in bucket.fetches],
+            )
+            self._db.executemany(
+                "INSERT INTO rejection VALUES (NULL,?,?,?,?,?,?,?)",
+                [
+                    (r.channel, r.number, r.machine, r.path, at.boot, r.mono_ms, _wall(r, at))
+                    for r in bucket.rejections
+                ],
+            )
             self._db.execute("INSERT OR REPLACE INTO obeyed VALUES (1, ?)", (bucket.board,))
             self._db.execute(
                 "INSERT INTO listened VALUES (1, ?1) ON CONFLICT (one) DO UPDATE SET ms = ms + ?1",
@@ -268,10 +209,19 @@ class GateWriter:
         self._flushed = bucket.run, at
 
     def prune(self, before_wall_ms: int) -> None:
-        """Drop signs of life older than this; the newest stays, so that numbering goes on."""
-        sql = "DELETE FROM heard WHERE wall_ms < ? AND seq < (SELECT max(seq) FROM heard)"
+        """Drop what is older than this; the newest stays, so that numbering goes on.
+
+        Of what machines got, only a transfer is lost with it.
+        """
+        old = (before_wall_ms,)
+        heard = "DELETE FROM heard WHERE wall_ms < ? AND seq < (SELECT max(seq) FROM heard)"
+        told = "DELETE FROM rejection WHERE wall_ms < ? AND id < (SELECT max(id) FROM rejection)"
         with transaction(self._db, NAME):
-            self._db.execute(sql, (before_wall_ms,))
+            self._db.execute(heard, old)
+            self._db.execute(told, old)
+            self._db.execute(
+                "DELETE FROM fetch WHERE sent_s < ?", (before_wall_ms // 1000 - _FETCH_KEPT_S,)
+            )
 
     def _listened_ms(self, run: str, at: Instant) -> int:
         if self._flushed is None or self._flushed[0] != run or self._flushed[1].boot != at.boot:
@@ -419,6 +369,25 @@ class GateReader(Reader):
             for r in self._rows(sql, row)
         ]
 
+    def rejections_after(self, row: int) -> list[StoredRejection]:
+        """What machines threw away, with row numbers above ``row``, oldest first."""
+        sql = (
+            "SELECT id, channel, number, machine, path, mono_ms, boot, wall_ms FROM rejection "
+            "WHERE id > ? ORDER BY id"
+        )
+        return [StoredRejection(r[0], Rejection(*r[1:6]), r[6], r[7]) for r in self._rows(sql, row)]
+
+    def fetches(self, channel: str, now: Instant) -> Iterator[Fetch]:
+        """What every machine got of a channel, on the monotonic clock of this boot."""
+        sql = (
+            "SELECT channel, machine, path, bytes, seen_s, sent_s, "
+            "CASE WHEN boot = ?2 THEN mono_ms ELSE sent_s * 1000 - ?3 END, number, card, state "
+            "FROM fetch WHERE channel = ?1"
+        )
+        with storage_errors(NAME):
+            shift = now.wall_ms - now.mono_ms
+            return map(Fetch._make, self._db.execute(sql, (channel, now.boot, shift)))
+
     def install_delays(self, channel: str, number: int) -> list[int]:
         """Times from the card to the last byte of those who drew a treated one, ms, rising.
 
@@ -477,6 +446,11 @@ class GateReader(Reader):
         """Version of the board the gate acts on, 0 for none."""
         rows = self._rows("SELECT board FROM obeyed")
         return int(rows[0][0]) if rows else 0
+
+
+def _wall(rejection: Rejection, at: Instant) -> int:
+    """Wall clock of the sending of what was thrown away."""
+    return at.wall_ms - (at.mono_ms - rejection.mono_ms)
 
 
 def _place(row: tuple[Any, ...]) -> StoredPlace:
