@@ -16,7 +16,7 @@ from firedoor.adapters.store.register import Enrolment, Entry, MachineRegister
 from firedoor.cli import output
 from firedoor.cli.context import Place, here
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
-from firedoor.cli.snippets import Target, apt_client, files_client
+from firedoor.cli.snippets import Target, apt_client, files_client, rpm_client
 from firedoor.config import Config, Listen
 from firedoor.console.model import MachineView
 from firedoor.core.errors import BadConfig, BadInput, NotFound, Unavailable
@@ -305,6 +305,8 @@ def print_enrolment(made: Enrolment, target: Target, config: Config) -> None:
     for channel in config.channels:
         if channel.apt is not None:
             sys.stdout.write(apt_client(made.name, made.read, target, channel.name, channel.apt))
+        if channel.rpm is not None:
+            sys.stdout.write(rpm_client(made.name, made.read, target, channel.name, channel.rpm))
     if ":" in made.name:
         output.say("a name with ':' cannot log in with Basic: use the path token")
 
@@ -313,17 +315,16 @@ def _keyrings(config: Config) -> dict[Path, bytes]:
     """Keys that a machine cannot be expected to have; those of a Debian package it has."""
     keys = {}
     for channel in config.channels:
-        if channel.apt is None:
-            continue
-        if channel.apt.sign is not None:
+        believed = () if channel.rpm is None else channel.rpm.trust
+        if channel.apt is not None and channel.apt.sign is not None:
             keys[channel.apt.sign] = SigningKey(channel.apt.sign).public()
-            continue
-        for file in channel.apt.trust:
-            if _DISTRIBUTED not in file.parents:
-                try:
-                    keys[file] = file.read_bytes()
-                except OSError as error:
-                    raise BadConfig(f"the key {file} cannot be read: {error.strerror}") from error
+        elif channel.apt is not None:
+            believed = tuple(f for f in channel.apt.trust if _DISTRIBUTED not in f.parents)
+        for file in believed:
+            try:
+                keys[file] = file.read_bytes()
+            except OSError as error:
+                raise BadConfig(f"the key {file} cannot be read: {error.strerror}") from error
     return keys
 
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
+from typing import Final
 from urllib.parse import urlsplit
 
-from firedoor.config import AptConfig
+from firedoor.config import AptConfig, RpmConfig
 from firedoor.core.errors import BadInput
 
 
@@ -143,8 +144,7 @@ Components: {" ".join(part.components) or "main"}
     for number, file in enumerate(part.trust if part.sign is None else (part.sign,)):
         if file in target.keyrings:
             place = f"$apt/keyrings/firedoor-{channel}-{number}.gpg"
-            text = "\n".join(textwrap.wrap(base64.b64encode(target.keyrings[file]).decode(), 76))
-            lines.append(f'base64 -d >"{place}" <<\'END\'\n{text}\nEND\nchmod 644 "{place}"\n')
+            lines.append(_key_file(place, target.keyrings[file]))
             keys.append(place)
         else:
             keys.append(str(file))
@@ -163,6 +163,59 @@ cat >"$apt/sources.list.d/firedoor-{channel}.sources" <<END
 END
 chmod 644 "$apt/sources.list.d/firedoor-{channel}.sources"
 """ + ("" if part.sign is None else _going_back(target, channel))
+
+
+def rpm_client(name: str, read: str, target: Target, channel: str, part: RpmConfig) -> str:
+    """The lines of the script for a channel of kind ``rpm``: a ``.repo`` file and keys.
+
+    Args:
+        name: Name of the machine.
+        read: Its token for the gate.
+        target: Where Firedoor is.
+        channel: Name of the channel.
+        part: Whose keys are believed.
+    """
+    places = {
+        f"$dnf/pki/rpm-gpg/RPM-GPG-KEY-firedoor-{channel}-{number}": target.keyrings[file]
+        for number, file in enumerate(part.trust)
+        if file in target.keyrings
+    }
+    keys = "".join(_key_file(place, key) for place, key in places.items())
+    known = " ".join(f"file://{place}" for place in places)
+    return f"""
+# dnf, channel {channel}. Whatever else in yum.repos.d has the same packages goes past the gate:
+# take it away. {_OF_KEYS if known else _OF_NO_KEYS}
+dnf="${{FIREDOOR_DNF:-/etc}}"
+mkdir -p "$dnf/yum.repos.d" "$dnf/pki/rpm-gpg"
+{keys}\
+cat >"$dnf/yum.repos.d/firedoor-{channel}.repo" <<END
+[firedoor-{channel}]
+name={channel}, behind Firedoor
+baseurl={target.gate}/{channel}/
+username={name}
+password={read}
+gpgcheck=1
+repo_gpgcheck={int(bool(known))}
+gpgkey={known}
+metadata_expire=15m
+deltarpm=0
+END
+# Upgrades that also go back when a release is contained, from a timer or by hand:
+#   dnf -y distro-sync
+"""
+
+
+_OF_KEYS: Final = """Where the vendor signs the repository and not each of its
+# packages, write gpgcheck=0: every package has its checksum in what is signed."""
+
+_OF_NO_KEYS: Final = """The vendor's packages have to be signed by a key that
+# this machine knows: name it as gpgkey, or import it."""
+
+
+def _key_file(place: str, key: bytes) -> str:
+    """Lines that write a key; whoever runs the script may expand variables in ``place``."""
+    text = "\n".join(textwrap.wrap(base64.b64encode(key).decode(), 76))
+    return f'base64 -d >"{place}" <<\'END\'\n{text}\nEND\nchmod 644 "{place}"\n'
 
 
 def _going_back(target: Target, channel: str) -> str:

@@ -18,6 +18,7 @@ from firedoor.config.model import (
     GateConfig,
     IntakeConfig,
     LedgerConfig,
+    RpmConfig,
     TimeConfig,
 )
 from firedoor.config.read import compose, defaults, from_text, load
@@ -33,6 +34,7 @@ __all__ = [
     "IntakeConfig",
     "LedgerConfig",
     "Listen",
+    "RpmConfig",
     "Source",
     "TimeConfig",
     "compose",

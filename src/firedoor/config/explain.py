@@ -84,6 +84,14 @@ def notices(config: Config) -> list[str]:
         ]
     if config.gate.identify == ("certificate",):
         found.append("gate.identify: no way to identify a machine is left, so none will be served")
+    found += [
+        f"{shown_path(('channel', channel.name), keys.TRUST.name)}: nothing proves that what "
+        "comes over http is the vendor's: name its keys, or an https address"
+        for channel in config.channels
+        if channel.rpm is not None
+        and not channel.rpm.trust
+        and channel.upstream.startswith("http://")
+    ]
     if config.alert.webhook is None and config.alert.command is None:
         found.append("there is no [alert]: a hold would be seen on the console alone")
     return found

@@ -194,8 +194,9 @@ AnyKey = Key[Any]
 
 OF_KIND: Final[dict[Kind, tuple[AnyKey, ...]]] = {
     Kind.APT: (SUITES, COMPONENTS, ARCHITECTURES, PACKAGES, TRUST, SIGN),
+    Kind.RPM: (ARCHITECTURES, PACKAGES, TRUST),
 }
-"""Keys of a channel that only one kind has."""
+"""Keys of a channel that only some kinds have."""
 
 NEEDED_BY: Final[dict[Kind, tuple[AnyKey, ...]]] = {Kind.APT: (SUITES, TRUST)}
 """Those of them that it cannot do without."""
@@ -225,7 +226,7 @@ TABLES: Final[dict[str, tuple[AnyKey, ...]]] = {
 LISTS: Final[dict[str, tuple[AnyKey, ...]]] = {
     "channel": (
         CHANNEL_NAME, KIND, UPSTREAM, POLL, KEEP, FIRST, UNKNOWN, SESSION_IDLE, SESSION_MAX,
-        *(key for known in OF_KIND.values() for key in known), *POLICY,
+        *dict.fromkeys(key for known in OF_KIND.values() for key in known), *POLICY,
     ),
     "ring": (RING_NAME, MACHINES, AFTER, *RING_POLICY),
 }  # fmt: skip

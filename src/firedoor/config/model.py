@@ -119,6 +119,22 @@ class AptConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RpmConfig:
+    """Which part of an RPM repository a channel mirrors, and by whose keys.
+
+    Attributes:
+        architectures: Their names; empty for all.
+        packages: Shell patterns of package names; empty for all.
+        trust: Files with the OpenPGP keys of which one has to sign ``repomd.xml``; empty where
+            the vendor does not sign it.
+    """
+
+    architectures: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    trust: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelConfig:
     """One upstream source.
 
@@ -133,6 +149,7 @@ class ChannelConfig:
         session_idle_ms: A session ends when a machine asked nothing for this long, > 0.
         session_max_ms: A session ends after this long in any case, >= idle.
         apt: What only a channel of this kind has.
+        rpm: What only a channel of this kind has.
     """
 
     name: str
@@ -145,6 +162,7 @@ class ChannelConfig:
     session_idle_ms: int
     session_max_ms: int
     apt: AptConfig | None = None
+    rpm: RpmConfig | None = None
 
     @property
     def traits(self) -> Traits:

@@ -23,6 +23,7 @@ from firedoor.config.model import (
     GateConfig,
     IntakeConfig,
     LedgerConfig,
+    RpmConfig,
     TimeConfig,
 )
 from firedoor.config.problem import Problem, refusal
@@ -152,6 +153,7 @@ def _channel(settings: Settings, name: str) -> ChannelConfig:
         session_idle_ms=settings.get(where, keys.SESSION_IDLE) or usual.session_idle_ms,
         session_max_ms=settings.get(where, keys.SESSION_MAX) or usual.session_max_ms,
         apt=_apt(settings, where) if kind is Kind.APT else None,
+        rpm=_rpm(settings, where) if kind is Kind.RPM else None,
     )
 
 
@@ -164,6 +166,14 @@ def _apt(settings: Settings, where: Where) -> AptConfig:
         packages=settings.get(where, keys.PACKAGES),
         trust=tuple(Path(file) for file in settings.get(where, keys.TRUST)),
         sign=None if sign is None else Path(sign),
+    )
+
+
+def _rpm(settings: Settings, where: Where) -> RpmConfig:
+    return RpmConfig(
+        architectures=settings.get(where, keys.ARCHITECTURES),
+        packages=settings.get(where, keys.PACKAGES),
+        trust=tuple(Path(file) for file in settings.get(where, keys.TRUST)),
     )
 
 

@@ -21,6 +21,9 @@ RESERVED_NAMES: Final = frozenset({"m", "healthz"})
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _HOUR_MS: Final = 3_600_000
 
+_HASH_NAMED: Final = f"repodata/{'[0-9a-f]' * 40}*-*"
+"""Metadata of an RPM repository whose name begins with its digest, of SHA-1 at least."""
+
 
 class Kind(StrEnum):
     """The kind of updater that reads a channel."""
@@ -143,6 +146,32 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
             ),
             indices=("dists/*",),
             immutable=("pool/*", "dists/*/by-hash/*"),
+        ),
+        Kind.RPM: Traits(
+            session_idle_ms=30_000,
+            session_max_ms=30 * 60_000,
+            # dnf-makecache.timer: an hour after the last run, and up to another at random.
+            usual_period_ms=2 * _HOUR_MS,
+            undo=(
+                Undo(
+                    Verb.CONTAIN,
+                    "nobody new is admitted, and packages only this release has are refused: "
+                    "also to machines that have read its metadata",
+                ),
+                Undo(
+                    Verb.REVERT,
+                    "dnf takes the previous metadata at its next look, and `dnf distro-sync` "
+                    "then goes back; `dnf upgrade` alone never does",
+                ),
+                Undo(
+                    Verb.REMEDY,
+                    "a machine that no longer polls, or whose yum 3 ignores older metadata, "
+                    "needs the operator; the list names them",
+                ),
+            ),
+            freshness=("repodata/repomd.xml", "repodata/repomd.xml.asc"),
+            indices=("repodata/*",),
+            immutable=("*.rpm", _HASH_NAMED),
         ),
     }
 )

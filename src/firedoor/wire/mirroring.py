@@ -23,6 +23,7 @@ from firedoor.adapters.upstream.apt import AptUpstream, Selection
 from firedoor.adapters.upstream.directory import DirectoryUpstream
 from firedoor.adapters.upstream.get import Quiet
 from firedoor.adapters.upstream.http import HttpUpstream
+from firedoor.adapters.upstream.rpm import Packages, RpmUpstream
 from firedoor.config import ChannelConfig
 from firedoor.core.errors import BadInput, FiredoorError
 from firedoor.core.release import FileEntry, Manifest
@@ -274,25 +275,34 @@ def upstream_of(
         Unavailable: It cannot be looked at.
     """
     # A repository is a directory, whether or not its address says so.
-    url = channel.upstream if channel.apt is None else f"{channel.upstream.rstrip('/')}/"
+    plain = channel.apt is None and channel.rpm is None
+    url = channel.upstream if plain else f"{channel.upstream.rstrip('/')}/"
     source = (
         HttpUpstream(url, rng, clock, until_ms=until_ms, quiet=quiet)
         if channel.directory is None
         else DirectoryUpstream(Path(channel.directory), clock, until_ms=until_ms)
     )
-    if channel.apt is None:
-        return source
-    apt = channel.apt
-    selection = Selection(apt.suites, apt.components, apt.architectures, apt.packages)
     known = {} if previous is None else previous.files
-    return AptUpstream(
-        source,
-        Keyring(apt.trust),
-        selection,
-        blobs,
-        clock,
-        previous={path: file.entry.sha256 for path, file in known.items()},
-    )
+    if channel.apt is not None:
+        apt = channel.apt
+        return AptUpstream(
+            source,
+            Keyring(apt.trust),
+            Selection(apt.suites, apt.components, apt.architectures, apt.packages),
+            blobs,
+            clock,
+            previous={path: file.entry.sha256 for path, file in known.items()},
+        )
+    if channel.rpm is not None:
+        part = channel.rpm
+        return RpmUpstream(
+            source,
+            Keyring(part.trust) if part.trust else None,
+            Packages(part.architectures, part.packages),
+            blobs,
+            previous=known,
+        )
+    return source
 
 
 def _snapshot(stored: str) -> Snapshot | None:
