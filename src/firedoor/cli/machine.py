@@ -16,7 +16,7 @@ from firedoor.adapters.store.register import Enrolment, Entry, MachineRegister
 from firedoor.cli import output
 from firedoor.cli.context import Place, here
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
-from firedoor.cli.snippets import Target, apt_client, files_client, rpm_client
+from firedoor.cli.snippets import Target, apt_client, files_client, rpm_client, suricata_client
 from firedoor.config import Config, Listen
 from firedoor.console.model import MachineView
 from firedoor.core.errors import BadConfig, BadInput, NotFound, Unavailable
@@ -307,6 +307,9 @@ def print_enrolment(made: Enrolment, target: Target, config: Config) -> None:
             sys.stdout.write(apt_client(made.name, made.read, target, channel.name, channel.apt))
         if channel.rpm is not None:
             sys.stdout.write(rpm_client(made.name, made.read, target, channel.name, channel.rpm))
+        if channel.feeds:
+            of = (made.name, made.read, target, channel.name, channel.feeds)
+            sys.stdout.write(suricata_client(*of))
     if ":" in made.name:
         output.say("a name with ':' cannot log in with Basic: use the path token")
 

@@ -6,11 +6,12 @@ a path token is for clients that can do nothing better (decisions.md 10).
 
 import base64
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 from typing import Final
+from urllib.parse import quote as quote_path
 from urllib.parse import urlsplit
 
 from firedoor.config import AptConfig, RpmConfig
@@ -210,6 +211,47 @@ _OF_KEYS: Final = """Where the vendor signs the repository and not each of its
 
 _OF_NO_KEYS: Final = """The vendor's packages have to be signed by a key that
 # this machine knows: name it as gpgkey, or import it."""
+
+
+def suricata_client(
+    name: str, read: str, target: Target, channel: str, feeds: Sequence[str]
+) -> str:
+    """The lines of the script for a channel of kind ``suricata``: a source for each feed.
+
+    Args:
+        name: Name of the machine.
+        read: Its token for the gate.
+        target: Where Firedoor is.
+        channel: Name of the channel.
+        feeds: Names of its feeds.
+    """
+    basic = base64.b64encode(f"{name}:{read}".encode()).decode()
+    sources = "".join(
+        f"""\
+cat >"$sources/firedoor-{channel}-{number}.yaml" <<'END'
+source: firedoor-{channel}-{number}
+url: {target.gate}/{channel}/{_escaped(feed)}
+http-header: "Authorization: Basic {basic}"
+checksum: true
+END
+"""
+        for number, feed in enumerate(feeds)
+    )
+    return f"""
+# suricata-update, channel {channel}. Other sources go past the gate: look at them with
+# suricata-update list-enabled-sources, and disable those that are served by this channel.
+sources="${{FIREDOOR_SURICATA:-/var/lib/suricata}}/update/sources"
+mkdir -p "$sources"
+{sources}\
+# Run it so, once a day or more often. Without --fail a first run that is served nothing ends
+# well, and without these rules:
+#   suricata-update --fail
+"""
+
+
+def _escaped(path: str) -> str:
+    # suricata-update formats the address: what is escaped once has to be escaped for that, too.
+    return quote_path(path).replace("%", "%%")
 
 
 def _key_file(place: str, key: bytes) -> str:

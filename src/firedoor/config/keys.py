@@ -11,7 +11,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from firedoor.config import values
 from firedoor.core.channel import Kind, built_kinds, check_channel_name
-from firedoor.core.errors import BadConfig
+from firedoor.core.errors import BadConfig, BadInput
+from firedoor.core.release import check_path
 from firedoor.core.terms import DEFAULT_STRATA, MOST_STRATA, Mode
 
 T = TypeVar("T")
@@ -120,6 +121,16 @@ def _identities(value: object) -> tuple[str, ...]:
     return ways
 
 
+def _feeds(value: object) -> tuple[str, ...]:
+    names = values.words(value)
+    for name in names:
+        try:
+            check_path(name)
+        except BadInput as error:
+            raise values.Unfit("a list of names below the upstream", hint=str(error)) from None
+    return names
+
+
 def _strata(value: object) -> tuple[str, ...]:
     names = () if value == [] else values.words(value)
     if len(names) > MOST_STRATA:
@@ -184,6 +195,7 @@ ARCHITECTURES: Final = _list("architectures", values.words)
 PACKAGES: Final = _list("packages", values.words)
 TRUST: Final = _list("trust", values.files)
 SIGN: Final = _optional("sign", values.absolute)
+FEEDS: Final = _list("feeds", _feeds)
 
 RING_NAME: Final = _needed("name", _ring_name, "")
 MACHINES: Final[Key[Pairs]] = Key("machines", values.attributes, (), "", values.show_attributes)
@@ -195,10 +207,14 @@ AnyKey = Key[Any]
 OF_KIND: Final[dict[Kind, tuple[AnyKey, ...]]] = {
     Kind.APT: (SUITES, COMPONENTS, ARCHITECTURES, PACKAGES, TRUST, SIGN),
     Kind.RPM: (ARCHITECTURES, PACKAGES, TRUST),
+    Kind.SURICATA: (FEEDS,),
 }
 """Keys of a channel that only some kinds have."""
 
-NEEDED_BY: Final[dict[Kind, tuple[AnyKey, ...]]] = {Kind.APT: (SUITES, TRUST)}
+NEEDED_BY: Final[dict[Kind, tuple[AnyKey, ...]]] = {
+    Kind.APT: (SUITES, TRUST),
+    Kind.SURICATA: (FEEDS,),
+}
 """Those of them that it cannot do without."""
 
 POLICY: Final[tuple[AnyKey, ...]] = (

@@ -150,6 +150,7 @@ class ChannelConfig:
         session_max_ms: A session ends after this long in any case, >= idle.
         apt: What only a channel of this kind has.
         rpm: What only a channel of this kind has.
+        feeds: Of kind ``suricata``: names of the rule feeds, relative to upstream.
     """
 
     name: str
@@ -163,6 +164,7 @@ class ChannelConfig:
     session_max_ms: int
     apt: AptConfig | None = None
     rpm: RpmConfig | None = None
+    feeds: tuple[str, ...] = ()
 
     @property
     def traits(self) -> Traits:

@@ -154,6 +154,7 @@ def _channel(settings: Settings, name: str) -> ChannelConfig:
         session_max_ms=settings.get(where, keys.SESSION_MAX) or usual.session_max_ms,
         apt=_apt(settings, where) if kind is Kind.APT else None,
         rpm=_rpm(settings, where) if kind is Kind.RPM else None,
+        feeds=settings.get(where, keys.FEEDS),
     )
 
 

@@ -73,6 +73,8 @@ class Traits:
             nothing yet.
         immutable: Shell patterns of names that mean the same bytes for ever: who has read an
             older index may still ask for what it names.
+        refused: One sentence for people: what a client does that is served nothing, where that
+            is easily overlooked.
     """
 
     session_idle_ms: int
@@ -82,6 +84,7 @@ class Traits:
     freshness: tuple[str, ...] = ()
     indices: tuple[str, ...] = ()
     immutable: tuple[str, ...] = ()
+    refused: str = ""
 
     @property
     def reverts(self) -> bool:
@@ -172,6 +175,31 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
             freshness=("repodata/repomd.xml", "repodata/repomd.xml.asc"),
             indices=("repodata/*",),
             immutable=("*.rpm", _HASH_NAMED),
+        ),
+        Kind.SURICATA: Traits(
+            session_idle_ms=10_000,
+            session_max_ms=10 * 60_000,
+            # The client has no timer of its own; its manual has it run by cron, once a day.
+            usual_period_ms=24 * _HOUR_MS,
+            undo=(
+                Undo(
+                    Verb.CONTAIN,
+                    "nobody new is admitted; a machine that has read the digest of the bad feed "
+                    "is given the previous one",
+                ),
+                Undo(
+                    Verb.REVERT,
+                    "suricata-update takes what it is served: its next run, 15 minutes after the "
+                    "last download at the earliest, gets the previous rules",
+                ),
+                Undo(
+                    Verb.REMEDY,
+                    "a machine that no longer runs it needs the operator; the list names them",
+                ),
+            ),
+            indices=("*.md5",),
+            refused="suricata-update says so, ends with 0 and goes on with the rules that it has; "
+            "on its first run it has none of this channel: run it with --fail",
         ),
     }
 )

@@ -24,7 +24,9 @@ from firedoor.adapters.upstream.directory import DirectoryUpstream
 from firedoor.adapters.upstream.get import Quiet
 from firedoor.adapters.upstream.http import HttpUpstream
 from firedoor.adapters.upstream.rpm import Packages, RpmUpstream
+from firedoor.adapters.upstream.suricata import SuricataUpstream
 from firedoor.config import ChannelConfig
+from firedoor.core.channel import Kind
 from firedoor.core.errors import BadInput, FiredoorError
 from firedoor.core.release import FileEntry, Manifest
 from firedoor.core.units import Digest
@@ -274,8 +276,8 @@ def upstream_of(
         BadConfig: The channel's upstream is none.
         Unavailable: It cannot be looked at.
     """
-    # A repository is a directory, whether or not its address says so.
-    plain = channel.apt is None and channel.rpm is None
+    # Only of files the address says what they are listed by; all else lies in a directory.
+    plain = channel.kind is Kind.FILES
     url = channel.upstream if plain else f"{channel.upstream.rstrip('/')}/"
     source = (
         HttpUpstream(url, rng, clock, until_ms=until_ms, quiet=quiet)
@@ -302,6 +304,8 @@ def upstream_of(
             blobs,
             previous=known,
         )
+    if channel.feeds:
+        return SuricataUpstream(source, channel.feeds, blobs, previous=known)
     return source
 
 

@@ -54,12 +54,13 @@ def is_wanted(name: str, patterns: Sequence[str]) -> bool:
     return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def unpacked(file: Path, path: str) -> Iterator[bytes]:
+def unpacked(file: Path, path: str, most: int = _MOST_UNPACKED) -> Iterator[bytes]:
     """The bytes of an index, unpacked as they are read.
 
     Args:
         file: Where they lie.
         path: What upstream calls it; its suffix says how it is packed.
+        most: Bytes; what unpacks to more is refused.
 
     Raises:
         Untrusted: It is damaged, or unpacks to more than any index has.
@@ -70,8 +71,8 @@ def unpacked(file: Path, path: str) -> Iterator[bytes]:
         with _opened(file, path) as opened:
             while chunk := opened.read(_CHUNK):
                 total += len(chunk)
-                if total > _MOST_UNPACKED:
-                    raise Untrusted(f"{path} unpacks to more than {_MOST_UNPACKED} bytes")
+                if total > most:
+                    raise Untrusted(f"{path} unpacks to more than {most} bytes")
                 yield chunk
     except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
         raise Untrusted(f"{path} cannot be unpacked: {error}") from error
@@ -82,7 +83,7 @@ def unpacked(file: Path, path: str) -> Iterator[bytes]:
 
 def _opened(file: Path, name: str) -> io.BufferedIOBase:
     match name.rpartition(".")[2]:
-        case "gz":
+        case "gz" | "tgz":
             return gzip.open(file)
         case "xz":
             return lzma.open(file)
