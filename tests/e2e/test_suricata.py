@@ -113,28 +113,29 @@ def test_a_release_is_held_promoted_contained_and_taken_back_before_suricata_upd
 ) -> None:
     """The client looks at the digest first: it has to be that of the feed it would be given."""
     site = fleet.site
+    fleet.opened("virus")
     client = fleet.machine("sensor-1")
-    assert client.messages() == ["worm"]
+    until(lambda: updated(client) == ["virus"])
 
     # Held: the digest is the old one, so the client does not even ask for the feed.
-    release = fleet.released("worm", "scan")
+    release = fleet.released("virus", "scan")
     assert site.act("release", "hold", release).code == 0
     time.sleep(2 * IDLE_S)
     assert "Remote checksum has not changed" in client.run("--fail").stdout
-    assert client.messages() == ["worm"]
+    assert client.messages() == ["virus"]
 
     # Promoted: a person lets it through; one ordinary run has it.
     assert site.act("release", "expedite", release, "--all").code == 0
-    until(lambda: updated(client) == ["scan", "worm"])
+    until(lambda: updated(client) == ["scan", "virus"])
 
     # Contained and taken back: the next run gets the rules before, without a word to the client.
-    bad = fleet.opened("everything is a worm")
-    until(lambda: updated(client) == ["everything is a worm"])
+    bad = fleet.opened("everything is a virus")
+    until(lambda: updated(client) == ["everything is a virus"])
     late = fleet.machine("sensor-2")
-    assert late.messages() == ["everything is a worm"]
+    until(lambda: updated(late) == ["everything is a virus"])
     assert site.act("release", "shut", bad).code == 0
-    until(lambda: updated(client) == ["scan", "worm"])
-    until(lambda: updated(late) == ["scan", "worm"])
+    until(lambda: updated(client) == ["scan", "virus"])
+    until(lambda: updated(late) == ["scan", "virus"])
     assert "Remote checksum has not changed" in client.run("--fail").stdout
 
 
