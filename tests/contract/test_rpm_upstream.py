@@ -6,24 +6,29 @@ reads what the mirror took of it in ``tests/e2e/test_rpm.py``.
 
 import gzip
 import hashlib
+import shutil
+import time
 from pathlib import Path
+from random import Random
 
 import pytest
 from tests.debian import replace
 from tests.rpm import Repository
+from tests.servers import NGINX, nginx_server
 
 from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.keys.openpgp import Keyring
 from firedoor.adapters.upstream.directory import DirectoryUpstream
+from firedoor.adapters.upstream.http import HttpUpstream
 from firedoor.adapters.upstream.rpm import REPOMD, SIGNATURE, Packages, RpmUpstream
 from firedoor.core.channel import Kind
 from firedoor.core.errors import Unavailable, Untrusted, UpstreamMoved
 from firedoor.core.release import release_id
-from firedoor.ports import BlobStore, Fetched, Listed
+from firedoor.ports import BlobStore, Fetched, Listed, Source
 from firedoor.services.mirror import Snapshot, take_snapshot
 
-NOON = 1_800_000_000
+NOON = 1_700_000_000
 TOOL = "packages/tool-1.0-1.noarch.rpm"
 
 
@@ -71,7 +76,7 @@ def mirrored(
     signed: bool = True,
     before: Snapshot | None = None,
     part: Packages | None = None,
-    source: Counting | None = None,
+    source: Source | None = None,
 ) -> Snapshot:
     """What the mirror takes of it."""
     blobs = DiskBlobs(repository.root.parent / "blobs")
@@ -80,6 +85,7 @@ def mirrored(
         Keyring([keyring or repository.keyring]) if signed else None,
         part or Packages(),
         blobs,
+        SystemClock(),
         previous={} if before is None else before.files,
     )
     return take_snapshot(upstream, blobs, before)
@@ -168,19 +174,45 @@ def test_a_repository_that_goes_back_is_refused(repository: Repository) -> None:
     newest = mirrored(repository)
 
     repository.publish(revision=NOON - 3_600)
-    with pytest.raises(Untrusted, match="went back from revision '1800000000' of 2027-01-15"):
+    with pytest.raises(Untrusted, match="went back from revision '1700000000' of 2023-11-14"):
         mirrored(repository, before=newest)
 
-    repository.change(b"1799996400</timestamp>", b"1800000000</timestamp>")
+    repository.change(b"1699996400</timestamp>", b"1700000000</timestamp>")
     with pytest.raises(Untrusted, match="went back from"):
         mirrored(repository, before=newest)
+
+
+def test_a_repository_from_the_future_is_refused(repository: Repository) -> None:
+    """A vendor's clock that is a year ahead for one night would refuse all that follows it."""
+    repository.publish(revision=int(time.time()) + 3 * 24 * 3600)
+    with pytest.raises(Untrusted, match="in the future"):
+        mirrored(repository)
+
+    repository.publish(revision=int(time.time()) + 60)
+    assert TOOL in mirrored(repository).manifest
+
+
+@pytest.mark.skipif(NGINX is None, reason="needs nginx")
+def test_a_repository_is_the_same_over_http(repository: Repository, tmp_path: Path) -> None:
+    """Names of packages hold signs that have to be escaped in an address, or that servers take."""
+    repository.add("lib+more", "1~rc1^git")
+    repository.publish(revision=NOON + 1, words=("--checksum", "sha512"))
+    here = mirrored(repository)
+
+    with nginx_server(repository.root, tmp_path / "nginx") as url:
+        there = mirrored(repository, source=HttpUpstream(url, Random(0), SystemClock()))
+        assert there.manifest == here.manifest
+        replace(repository.root / TOOL, b"cut off")
+        shutil.rmtree(tmp_path / "blobs")
+        with pytest.raises(Untrusted, match=r"tool-1\.0-1\.noarch\.rpm"):
+            mirrored(repository, source=HttpUpstream(url, Random(0), SystemClock()))
 
 
 def test_what_was_only_made_anew_is_the_same_release(repository: Repository) -> None:
     """A nightly createrepo without news must not board: the content is the release."""
     first = mirrored(repository)
 
-    repository.change(b"<revision>1800000000<", b"<revision>1800000777<")
+    repository.change(b"<revision>1700000000<", b"<revision>1700000777<")
     renewed = mirrored(repository, before=first)
     repository.add("tool", "1.1")
     repository.publish(revision=NOON + 60)

@@ -8,14 +8,17 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from tests.debian import replace
+from tests.servers import NGINX, nginx_server
 from tests.suricata import FEED, md5, packed, publish, rules
 
 from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.upstream.directory import DirectoryUpstream
+from firedoor.adapters.upstream.http import HttpUpstream
 from firedoor.adapters.upstream.suricata import SuricataUpstream
 from firedoor.core.errors import FiredoorError, Unavailable, Untrusted, UpstreamMoved
 from firedoor.core.units import Digest, UnixMs
@@ -136,6 +139,27 @@ def test_a_feed_that_changes_while_it_is_read_is_no_release(vendor: Path) -> Non
 
     with pytest.raises(UpstreamMoved, match="changed while upstream was mirrored"):
         take_snapshot(Moving(DirectoryUpstream(vendor, SystemClock()), (FEED,), blobs), blobs)
+
+
+@pytest.mark.skipif(NGINX is None, reason="needs nginx")
+def test_a_feed_is_the_same_over_http(vendor: Path, tmp_path: Path) -> None:
+    """Vendors publish with a digest beside it, or without; a server says 404 of it then."""
+    os.utime(vendor / FEED, (LONG_AGO, LONG_AGO))
+    here = mirrored(vendor)
+    blobs = CountedBlobs(tmp_path / "other")
+
+    with nginx_server(vendor, tmp_path / "nginx") as url:
+        source = HttpUpstream(url, Random(0), SystemClock())
+        there = take_snapshot(SuricataUpstream(source, (FEED,), blobs), blobs)
+        assert there.manifest == here.manifest
+        once = blobs.written
+        again = SuricataUpstream(source, (FEED,), blobs, previous=there.files)
+        assert take_snapshot(again, blobs, there).manifest == here.manifest
+        assert blobs.written - once < (vendor / FEED).stat().st_size
+
+        (vendor / f"{FEED}.md5").write_text("0" * 32)
+        with pytest.raises(Untrusted, match=r"not what its \.md5 says"):
+            take_snapshot(SuricataUpstream(source, (FEED,), blobs), blobs)
 
 
 def zipped(files: dict[str, bytes]) -> bytes:

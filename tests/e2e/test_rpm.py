@@ -1,26 +1,20 @@
 """A machine with its own dnf: one ``.repo`` file names the gate, and nothing else."""
 
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.debian import replace
-from tests.office import HURRIED, Site, console_answers, free_ports, running, until
+from tests.office import Site, adopting, enrolled, moved_into, until
 from tests.rpm import Dnf, Repository
-from tests.unit.cli.desk import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-CONFIG = (
-    HURRIED
-    + """[[channel]]
-name = "vendor"
+CHANNEL = """[[channel]]
+name = "{name}"
 kind = "rpm"
 upstream = "{upstream}"
 architectures = ["x86_64"]
@@ -28,9 +22,8 @@ trust = ["{keyring}"]
 poll = "1h"
 session_idle = "200ms"
 """
-)
 IDLE_S = 0.2
-NOON = 1_800_000_000
+NOON = 1_700_000_000
 
 
 class Fleet:
@@ -44,13 +37,8 @@ class Fleet:
         self.vendor.add("other+more", "3~rc1^git", arch="x86_64")
         self.publish()
         self.folder = folder
-        assert run("init", str(folder)).code == 0
-        self.ports = dict(zip(("gate", "intake", "console"), free_ports(3), strict=True))
-        path = folder / "firedoor.toml"
-        path.write_text(
-            CONFIG.format(**self.ports, upstream=self.vendor.root, keyring=self.vendor.keyring)
-        )
-        self.site = Site(path, self.vendor.root, "vendor")
+        keyring = self.vendor.keyring
+        self.site = moved_into(folder, CHANNEL, self.vendor.root, name="vendor", keyring=keyring)
 
     def publish(self) -> None:
         """The vendor publishes a minute later than before."""
@@ -72,12 +60,9 @@ class Fleet:
 
     def machine(self, name: str) -> Dnf:
         """Enrol a machine and run the script on it: its dnf has no other source."""
-        gate = f"http://127.0.0.1:{self.ports['gate']}"
-        script = self.site.ask("machine", "enroll", name, "--gate", gate).out
         dnf = Dnf(self.folder / name)
         etc = dnf.root / "etc"
-        places = {"FIREDOOR_ETC": str(etc / "firedoor"), "FIREDOOR_DNF": str(etc)}
-        subprocess.run(["sh"], input=script, text=True, check=True, env=os.environ | places)
+        enrolled(self.site, name, etc=etc / "firedoor", dnf=etc)
         until(lambda: dnf.run("makecache").returncode == 0)
         return dnf
 
@@ -86,18 +71,8 @@ class Fleet:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A running gate whose first release is adopted."""
     fleet = Fleet(tmp_path_factory.mktemp("fleet"))
-    with up(fleet):
+    with adopting(fleet.site):
         yield fleet
-
-
-@contextmanager
-def up(fleet: Fleet) -> Iterator[None]:
-    """The gate runs, and its first release is adopted."""
-    with running(fleet.site.path):
-        until(lambda: fleet.site.ask("release", "list", "vendor").code == 0)
-        until(lambda: fleet.site.boardings() == 1)
-        until(lambda: console_answers(fleet.ports["console"]))
-        yield
 
 
 def opened(site: Site, release: str) -> bool:

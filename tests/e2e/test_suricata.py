@@ -1,33 +1,26 @@
 """A machine with its own suricata-update: one source names the gate, and nothing else."""
 
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.debian import replace
-from tests.office import HURRIED, Site, console_answers, free_ports, running, until
+from tests.office import Site, adopting, enrolled, moved_into, until
 from tests.suricata import FEED, Client, md5, packed, publish
-from tests.unit.cli.desk import run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-CONFIG = (
-    HURRIED
-    + """[[channel]]
-name = "rules"
+CHANNEL = """[[channel]]
+name = "{name}"
 kind = "suricata"
 upstream = "{upstream}"
 feeds = ["{feed}"]
 poll = "1h"
 session_idle = "200ms"
 """
-)
 IDLE_S = 0.2
 
 
@@ -40,11 +33,7 @@ class Fleet:
         self.vendor = folder / "vendor"
         self.vendor.mkdir()
         publish(self.vendor, "worm")
-        assert run("init", str(folder)).code == 0
-        self.ports = dict(zip(("gate", "intake", "console"), free_ports(3), strict=True))
-        path = folder / "firedoor.toml"
-        path.write_text(CONFIG.format(**self.ports, upstream=self.vendor, feed=FEED))
-        self.site = Site(path, self.vendor, "rules")
+        self.site = moved_into(folder, CHANNEL, self.vendor, name="rules", feed=FEED)
 
     def released(self, *messages: str) -> str:
         """The vendor publishes these rules, and the release boards; its id."""
@@ -60,14 +49,8 @@ class Fleet:
 
     def machine(self, name: str) -> Client:
         """Enrol a machine and run the script on it: it has no other source."""
-        gate = f"http://127.0.0.1:{self.ports['gate']}"
-        script = self.site.ask("machine", "enroll", name, "--gate", gate).out
         client = Client(self.folder / name)
-        places = {
-            "FIREDOOR_ETC": str(client.root / "firedoor"),
-            "FIREDOOR_SURICATA": str(client.root),
-        }
-        subprocess.run(["sh"], input=script, text=True, check=True, env=os.environ | places)
+        enrolled(self.site, name, etc=client.root / "firedoor", suricata=client.root)
         until(lambda: client.run("--fail").returncode == 0)
         return client
 
@@ -76,18 +59,8 @@ class Fleet:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A running gate whose first release is adopted."""
     fleet = Fleet(tmp_path_factory.mktemp("fleet"))
-    with up(fleet):
+    with adopting(fleet.site):
         yield fleet
-
-
-@contextmanager
-def up(fleet: Fleet) -> Iterator[None]:
-    """The gate runs, and its first release is adopted."""
-    with running(fleet.site.path):
-        until(lambda: fleet.site.ask("release", "list", "rules").code == 0)
-        until(lambda: fleet.site.boardings() == 1)
-        until(lambda: console_answers(fleet.ports["console"]))
-        yield
 
 
 def shown(site: Site, words: str) -> bool:

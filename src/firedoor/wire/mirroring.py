@@ -302,6 +302,7 @@ def upstream_of(
             Keyring(part.trust) if part.trust else None,
             Packages(part.architectures, part.packages),
             blobs,
+            clock,
             previous=known,
         )
     if channel.feeds:

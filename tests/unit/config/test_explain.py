@@ -96,6 +96,7 @@ def test_a_repository_that_nothing_vouches_for_is_said_to_be_so():
         (http, True),
         (http + "trust = ['/vendor.gpg']\n", False),
         (http.replace("http:", "https:"), False),
+        (http.replace("rpm", "suricata") + "feeds = ['a.tar.gz']\n", True),
     ):
         said = [notice for notice in notices(from_text(text)) if notice.startswith("channel.el")]
         assert bool(said) == told

@@ -25,11 +25,12 @@ from firedoor.adapters.upstream.repository import (
 from firedoor.core.errors import BadInput, Unavailable, Untrusted, UpstreamMoved
 from firedoor.formats.checksums import SHA256, Checksum
 from firedoor.formats.rpm import MetadataFile, Package, Repomd, packages, parse_repomd
-from firedoor.ports import BlobStore, Fetched, Listed, Source
+from firedoor.ports import BlobStore, Clock, Fetched, Listed, Source
 
 REPOMD: Final = "repodata/repomd.xml"
 SIGNATURE: Final = f"{REPOMD}.asc"
 
+_MOST_AHEAD_S: Final = 24 * 3600
 _NO_ARCHITECTURE: Final = "noarch"
 _READABLE: Final = ("xml", "gz", "xz", "bz2")
 
@@ -55,6 +56,7 @@ class RpmUpstream:
         signatures: The keys that ``repomd.xml`` has to be signed by, or None: by none.
         selection: Which packages.
         blobs: Where indices are kept; they are read to know the packages.
+        clock: Tells what lies in the future.
         previous: Files of the last snapshot, by path: the repository does not go back behind it.
         limits: How much is believed to be one channel's content.
     """
@@ -65,6 +67,7 @@ class RpmUpstream:
         signatures: Signatures | None,
         selection: Packages,
         blobs: BlobStore,
+        clock: Clock,
         *,
         previous: Mapping[str, Fetched] = MappingProxyType({}),
         limits: Limits | None = None,
@@ -73,6 +76,7 @@ class RpmUpstream:
         self._signatures = signatures
         self._selection = selection
         self._blobs = blobs
+        self._clock = clock
         self._previous = previous
         self._limits = limits or Limits()
         self._promises: dict[str, Checksum] = {}
@@ -142,6 +146,12 @@ class RpmUpstream:
         if self._signatures is not None:
             self._verify(self._signatures, text, signature)
         repomd = index.understood(REPOMD, parse_repomd, text)
+        if repomd.moment[0] > self._clock.now().wall_ms // 1000 + _MOST_AHEAD_S:
+            # Once it were believed, all that comes after it would be refused as older.
+            raise Untrusted(
+                f"the repository is {_spelled(repomd)}, which is in the future",
+                hint="look at the clocks, the vendor's and this host's",
+            )
         before = self._before()
         if before is not None and repomd.moment < before.moment:
             raise Untrusted(
