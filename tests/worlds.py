@@ -10,6 +10,7 @@ cards, and it lives in ``worlds_door``.
     world 1   an office: everybody polls about hourly; a chosen share is silent by chance
     world 2   a timetable: each site polls at its own minute of the hour, and sites differ
     world 3   a house with guests: hourly polls; a fifth comes for an hour now and then
+    world 4   slow lines: a third installs minutes to hours after its card, and is often dark
 
 Times are milliseconds from the boarding; the worlds of ``cohorts.md`` 3 and 4 are their models.
 """
@@ -56,6 +57,8 @@ class World:
         crash_who: Machines of the crashes, shape (C,).
         stratum: Position of each machine's stratum in ``strata``, shape (N,).
         strata: Texts of the strata.
+        lag: A machine has all bytes at its first poll so long after its card, ms, shape (N,);
+            with its card where it is 0.
     """
 
     machines: int
@@ -70,6 +73,7 @@ class World:
     crash_who: Ints
     stratum: Ints
     strata: tuple[str, ...]
+    lag: Ints
 
     @cached_property
     def polls(self) -> Ints:
@@ -88,6 +92,11 @@ class World:
     def next_crash(self, who: Ints, after: int | Ints) -> Ints:
         """First crash of each machine after a moment, or ``NEVER``."""
         return _next(self.crashes, who, after)
+
+    def installs(self, who: Ints, at: Ints) -> Ints:
+        """When machines that draw treated cards have all bytes, or ``NEVER``; shape of ``who``."""
+        lag = self.lag[who]
+        return np.where(lag > 0, self.next_poll(who, at + lag - 1), at)
 
     def deadline(self, cls: int) -> int:
         """D of a class, ms."""
@@ -207,6 +216,69 @@ def world_three(chance: np.random.Generator, machines: int, days: float) -> Worl
     return _calm(machines, end, _polls(chance, gap, end, up), past)
 
 
+def world_four(
+    chance: np.random.Generator,
+    machines: int,
+    days: float,
+    *,
+    beats: bool,
+    often: float = 4.0,
+    together: bool = False,
+) -> World:
+    """Slow lines: who is late is also who is away, and who crashes, of something else.
+
+    A third of the machines share five slow lines. They have all bytes between two minutes and six
+    deadlines after the card, evenly in the logarithm: three times the default ``install_wait``.
+    They are dark and crash by themselves, and all at once with their line. The others are well.
+
+    Args:
+        chance: Where the draw comes from.
+        machines: N.
+        days: Length.
+        beats: Half the machines report their crashes; without, nobody does.
+        often: Dark spells and crashes of a slow machine a day; its line fails half as often.
+        together: The worst case instead: one deadline, every slow machine installs after it, and
+            all of them are dark at the same times and at no others. How many treated machines of
+            a deck are late is then how many will be silent with the next spell.
+    """
+    end = int(days * DAY)
+    line = np.where(chance.random(machines) < 1 / 3, chance.integers(0, 5, machines), 5)
+    is_slow = line < 5
+    slow = np.flatnonzero(is_slow)
+    gap = np.exp(chance.uniform(np.log(5.0), np.log(60.0), machines))
+    if together:
+        gap[:] = 30.0
+    past = gap[:, None] * chance.uniform(0.7, 1.3, (machines, _GAPS)) * MINUTE
+    up = np.ones((machines, end // MINUTE + 1), np.bool_)
+    if together:
+        for _, begin, length in _spells(chance, 1, days, often, (2.0, 4.0)):
+            up[slow, begin : begin + length] = False
+    else:
+        for index, begin, length in _spells(chance, len(slow), days, often, (1.0, 8.0)):
+            up[slow[index], begin : begin + length] = False
+        for place, begin, length in _spells(chance, 5, days, often / 2, (1.0, 4.0)):
+            up[line == place, begin : begin + length] = False
+    beating = (chance.random(machines) < 0.5) & beats
+    many = chance.poisson(np.where(beating & is_slow, often * days, 0.0))
+    who = np.repeat(np.arange(machines), many)
+    world = _world(
+        machines,
+        end,
+        _polls(chance, gap, end, up),
+        past=past,
+        joins=_no(machines),
+        beating=beating,
+        crashes=(chance.integers(0, end, len(who)), who),
+        kind=_no(machines),
+        attributes={"model": is_slow.astype(np.int64), "site": chance.integers(0, 20, machines)},
+    )
+    lag = _no(machines)
+    spans = np.array([float(world.deadline(int(cls))) for cls in world.cls[slow]])
+    least = spans if together else 2.0 * MINUTE
+    lag[slow] = np.exp(chance.uniform(np.log(least), np.log(6.0 * spans))).astype(np.int64)
+    return replace(world, lag=lag)
+
+
 def _calm(
     machines: int,
     end: int,
@@ -262,7 +334,7 @@ def _world(
     )
     return World(
         machines, end, *polls, classes, seasoned, usual, beating, *crashes,
-        stratum.reshape(-1).astype(np.int64), strata,
+        stratum.reshape(-1).astype(np.int64), strata, _no(machines),
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,29 @@ def recorded(name: str) -> tuple[dict[str, str], Any]:
     found = json.loads((RECORDED / f"{name}.json").read_text())
     headers = {key.lower().replace("-", "_"): value for key, value in found["headers"].items()}
     return headers, found["body"]
+
+
+def counted(pairs: Sequence[tuple[str, Any, Any, Any]], at_risk: Any = None) -> dict[str, Any]:
+    """A request of Kayenta's about first harms, hour by hour; without more fifty and fifty."""
+    scope = {"startTimeMillis": 0, "stepMillis": 3_600_000}
+    ours = {"firedoor": {"atRisk": at_risk or {"control": 50, "experiment": 50}}}
+    return {
+        "canaryConfig": {
+            "metrics": [{"name": "c", "groups": ["g"], "analysisConfigurations": ours}],
+            "judge": {"judgeConfigurations": {}},
+        },
+        "scoreThresholds": {"pass": 90, "marginal": 50},
+        "metricSetPairList": [
+            {
+                "name": name,
+                "id": str(number),
+                "tags": tags,
+                "values": {"control": control, "experiment": experiment},
+                "scopes": {"control": scope, "experiment": scope},
+            }
+            for number, (name, tags, control, experiment) in enumerate(pairs)
+        ],
+    }
 
 
 def basic(user: str, password: str) -> str:

@@ -12,13 +12,14 @@ import heapq
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol, TypeAlias
 
 import numpy as np
-from tests.worlds import MINUTE, NEVER, Bools, Ints, World
+from tests.worlds import MINUTE, NEVER, SILENCE_MIN, Bools, Ints, World
 
 from firedoor.core import silence, valve
-from firedoor.core.cell import Cell
+from firedoor.core.cell import Cell, Test
 from firedoor.core.door import Assessed, Boarded, Door, Reason, State, step
 from firedoor.core.evidence.mixture import epoch_of
 from firedoor.core.terms import Terms
@@ -43,6 +44,23 @@ class Judged:
 
 
 @dataclass(slots=True)
+class Watch:
+    """What a run was like that looks for late harm.
+
+    Attributes:
+        long: Numbers of the long decks.
+        late: Treated machines that were looked at before they had installed.
+        unlocked: Times that the watch ended early, since only its members were left.
+        wide: Decks with fewer controls than nine for each treated, so that they fill in time.
+    """
+
+    long: set[int] = field(default_factory=set)
+    late: set[int] = field(default_factory=set)
+    unlocked: int = 0
+    wide: int = 0
+
+
+@dataclass(slots=True)
 class Outcome:
     """What became of a release.
 
@@ -58,6 +76,7 @@ class Outcome:
         final: The last judgement.
         cells: All cells, in order.
         rooms: Room at every deal: what the valve decided.
+        watch: Its long decks, and who was late.
     """
 
     state: State
@@ -71,10 +90,13 @@ class Outcome:
     final: Judged
     cells: list[Cell] = field(default_factory=list)
     rooms: list[int] = field(default_factory=list)
+    watch: Watch = field(default_factory=Watch)
 
 
 class Book(Protocol):
     """Who is in which pool."""
+
+    watch: Watch
 
     def open(self, deck: int, *, long: bool) -> None:
         """Leave to deal a deck was given."""
@@ -112,18 +134,25 @@ Run: TypeAlias = Generator[list[Cell], Judged, Outcome]
 
 @dataclass(slots=True)
 class Fleet:
-    """What has happened to the machines of one run; every array has shape (N,)."""
+    """What has happened to the machines of one run.
+
+    Every array has shape (N,), but for ``newest``: the members of the deck that was cut last.
+    """
 
     world: World
     treated: Bools
     sealed: Bools
     dead_from: Ints
+    installed: Ints
+    newest: Ints
 
     @classmethod
     def of(cls, world: World) -> "Fleet":
         """Nobody has a card."""
         none = np.zeros(world.machines, np.bool_)
-        return cls(world, none, none.copy(), np.full(world.machines, NEVER))
+        never = np.full(world.machines, NEVER)
+        nobody = np.zeros(0, np.int64)
+        return cls(world, none, none.copy(), never, never.copy(), nobody)
 
     def heard(self, who: Ints, begin: int, until: int) -> Bools:
         """Who polled in (begin, until] and was alive."""
@@ -204,6 +233,8 @@ def opening(
     cells: list[Cell] = []
     judged, lowest = Judged(), 1.0
     rooms: list[int] = []
+    # Where machines are late, any tick may be that of a look at one of them.
+    again, far = (1, 1) if world.lag.any() else (_LOOK_AGAIN, world.end // MINUTE)
     deck, last_cut, tick = 0, 0, 0
     table: _Table | None = None
     while tick * MINUTE < world.end:
@@ -234,15 +265,18 @@ def opening(
         if _is_over(door, fleet, settled=settled):
             break
         if table is None and door.state is State.OPENING and judged.upper > terms.delta:
-            table = _deal(fleet, book, plan, dealer, (deck + 1, room, now), quiet=quiet)
+            table = _deal(
+                fleet, book, plan, dealer, _Ask(deck + 1, room, now, quiet, judged.upper, cells)
+            )
             if table is not None:
                 deck += 1
                 rooms.append(room)
             elif settled and now - last_cut >= terms.soak_ms and room >= 1:
                 _unlock(fleet, book, now)
-        until = max(tick + 1, min(due[0][0] if due else tick + _LOOK_AGAIN, world.end // MINUTE))
+        until = min(due[0][0] if due else tick + again, tick + far, world.end // MINUTE)
+        until = max(tick + 1, until)
         if table is None:
-            tick = min(until, tick + _LOOK_AGAIN)
+            tick = min(until, tick + again)
             continue
         cut = table.draw(fleet, book, plan, chance, (now, until * MINUTE))
         if cut is None:
@@ -250,7 +284,7 @@ def opening(
             continue
         last_cut, tick = cut, -(-cut // MINUTE)
         book.cut(deck, cut)
-        for when, cls in table.closings(world, cut):
+        for when, cls in table.closings(fleet, cut, terms.install_delay_ms):
             heapq.heappush(due, (when, deck, cls))
         table = None
     return Outcome(
@@ -265,6 +299,7 @@ def opening(
         final=judged,
         cells=cells,
         rooms=rooms,
+        watch=book.watch,
     )
 
 
@@ -287,36 +322,58 @@ def _close_due(book: Book, due: list[tuple[int, int, int]], now: int) -> list[Ce
     return cells
 
 
-def _deal(
-    fleet: Fleet,
-    book: Book,
-    plan: Plan,
-    dealer: Dealer,
-    now: tuple[int, int, int],
-    *,
-    quiet: bool,
-) -> "_Table | None":
-    """Open the next deck as the judge would, if there is one; ``now``: deck, room, time."""
-    world, (deck, room, at) = fleet.world, now
-    here = world.seasoned <= at
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """What the valve is asked with: number of the deck, room, time, and all that is known."""
+
+    deck: int
+    room: int
+    at: int
+    quiet: bool
+    upper: float
+    cells: list[Cell]
+
+    def tried(self) -> bool:
+        """Harm as large as is not excluded would have been proved: more than half may try it."""
+        matured = sum(cell.installed for cell in self.cells if cell.test is Test.CLEARANCE)
+        return valve.is_tried(installed=matured, upper=self.upper)
+
+
+def _deal(fleet: Fleet, book: Book, plan: Plan, dealer: Dealer, ask: _Ask) -> "_Table | None":
+    """Open the next deck as the judge would, if there is one."""
+    world = fleet.world
+    here = world.seasoned <= ask.at
     free = here & ~fleet.treated & ~fleet.sealed
     active = int(here.sum())
-    deal = valve.deal(
-        room=room,
+    first, last = np.searchsorted(world.at, [ask.at - MINUTE, ask.at], side="right")
+    polls = float(free[world.who[first:last]].sum())
+    life = valve.patience(polls, world.gap / MINUTE)
+    dealt = partial(
+        valve.deal,
+        room=ask.room,
         free=int(free.sum()),
         untreated=int((here & ~fleet.treated).sum()),
         active=active,
         control=plan.terms.control,
-        quiet=quiet,
+        quiet=ask.quiet,
     )
+    deal = plain = dealt()
+    if plain is not None and plain.cards > plain.treated + valve.LEAST_CONTROLS:
+        drawn = polls * valve.filling(life, _usual(fleet) / MINUTE)
+        deal = dealt(drawn=drawn, tried=ask.tried())
     if deal is None:
         return None
-    first, last = np.searchsorted(world.at, [at - MINUTE, at], side="right")
-    polls = free[world.who[first:last]].sum()
-    life = valve.patience(float(polls), world.gap / MINUTE) * MINUTE
+    book.watch.wide += deal != plain
     long = valve.is_long(cards=deal.cards, locked=book.locked(), active=active) and plan.ladder
-    book.open(deck, long=long)
-    return _Table(deck, dealer(deck, deal), life, long)
+    book.open(ask.deck, long=long)
+    return _Table(ask.deck, dealer(ask.deck, deal), life * MINUTE, long)
+
+
+def _usual(fleet: Fleet) -> int:
+    """Usual deadline of the members of the newest deck, ms."""
+    if not len(fleet.newest):
+        return SILENCE_MIN
+    return fleet.world.deadline(int(np.median(fleet.world.cls[fleet.newest])))
 
 
 def _unlock(fleet: Fleet, book: Book, now: int) -> None:
@@ -376,13 +433,14 @@ class _Table:
             return self.opened + self.life
         return None
 
-    def closings(self, world: World, cut: int) -> Iterator[tuple[int, int]]:
+    def closings(self, fleet: Fleet, cut: int, delay: int) -> Iterator[tuple[int, int]]:
         """(tick, class) of everything that will be due; class -1 stands for reported crashes."""
-        who = np.concatenate(self.who)
+        world, who = fleet.world, np.concatenate(self.who)
+        fleet.newest = who
         for cls in np.unique(world.cls[who]).tolist():
             span = world.deadline(cls)
             for rung in silence.ladder(span) if self.long else silence.LADDER[:1]:
-                begin = cut + SETTLE + (rung - 1) * span + MINUTE
+                begin = cut + delay + SETTLE + (rung - 1) * span + MINUTE
                 yield -(-(begin + span) // MINUTE), cls
         first = world.next_crash(who, np.concatenate(self.at))
         for when in np.unique(np.maximum(first[world.beating[who]], cut)).tolist():
@@ -403,10 +461,12 @@ class _Table:
         treated = self.cards[self.drawn : self.drawn + len(who)]
         fleet.sealed[who] = True
         fleet.treated[who[treated]] = True
+        fleet.installed[who[treated]] = fleet.world.installs(who[treated], at[treated])
         if plan.harm > 0.0:
             hurt = treated & (chance.random(len(who)) < plan.harm)
             spans = np.array([fleet.world.deadline(int(c)) for c in fleet.world.cls[who[hurt]]])
-            fleet.dead_from[who[hurt]] = at[hurt] + (plan.fuse * spans).astype(np.int64)
+            died = fleet.installed[who[hurt]] + (plan.fuse * spans).astype(np.int64)
+            fleet.dead_from[who[hurt]] = np.minimum(died, NEVER)
         book.seat(self.deck, who, at, treated)
         self.who.append(who)
         self.at.append(at)

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from tests.worlds import Floats, Ints, World
 from tests.worlds_door import (
+    Book,
     Dealer,
     Fleet,
     Judged,
@@ -108,7 +109,13 @@ def play(trial: Trial, runs: int, seed: int, *, by_key: bool = False) -> list[Ou
 
 
 def playing(
-    trial: Trial, runs: int, seed: int, *, by_key: bool = False, at_once: int = _AT_ONCE
+    trial: Trial,
+    runs: int,
+    seed: int,
+    *,
+    by_key: bool = False,
+    at_once: int = _AT_ONCE,
+    book: Callable[[Fleet, Plan], Book] = Tally,
 ) -> Iterator[Outcome]:
     """Repeat a trial.
 
@@ -118,6 +125,7 @@ def playing(
         seed: Of everything.
         by_key: Deal by the product's keyed hash; otherwise by the generator, which is faster.
         at_once: Runs that are judged side by side: more are faster, and hold more in memory.
+        book: Who keeps the books.
     """
     chance, done = np.random.default_rng(seed), 0
     while done < runs:
@@ -129,7 +137,7 @@ def playing(
             fleet = Fleet.of(world)
             secret = f"{seed}/{done + number}".encode()
             dealer: Dealer = keyed(secret) if by_key else shuffler(chance)
-            doors.append(opening(fleet, Tally(fleet, trial.plan), trial.plan, dealer, chance))
+            doors.append(opening(fleet, book(fleet, trial.plan), trial.plan, dealer, chance))
         yield from judge_together(trial.rules, doors)
         done += len(doors)
 
@@ -171,6 +179,19 @@ class Drift:
     def z(self) -> float:
         """Standard deviations from what chance expected."""
         return self.above / math.sqrt(self.variance) if self.variance else 0.0
+
+
+def late_harm(outcome: Outcome) -> Iterator[Cell]:
+    """Harm cells of long decks after a class of theirs has matured.
+
+    From then on somebody who asks who has not installed knows something of the labels.
+    """
+    matured: set[int] = set()
+    for cell in outcome.cells:
+        if cell.test is Test.CLEARANCE:
+            matured.add(cell.deck)
+        elif cell.test is Test.HARM and cell.deck in matured & outcome.watch.long:
+            yield cell
 
 
 def most_alarms(runs: int, alpha: float) -> int:

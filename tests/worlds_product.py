@@ -4,32 +4,65 @@ Members, pools, closings, signs of life, accounts and verdicts are those of ``se
 ``core.verdict``; only the stores between them are missing.
 """
 
+import heapq
+from dataclasses import dataclass
+from typing import cast
+
 import numpy as np
-from tests.worlds import MINUTE, Bools, Ints
-from tests.worlds_door import RING, SETTLE, Fleet, Judged, Outcome, Plan, Run, boarded, numbered
+from tests.worlds import MINUTE, SILENCE_MIN, Bools, Ints, World
+from tests.worlds_door import (
+    RING,
+    SETTLE,
+    Fleet,
+    Judged,
+    Outcome,
+    Plan,
+    Run,
+    Watch,
+    boarded,
+    numbered,
+)
 
 from firedoor.core import silence
 from firedoor.core.cell import Cell
 from firedoor.core.signal import CRASH
 from firedoor.core.units import UnixMs
 from firedoor.core.verdict import Rules, Verdict
+from firedoor.ports import Instant
 from firedoor.services.boarding import Boarding
 from firedoor.services.flight import Flight, Silent
+from firedoor.services.late import Late
 from firedoor.services.life import Life
 from firedoor.services.places import Place
 from firedoor.services.pools import Closing, Pool, close_class, count_events
-from firedoor.services.records import StoredPlace
+from firedoor.services.records import Harmed, JudgeRecords, StoredPlace
+from firedoor.services.waiting import Waiting
+
+
+class _Unwritten:
+    """The judge's records of books that are never taken up again."""
+
+    def add_harmed(self, _channel: str, _number: int, _harmed: Harmed) -> None:
+        """Forget it."""
+
+    def put_late(self, _channel: str, _number: int, _late: Late) -> None:
+        """Forget it."""
 
 
 class Books:
-    """The books of one release, kept by ``Flight`` and ``Pool``."""
+    """The books of one release, kept by ``Flight``, ``Pool`` and ``Waiting``."""
 
     def __init__(self, fleet: Fleet, plan: Plan, rules: Rules) -> None:
         """A release has boarded."""
         boarding = Boarding("sim", 1, "release", 0, UnixMs(0), "", {RING: plan.terms}, rules)
         self.flight = Flight.begin(boarding, b"", [boarded(plan.terms)])
+        self.watch = Watch()
         self._fleet = fleet
         self._life = Life(MINUTE)
+        self._waiting = Waiting(
+            cast("JudgeRecords", _Unwritten()), silence_min_ms=SILENCE_MIN, settle_ms=SETTLE
+        )
+        self._downloads: list[tuple[int, int]] = []
         self._listened = 0
         self._rows = 0
         self._long: dict[int, bool] = {}
@@ -37,6 +70,7 @@ class Books:
     def open(self, deck: int, *, long: bool) -> None:
         """Leave to deal a deck was given."""
         self._long[deck] = long
+        self.watch.long |= {deck} if long else set()
 
     def seat(self, deck: int, who: Ints, at: Ints, treated: Bools) -> None:
         """Cards were drawn: seat their members as ``Hearing`` does."""
@@ -61,7 +95,7 @@ class Books:
             places.append(StoredPlace(self._rows, place, "boot", when))
             if label:
                 self.flight.admitted[RING] = self.flight.admitted.get(RING, 0) + 1
-                self.flight.installed[machine] = when
+                heapq.heappush(self._downloads, (int(self._fleet.installed[machine]), machine))
         pool.seat(places)
 
     def cut(self, deck: int, at: int) -> None:
@@ -77,22 +111,29 @@ class Books:
         span = self._fleet.world.deadline(cls)
         rungs = silence.ladder(span) if pool.long else silence.LADDER[:1]
         rung = pool.rungs.get(cls, 0)
-        after = (pool.cut_ms or 0) + SETTLE + (rungs[rung] - 1) * span
+        delay = self.flight.boarding.terms[RING].install_delay_ms
+        after = (pool.cut_ms or 0) + delay + SETTLE + (rungs[rung] - 1) * span
         begin = self._life.window(after, intake=False)
         assert begin is not None
         assert self._life.until >= begin + span
+        ready = self._waiting.ready(self.flight, pool, cls, begin)
         closing = close_class(
             pool,
             cls,
             silent=self._life.silent(pool.machines, begin),
-            installed=np.isin(pool.machines, list(self.flight.installed)),
+            installed=ready,
             epoch=epoch,
             last=rung + 1 == len(rungs),
         )
         cells = self._take(pool, closing)
         for member in np.flatnonzero(closing.harmed & pool.treated):
-            silent = Silent(int(pool.machines[member]), RING, self._life.until)
+            machine, beating = int(pool.machines[member]), bool(pool.beating[member])
+            silent = Silent(machine, RING, self._life.until, deck, cls, beating)
             self.flight.silent[int(pool.rows[member])] = silent
+        if not rung:
+            self._waiting.begin(self.flight, pool, cls, ready, _clocks(now))
+            found = self.flight.late.late.values()
+            self.watch.late |= {late.machine for late in found if not late.counted}
         if cls in pool.closed:
             self._fleet.sealed[pool.machines[pool.cls == cls]] = False
         if pool.is_closed():
@@ -117,6 +158,8 @@ class Books:
             if self._life.last(silent.machine) > silent.counted_ms:
                 del self.flight.silent[row]
                 self.flight.recovered[RING] = self.flight.recovered.get(RING, 0) + 1
+                self._waiting.back(self.flight, row, silent, self._life, _clocks(now))
+        self._waiting.look(self.flight, _Ears(self._fleet.world, self._life), _clocks(now))
         numbers = self.flight.numbers(RING, self.flight.verdict())
         return numbers.room, numbers.debt
 
@@ -134,6 +177,7 @@ class Books:
 
     def unlock(self) -> None:
         """End the watch for late harm."""
+        self.watch.unlocked += 1
         for pool in self.flight.pools_of(RING):
             if pool.long:
                 self._fleet.sealed[pool.machines[np.isin(pool.cls, list(pool.rungs))]] = False
@@ -144,6 +188,8 @@ class Books:
         for cell in cells:
             self.flight.absorb(cell)
         pool.take(closing)
+        for member in np.flatnonzero(closing.harmed):
+            self._waiting.count(self.flight, int(pool.rows[member]))
         return cells
 
     def _listen(self, now: int) -> None:
@@ -156,7 +202,28 @@ class Books:
             at, who = world.at[first:last], world.who[first:last]
             alive = who[at <= self._fleet.dead_from[who]].astype(np.uint32)
             self._life.heard_by_gate("run", self._listened, alive, final=False)
+            self._life.intake_listened(self._listened)
+            while self._downloads and self._downloads[0][0] <= self._listened:
+                got, machine = heapq.heappop(self._downloads)
+                self.flight.installed[machine] = got
             self._listened += MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class _Ears:
+    """What the world has said until now."""
+
+    world: World
+    life: Life
+
+    def told_since(self, machine: int, mono_ms: int, now: Instant) -> list[str]:
+        """Whether it has crashed."""
+        told = int(self.world.next_crash(np.array([machine]), mono_ms)[0])
+        return [CRASH] if told <= now.mono_ms else []
+
+
+def _clocks(now: int) -> Instant:
+    return Instant("boot", now, UnixMs(now))
 
 
 def judge_alone(books: Books, run: Run) -> Outcome:

@@ -27,6 +27,16 @@ class Instant:
     mono_ms: int
     wall_ms: UnixMs
 
+    def since(self, earlier: "Instant") -> int:
+        """Time since an earlier reading, ms >= 0.
+
+        Monotonic within one boot of the host; only across boots by the wall clock, which may be
+        set.
+        """
+        if earlier.boot == self.boot:
+            return max(0, self.mono_ms - earlier.mono_ms)
+        return max(0, self.wall_ms - earlier.wall_ms)
+
 
 class Clock(Protocol):
     """The only source of time."""

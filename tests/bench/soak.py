@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))  # a script knows its own folder only
 
 from tests.bench.streams.floors import CONTESTS, Contest, race
-from tests.worlds import World, world_one, world_three, world_two, world_zero
+from tests.worlds import World, world_four, world_one, world_three, world_two, world_zero
 from tests.worlds_door import Outcome
 from tests.worlds_invalid import (
     every_poll_a_control,
@@ -36,12 +36,14 @@ from tests.worlds_judge import (
     Trial,
     alarms,
     fleet_trial,
+    late_harm,
     most_alarms,
     null_trial,
     play,
     playing,
     share_bounds,
 )
+from tests.worlds_tally import Blind, Tally
 
 from firedoor.core.door import State
 from firedoor.core.terms import Policy
@@ -50,6 +52,7 @@ Draw = Callable[[np.random.Generator], World]
 Figures = dict[str, object]
 
 ALPHAS = (0.01, 0.001)
+ALPHAS_OF_SLOW_LINES = (0.1, 0.05, *ALPHAS)
 MOST_Z = 4.0
 """Standard deviations by which the treated among the harmed may differ from chance; a setting
 that is fair exceeds it once in sixteen thousand times."""
@@ -85,24 +88,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if held else 1
 
 
-def null(trial: Trial) -> Callable[[int, int], tuple[Figures, bool]]:
-    """False alarms of a good release, at both levels."""
+def null(
+    trial: Trial, alphas: Sequence[float] = ALPHAS, *, blind: bool = False
+) -> Callable[[int, int], tuple[Figures, bool]]:
+    """False alarms of a good release, at each level; blind: nobody asks who is late."""
 
     def work(runs: int, seed: int) -> tuple[Figures, bool]:
-        drift, admitted = Drift(), 0
+        drift, late, admitted = Drift(), Drift(), 0
+        seen: Counter[str] = Counter()
         found: Counter[float] = Counter()
         # Cells are counted and let go: a thousand long decks do not fit into memory.
-        for outcome in playing(trial, runs, seed):
+        apart = np.random.default_rng(seed)
+        book = (lambda fleet, plan: Blind(fleet, plan, apart)) if blind else Tally
+        for outcome in playing(trial, runs, seed, book=book):
             drift.add(outcome.cells)
+            late.add(late_harm(outcome))
+            watch = outcome.watch
+            seen.update(long=len(watch.long), late=len(watch.late))
+            seen.update(unlocked=watch.unlocked, wide=watch.wide)
             admitted += outcome.admitted
-            found.update(alpha for alpha in ALPHAS if alarms([outcome], alpha))
+            found.update(alpha for alpha in alphas if alarms([outcome], alpha))
         figures: Figures = {
             "admitted": round(admitted / runs, 2),
             "events": drift.events,
             "z": round(drift.z, 2),
+            "late_events": late.events,
+            "late_z": round(late.z, 2),
+            **{name: round(count / runs, 2) for name, count in seen.items()},
         }
-        ok = abs(drift.z) <= MOST_Z
-        for alpha in ALPHAS:
+        ok = max(abs(drift.z), abs(late.z)) <= MOST_Z
+        for alpha in alphas:
             low, high = share_bounds(found[alpha], runs)
             most = most_alarms(runs, alpha)
             figures[f"alarms_at_{alpha}"] = found[alpha]
@@ -232,8 +247,26 @@ def late(machines: int, attributes: tuple[str, ...]) -> Trial:
     return null_trial(draw, machines, budget=5, crashes=True, attributes=attributes)
 
 
+def slow_lines(machines: int, budget: int, *, together: bool, at_once: bool = False) -> Trial:
+    """World 4: who installs late is who falls silent and crashes late; or nobody is late."""
+
+    def draw(chance: np.random.Generator) -> World:
+        world = world_four(chance, machines, 3.0, beats=not together, together=together)
+        return replace(world, lag=np.zeros_like(world.lag)) if at_once else world
+
+    return null_trial(
+        draw, machines, budget=budget, crashes=not together, attributes=("model", "site")
+    )
+
+
+def wide(machines: int, draw: Draw) -> Trial:
+    """So large a fleet that many decks have fewer than nine controls for each treated machine."""
+    return null_trial(draw, machines, budget=20, attributes=("model", "site"))
+
+
 B5 = Policy(budget=5, alpha_harm=0.001, soak_ms=0)
 TIMETABLE: Draw = lambda chance: world_two(chance, 600, 2.0)  # noqa: E731 - three of a kind
+QUIET_LINES: Draw = lambda chance: world_four(chance, 10_000, 1.0, beats=False, often=1.0)  # noqa: E731
 GUESTS: Draw = lambda chance: world_three(chance, 300, 3.0)  # noqa: E731
 
 SETTINGS = (
@@ -282,6 +315,27 @@ SETTINGS = (
         Setting(f"null late harm N={n} B=5", 2000, 500 + n, null(late(n, ("model", "site"))))
         for n in (600, 3000)
     ),
+    *(
+        Setting(
+            f"null {'one slow line' if together else 'slow lines'} N={n} B={b}",
+            runs,
+            900 + n,
+            null(slow_lines(n, b, together=together), ALPHAS_OF_SLOW_LINES),
+        )
+        for n, b, together, runs in (
+            (600, 5, False, 2000),
+            (600, 5, True, 8000),
+            (200, 1, True, 4000),
+        )
+    ),
+    Setting("null one line, nobody asks who is late N=600 B=5", 8000, 1500,
+            null(slow_lines(600, 5, together=True), ALPHAS_OF_SLOW_LINES, blind=True)),
+    Setting("null one line, downloads at once N=600 B=5", 8000, 1500,
+            null(slow_lines(600, 5, together=True, at_once=True), ALPHAS_OF_SLOW_LINES)),
+    Setting("null wide windows, slow lines N=10000 B=20", 1000, 910,
+            null(wide(10_000, QUIET_LINES), ALPHAS_OF_SLOW_LINES)),
+    Setting("null wide windows, strangers N=8000 B=20", 1000, 911,
+            null(wide(8_000, strangers(8_000, 1.5)), ALPHAS_OF_SLOW_LINES)),
     Setting("null late harm in one stream N=600 B=5", 2000, 501, null(late(600, ()))),
     Setting("null strangers N=600", 10_000, 201, null(null_trial(strangers(600), 600))),
     *(

@@ -12,6 +12,7 @@ from tests.worlds_alone import (
     VERDICTS,
     Desk,
     basic,
+    counted,
     recorded,
 )
 
@@ -231,40 +232,21 @@ def test_series_of_different_lengths_and_twins_are_not_judged(desk):
     assert answer["results"][3]["classification"] == "Pass"
 
 
-def counted(pairs, at_risk=None):
-    """A request whose one metric counts first harms among fifty and fifty, hour by hour."""
-    scope = {"startTimeMillis": 0, "stepMillis": 3_600_000}
-    ours = {"firedoor": {"atRisk": at_risk or {"control": 50, "experiment": 50}}}
-    return {
-        "canaryConfig": {
-            "metrics": [{"name": "c", "groups": ["g"], "analysisConfigurations": ours}],
-            "judge": {"judgeConfigurations": {}},
-        },
-        "scoreThresholds": {"pass": 90, "marginal": 50},
-        "metricSetPairList": [
-            {
-                "name": name,
-                "id": str(number),
-                "tags": tags,
-                "values": {"control": control, "experiment": experiment},
-                "scopes": {"control": scope, "experiment": scope},
-            }
-            for number, (name, tags, control, experiment) in enumerate(pairs)
-        ],
-    }
-
-
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
         ({}, "Marginal"),
-        ({"followUp": 4}, "Pass"),
+        ({"followUp": 40}, "Marginal"),
+        ({"followUp": 40, "delta": 0.1}, "Pass"),
         ({"followUp": 41}, "Marginal"),
         ({"delta": 0.05}, "Pass"),
     ],
 )
 def test_kayenta_passes_machines_that_were_followed(desk, settings, word):
-    """Or steps, to whoever named the delta of a step."""
+    """Or steps, to whoever named the delta of a step.
+
+    So few machines cannot exclude the delta that goes with their number.
+    """
     headers, _ = recorded("kayenta-counts")
     body = counted([("c", {}, [0] * 40, [0] * 40)])
     body["canaryConfig"]["judge"]["judgeConfigurations"] = settings
@@ -286,22 +268,20 @@ def test_kayentas_pairs_that_may_share_machines_are_not_judged_together(desk, ta
     assert answer["score"]["classification"] == "Marginal"
 
 
-def test_whole_zones_of_kayentas_are_refused(desk):
-    """Twenty zones, each all canary or all baseline, passed as if they had been compared."""
+@pytest.mark.parametrize("turn", [1, -1])
+def test_kayentas_metrics_with_different_tags_never_pass(desk, turn):
+    """Machines by zone and once more in a total: half of the harm of each class is elsewhere."""
     headers, _ = recorded("kayenta-counts")
-    zones = [
-        pair
-        for zone in range(20)
-        for pair in (
-            ("c", {"zone": f"z{zone}"}, [0] * 20, [0] * 20),
-            ("n", {"zone": f"z{zone}"}, [50 * (zone % 2)] * 20, [50 - 50 * (zone % 2)] * 20),
-        )
-    ]
+    pairs = [("c", {}, [0] * 40, [0] * 40), ("d", {"zone": "a"}, [0] * 40, [0] * 40)]
+    body = counted(pairs[::turn])
+    (first,) = body["canaryConfig"]["metrics"]
+    body["canaryConfig"]["metrics"].append({**first, "name": "d"})
+    body["canaryConfig"]["judge"]["judgeConfigurations"] = {"delta": 0.05}
 
-    refused = desk.post("/judge/kayenta", counted(zones, at_risk="n"), **headers)
+    answer = desk.post("/judge/kayenta", body, **headers).json
 
-    assert refused.status == 400
-    assert "whole strata" in refused.json["detail"]
+    assert answer["score"]["classification"] == "Marginal"
+    assert "give all the same" in answer["score"]["classificationReason"]
 
 
 def test_more_pairs_than_anybody_has_are_refused_at_once(desk):

@@ -143,8 +143,8 @@ def test_a_bucket_is_what_the_gate_heard_until_then(writer, reader):
     assert [h.seq for h in reader.heard_after(first.seq)] == [last.seq]
 
 
-def test_habits_and_standings_are_replaced_and_installs_are_not(writer, reader):
-    """The newest habit counts; an install happened when it happened."""
+def test_habits_and_standings_are_replaced(writer, reader):
+    """The newest habit counts; an install told again happened when it happened."""
     old, new = Habit(7, 1, 2, 3, b"\1" * 32), Habit(7, 1, 9, 4, b"\2" * 32)
     writer.flush(
         bucket(
@@ -173,6 +173,18 @@ def test_habits_and_standings_are_replaced_and_installs_are_not(writer, reader):
         (8, 6_000),
     ]
     assert reader.obeyed() == 5
+
+
+def test_a_further_file_is_a_later_install_that_is_read_again(writer, reader):
+    """The judge reads each row once, so a new time has a new number, also of the newest row."""
+    for machine, at in ((7, 5_000), (8, 6_000), (8, 7_000), (7, 9_000), (8, 6_500)):
+        read = max((done.id for done in reader.installed_after(0)), default=0)
+        writer.flush(bucket(installed=[Installed("av", 2, machine, at)]), AT)
+        new = [each.install for each in reader.installed_after(read)]
+        assert new == ([] if at == 6_500 else [Installed("av", 2, machine, at)])
+
+    known = {done.install.machine: done.install.mono_ms for done in reader.installed_after(0)}
+    assert known == {7: 9_000, 8: 7_000}
 
 
 def test_the_newest_census_of_each_ring_counts(writer, reader):

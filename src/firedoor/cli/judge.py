@@ -82,7 +82,7 @@ def judge(
             "--randomised",
             metavar="WORD",
             show_default=False,
-            help="'declared' if chance chose who was treated; no count tells.",
+            help="'declared' if chance chose who was treated, machine by machine; no count tells.",
         ),
     ] = None,
     together: Annotated[
@@ -115,7 +115,8 @@ def judge(
         typer.Option(
             "--cluster",
             metavar="C",
-            help="Most machines that one accident harms together: counts are divided by it.",
+            help="Most machines that one accident harms together: what clears is divided by it, "
+            "and harm as well unless --randomised.",
         ),
     ] = 1,
     as_json: JsonOption = False,

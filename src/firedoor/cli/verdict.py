@@ -96,6 +96,7 @@ def show(
             ("log e clear", f"{view.log_e_clear:.4f}"),
             ("harm upper", f"{output.share(view.harm_upper)}"),
             ("clears at", output.share(lines.delta)),
+            *_ratio(view),
             ("decided in", _when(boarded, view)),
             ("randomised", _randomised(view)),
             *([("mode", _SHADOW)] if any(d.shadow for d in boarded.door.values()) else []),
@@ -392,6 +393,14 @@ def _remarks(found: Audited) -> list[str]:
             f"from {FEW} on the answer is worth something"
         )
     return remarks
+
+
+def _ratio(view: VerdictView) -> list[tuple[str, str]]:
+    line = view.thresholds.log_e_ratio
+    if view.ratio is None or line is None:
+        return []
+    against = f"against {view.ratio:g} times the control's odds"
+    return [("log e ratio", f"{view.log_e_ratio:.4f} {against} (clears at {line:.4f})")]
 
 
 def _when(release: ReleaseView, view: VerdictView) -> str:

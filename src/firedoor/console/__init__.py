@@ -2,6 +2,6 @@
 
 ``app.make_app`` puts the pieces together: ``guard`` decides who may read and who may act,
 ``api`` answers scripts, ``pages`` and ``svg`` answer people, ``live`` tells both that something
-changed. All of them read through ``model.ReadModel`` and act through ``model.Requests``; nothing
-here touches a store.
+changed. All of them read through ``reading.ReadModel`` and act through ``reading.Requests``;
+nothing here touches a store.
 """

@@ -9,6 +9,7 @@ import asyncio
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any, Final
 
@@ -16,39 +17,43 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from firedoor.console import asked
 from firedoor.console import kayenta as remote
 from firedoor.console.judged import Judged, judged
 from firedoor.console.model import Judgement
 from firedoor.console.openapi import Operation, Parameter
 from firedoor.console.problem import problem
 from firedoor.core.errors import BadInput, NotFound
-from firedoor.core.terms import Policy
 from firedoor.formats import kayenta
-from firedoor.formats.counts import Row, read_objects, read_rows
+from firedoor.formats.counts import Row, read_objects, read_rows, written
 from firedoor.ports import Clock
 from firedoor.services import runs as feeding
-from firedoor.services.alone import (
-    DECLARED,
-    MACHINES,
-    SITES,
-    Question,
-    judge,
-    machines_of,
-    question,
-)
+from firedoor.services.alone import Asked, judge, machines_of
+from firedoor.services.parts import Parts, listed
+from firedoor.services.parts import waits as waiting
 from firedoor.services.runs import Run, Runs
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-_ASKED: Final = frozenset(
-    {"randomised", "together", "units", "alpha_harm", "alpha_clear", "delta", "follow_up"}
-)
-_INTERVALS: Final = re.compile(r"[0-9]{1,7}")
 _MOST_VIEWS: Final = 16
 _FORWARD: Final[dict[Judgement, str]] = {
     Judgement.HARMFUL: "harmful: it does harm, take it back",
     Judgement.CLEARED: "cleared: no more harm than was asked about",
     Judgement.UNDECIDED: "undecided: the counts so far do not decide it",
 }
+
+
+class WaitsView(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds up the intervals of a run that is fed in parts.
+
+    Attributes:
+        time_ms: Begin of the first interval that is not weighed.
+        parts: Whose counts of it are missing.
+        intervals: Intervals that wait for it, it included.
+    """
+
+    time_ms: int
+    parts: tuple[str, ...]
+    intervals: int
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,10 +63,11 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
         run: Its name.
         verdict: ``cleared``, ``harmful`` or ``undecided``: the one word a tool looks at.
         says: The same for a person.
-        rows: Rows the verdict rests on.
+        rows: Rows the verdict rests on; those of several parts are one.
         began_ms: When the first rows came.
         fed_ms: When the last ones did.
-        found: The verdict with its numbers.
+        found: The verdict with its numbers; None as long as no interval has all its parts.
+        waits: What the intervals that are not weighed wait for; None if nothing waits.
     """
 
     run: str
@@ -70,7 +76,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     began_ms: int
     fed_ms: int
-    found: Judged
+    found: Judged | None
+    waits: WaitsView | None = None
 
 
 class CountRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +152,20 @@ class Alone:
                 "intervals for which a machine is followed; delta is of all of them. Without it "
                 "a delta that is named is of one interval, and no other clears",
             ),
+            Parameter(
+                *("parts", "query", "string"),
+                "names of all collectors, with commas: each pushes a part, and they add up",
+            ),
+            Parameter("part", "query", "string", "which of them this is; with every push"),
+            Parameter(
+                *("ratio", "query", "number"),
+                "above 1: it clears, too, once so many times the control's odds are excluded",
+            ),
+            Parameter(
+                *("cluster", "query", "integer"),
+                "most machines that one accident harms together: what clears is divided by it, "
+                "and harm as well unless randomised=declared; 1",
+            ),
         )
         remote_judge = "Kayenta's remote judge; its base URL is that of /judge/kayenta"
         return (
@@ -210,7 +231,8 @@ class Alone:
         }[Ask(ask)]
         if yes:
             return _json(view)
-        return problem(412, f"{name} is {view.says}", kind="firedoor:No", hint=view.found.assumes)
+        assumes = view.found.assumes if view.found else ""
+        return problem(412, f"{name} is {view.says}", kind="firedoor:No", hint=assumes)
 
     async def kayenta(self, request: Request) -> Response:
         """Judge a canary of Kayenta's."""
@@ -221,16 +243,24 @@ class Alone:
     def _feed(self, name: str, query: dict[str, str], kind: str, body: bytes) -> RunView:
         rows = _rows(kind, body)
         before, now_ms = self._runs.load(name), self._clock.now().wall_ms
-        if before is None:
-            machines = machines_of(rows, sites=query.get("units") == SITES)
-            run = feeding.begin(name, rows, _question(query, machines), now_ms)
+        part, names = query.pop("part", None), query.pop("parts", None)
+        if part is not None:
+            _name(part, "a part")
+        asks = asked.of_query(query)
+        parts = None if names is None else listed(_names(names), asks)
+        if before is not None:
+            _check_same(before, asks if query else None, parts, part)
+            run = feeding.feed(before, rows, now_ms, part or "")
+        elif parts is not None and part is not None:
+            run = feeding.begin_in_parts(name, rows, parts, part, now_ms)
+        elif parts is not None or part is not None:
+            raise BadInput(
+                "a run that is fed in parts names them all when it begins, and the one that comes",
+                hint="?parts=east,west&part=east",
+            )
         else:
-            if query and _question(query, before.question.machines) != before.question:
-                raise BadInput(
-                    f"run {name} asks something else: what is asked is fixed by its first rows",
-                    hint="leave the parameters out, or begin another run",
-                )
-            run = feeding.feed(before, rows, now_ms)
+            question = asks.of(machines_of(rows, sites=asks.sites))
+            run = feeding.begin(name, rows, question, now_ms)
         # Rows that cannot be judged are refused, and not kept.
         view = self._view(run)
         self._runs.save(run, known=0 if before is None else len(before.rows))
@@ -258,16 +288,56 @@ def _remote(body: bytes) -> kayenta.JudgeResult:
 
 
 def _view(run: Run) -> RunView:
-    found = judged(run.release, judge(run.rows, run.question))
+    rows, found = run.weighed, None
+    if run.question is not None:
+        found = judged(run.release, judge(rows, run.question))
+    verdict = Judgement.UNDECIDED if found is None else found.state
+    waits = None if run.parts is None else waiting(run.rows, run.parts)
+    says = _FORWARD[verdict]
+    if waits is not None:
+        says += f"; the interval of {written(waits.time_ms)} waits for {', '.join(waits.parts)}"
     return RunView(
         run=run.name,
-        verdict=found.state,
-        says=_FORWARD[found.state],
-        rows=len(run.rows),
+        verdict=verdict,
+        says=says,
+        rows=len(rows),
         began_ms=run.began_ms,
         fed_ms=run.fed_ms,
         found=found,
+        waits=None if waits is None else WaitsView(**asdict(waits)),
     )
+
+
+def _check_same(run: Run, asks: Asked | None, parts: Parts | None, part: str | None) -> None:
+    """Refuse to ask a run something else than what its first rows fixed."""
+    if run.parts is None:
+        if parts is not None or part is not None:
+            raise BadInput(
+                f"run {run.name} began without parts, so its intervals come whole",
+                hint="leave part and parts out, or begin another run",
+            )
+        same = asks is None or run.question == asks.of(run.question.machines if run.question else 0)
+    else:
+        if part is None:
+            raise BadInput(
+                f"run {run.name} is fed in parts; whose counts are these?",
+                hint=f"add part=, one of {', '.join(run.parts.names)}",
+            )
+        if parts is not None and parts.names != run.parts.names:
+            raise BadInput(
+                f"run {run.name} was begun for the parts {', '.join(run.parts.names)}",
+                hint="leave parts out, or begin another run",
+            )
+        same = asks in (None, run.parts.asked)
+    if not same:
+        raise BadInput(
+            f"run {run.name} asks something else: what is asked is fixed by its first rows",
+            hint="leave the parameters out, or begin another run",
+        )
+
+
+def _names(text: str) -> list[str]:
+    return [_name(name, "a part") for name in text.split(",")]
 
 
 def _rows(kind: str, body: bytes) -> Sequence[Row]:
@@ -290,57 +360,10 @@ def _decoded(body: bytes) -> Hook:
         raise BadInput(str(error)) from error
 
 
-def _question(query: dict[str, str], machines: int) -> Question:
-    unknown = sorted(set(query) - _ASKED)
-    if unknown:
-        raise BadInput(f"unknown parameter {unknown[0]!r}")
-    if query.get("randomised") not in (None, DECLARED):
-        raise BadInput(f"randomised is {DECLARED!r} or left out")
-    if query.get("together", "false") not in ("true", "false"):
-        raise BadInput("together is 'true' or 'false'")
-    if query.get("units", MACHINES) not in (MACHINES, SITES):
-        raise BadInput(f"units is {MACHINES!r} or {SITES!r}")
-    clear = _share(query, "alpha_clear")
-    policy = Policy(
-        alpha_harm=_share(query, "alpha_harm"),
-        alpha_clear=Policy().alpha_clear if clear is None else clear,
-        delta=_share(query, "delta"),
-    )
-    return question(
-        policy,
-        machines,
-        randomised="randomised" in query,
-        together=query.get("together") == "true",
-        sites=query.get("units") == SITES,
-        follow_up=_intervals(query),
-    )
-
-
-def _intervals(query: dict[str, str]) -> int | None:
-    given = query.get("follow_up")
-    if given is None:
-        return None
-    if _INTERVALS.fullmatch(given) is None:
-        raise BadInput(f"follow_up is a number of intervals, not {given[:20]!r}")
-    return int(given)
-
-
-def _share(query: dict[str, str], name: str) -> float | None:
-    if name not in query:
-        return None
-    try:
-        share = float(query[name])
-    except ValueError:
-        share = 0.0
-    if not 0.0 < share < 1.0:
-        raise BadInput(f"{name} is a share between 0 and 1, not {query[name][:20]!r}")
-    return share
-
-
-def _name(name: str) -> str:
+def _name(name: str, of: str = "a run") -> str:
     if _NAME.fullmatch(name) is None:
         raise BadInput(
-            f"{name[:40]!r} is no name of a run", hint="letters, digits, dot, dash and underscore"
+            f"{name[:40]!r} is no name of {of}", hint="letters, digits, dot, dash and underscore"
         )
     return name
 

@@ -27,11 +27,11 @@ from firedoor.console.model import (
     MachineView,
     Outcome,
     ReleaseView,
-    Requests,
     Verb,
     VerdictView,
 )
 from firedoor.console.openapi import Operation, Parameter
+from firedoor.console.reading import Requests
 from firedoor.core.errors import BadInput, NotFound
 
 DEFAULT_LIMIT: Final = 100

@@ -14,9 +14,9 @@ from firedoor.console.assets import Assets
 from firedoor.console.facts import Explains
 from firedoor.console.guard import Guard
 from firedoor.console.live import Live
-from firedoor.console.model import Requests
 from firedoor.console.pages import Pages
 from firedoor.console.problem import on_error
+from firedoor.console.reading import Requests
 from firedoor.core.errors import FiredoorError
 from firedoor.ports import Clock
 from firedoor.services.runs import Runs

@@ -9,7 +9,8 @@ from typing import Protocol
 
 import msgspec
 
-from firedoor.console.model import ReadModel, ReleaseView, TrackPoint
+from firedoor.console.model import ReleaseView, TrackPoint
+from firedoor.console.reading import ReadModel
 
 
 class Move(StrEnum):

@@ -9,29 +9,17 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from firedoor.console import asked as asking
 from firedoor.console.judged import judged
-from firedoor.core.errors import BadInput
-from firedoor.core.terms import Policy
 from firedoor.core.verdict import VerdictState
 from firedoor.formats import kayenta
 from firedoor.formats.kayenta import AnalysisResult, GroupScore, JudgeRequest, JudgeResult, Score
-from firedoor.services.alone import (
-    DECLARED,
-    MOST_INTERVALS,
-    Finding,
-    Question,
-    judge,
-    machines_of,
-    question,
-)
+from firedoor.services.alone import DECLARED, MACHINES, SITES, Finding, Question, judge, machines_of
 
 JUDGE_NAME: Final = "Firedoor"
 
 _PASS, _MARGINAL, _FAIL = "Pass", "Marginal", "Fail"
 _HIGH, _NODATA = "High", "Nodata"
-_SETTINGS: Final = frozenset(
-    {"alphaHarm", "alphaClear", "delta", "followUp", "randomised", "together"}
-)
 
 
 def answer(request: JudgeRequest) -> JudgeResult:
@@ -42,8 +30,9 @@ def answer(request: JudgeRequest) -> JudgeResult:
             compared with.
     """
     reading = kayenta.read(request)
-    machines = machines_of(reading.rows, sites=False) if reading.rows else 0
-    asked = _asked(kayenta.configured(request), machines)
+    asks = asking.of_kayenta(kayenta.configured(request))
+    machines = machines_of(reading.rows, sites=asks.sites) if reading.rows else 0
+    asked = asks.of(machines)
     found = judge(reading.rows, asked) if reading.rows else None
     configs = {metric.name: metric for metric in request.canary_config.metrics}
     blamed = _to_blame(found) if found is not None else set[str]()
@@ -61,50 +50,6 @@ def answer(request: JudgeRequest) -> JudgeResult:
 
 def _pairs(request: JudgeRequest) -> list[kayenta.Pair]:
     return request.metric_set_pair_list
-
-
-def _asked(configured: Mapping[str, Any], machines: int) -> Question:
-    unknown = sorted(set(configured) - _SETTINGS)
-    if unknown:
-        raise BadInput(
-            f"judgeConfigurations.{unknown[0]} is unknown",
-            hint=f"it may have {', '.join(sorted(_SETTINGS))}",
-        )
-    if configured.get("randomised") not in (None, DECLARED):
-        raise BadInput(f"judgeConfigurations.randomised is {DECLARED!r} or left out")
-    if not isinstance(configured.get("together", False), bool):
-        raise BadInput("judgeConfigurations.together is true or false")
-    clear = _share(configured, "alphaClear")
-    policy = Policy(
-        alpha_harm=_share(configured, "alphaHarm"),
-        alpha_clear=Policy().alpha_clear if clear is None else clear,
-        delta=_share(configured, "delta"),
-    )
-    return question(
-        policy,
-        machines,
-        randomised="randomised" in configured,
-        together=configured.get("together", False),
-        follow_up=_intervals(configured),
-    )
-
-
-def _intervals(configured: Mapping[str, Any]) -> int | None:
-    match configured.get("followUp"):
-        case None:
-            return None
-        case int() as steps if not isinstance(steps, bool) and 1 <= steps <= MOST_INTERVALS:
-            return steps
-    raise BadInput(f"judgeConfigurations.followUp is a number of steps, 1 to {MOST_INTERVALS:,}")
-
-
-def _share(configured: Mapping[str, Any], name: str) -> float | None:
-    match configured.get(name):
-        case None:
-            return None
-        case float() as share if 0.0 < share < 1.0:
-            return share
-    raise BadInput(f"judgeConfigurations.{name} is a share between 0 and 1")
 
 
 def _result(
@@ -137,6 +82,8 @@ def _result(
             "logE": stream.log_e,
             "maxLogE": stream.max_log_e,
             "randomised": DECLARED if found.question.randomised else None,
+            "asked": _told(found.question),
+            "logERatio": found.log_e_ratio,
         }
     return AnalysisResult(
         name=pair.name,
@@ -151,6 +98,20 @@ def _result(
         critical=kayenta.setting(config, "critical") is True,
         muted=kayenta.setting(config, "muted") is True,
     )
+
+
+def _told(asked: Question) -> dict[str, Any]:
+    return {
+        "randomised": DECLARED if asked.randomised else None,
+        "together": asked.together,
+        "units": SITES if asked.sites else MACHINES,
+        "alphaHarm": asked.alpha_harm,
+        "alphaClear": asked.alpha_clear,
+        "delta": asked.delta,
+        "followUp": asked.follow_up,
+        "ratio": asked.ratio,
+        "cluster": asked.cluster,
+    }
 
 
 def _ratio(part: int, whole: int) -> float:
@@ -184,6 +145,17 @@ def _span(asked: Question) -> str:
     return "step" if asked.follow_up <= 1 else f"{asked.follow_up} steps"
 
 
+def _odds(found: Finding) -> str:
+    asked = found.question
+    if asked.ratio is None:
+        return ""
+    line = -math.log(asked.alpha_clear)
+    return (
+        f"ln E against {asked.ratio:g} times the odds {found.log_e_ratio:.2f}, cleared at "
+        f"{line:.2f}; "
+    )
+
+
 def _score(request: JudgeRequest, reading: kayenta.Reading, found: Finding | None) -> Score:
     passing, marginal = request.score_thresholds.passing, request.score_thresholds.marginal
     if found is None:
@@ -191,13 +163,20 @@ def _score(request: JudgeRequest, reading: kayenta.Reading, found: Finding | Non
     said = judged(kayenta.RELEASE, found)
     numbers = (
         f"ln E of harm {said.log_e_harm:.2f}, at most {said.max_log_e_harm:.2f}; excess harm at "
-        f"most {said.harm_upper:.2g} per machine and {_span(found.question)}; {said.assumes}"
+        f"most {said.harm_upper:.2g} per machine and {_span(found.question)}; {_odds(found)}"
+        f"{said.assumes}"
     )
     if found.state is VerdictState.HARMFUL:
         return Score(0.0, _FAIL, f"harmful: {numbers}")
-    if found.state is VerdictState.CLEARED and not reading.broken:
+    if found.state is VerdictState.CLEARED and not (reading.broken or reading.mixed):
         return Score(100.0, _PASS, f"cleared: {numbers}")
-    why = "undecided" if found.state is VerdictState.UNDECIDED else "not all metrics can be judged"
+    why = "not all metrics can be judged"
+    if reading.mixed:
+        why = (
+            "metrics have different kinds of tags and may count a machine twice: give all the same"
+        )
+    elif found.state is VerdictState.UNDECIDED:
+        why = "undecided"
     if marginal >= passing:
         return Score(
             0.0, _FAIL, f"{why}, and thresholds without a marginal range leave no room: {numbers}"

@@ -19,7 +19,8 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from firedoor.console.model import DecisionView, ReadModel
+from firedoor.console.model import DecisionView
+from firedoor.console.reading import ReadModel
 from firedoor.core.errors import Unavailable
 
 _PAGE = 100

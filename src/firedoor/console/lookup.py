@@ -1,6 +1,7 @@
 """Releases by the beginning of their id."""
 
-from firedoor.console.model import ReadModel, ReleaseView
+from firedoor.console.model import ReleaseView
+from firedoor.console.reading import ReadModel
 from firedoor.core.errors import BadInput, NotFound
 from firedoor.core.release import id_prefix
 

@@ -7,7 +7,8 @@ keeps the number of series small however long a channel lives.
 import re
 from collections.abc import Iterator
 
-from firedoor.console.model import ChannelView, ReadModel, ReleaseView
+from firedoor.console.model import ChannelView, ReleaseView
+from firedoor.console.reading import ReadModel
 from firedoor.core.door import State
 
 MEDIA_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -1,13 +1,11 @@
-"""What the console reads and asks for: the views, and the two Protocols that provide them.
+"""What the console reads and asks for: the views; ``console.reading`` has who provides them.
 
 The field names are the JSON names of the API. Times are wall clock in milliseconds since 1970
 (``_ms``), shares and bounds are in [0, 1], ``log_e`` is a natural logarithm. ``""`` stands for
 "nobody" or "none" where the field is text, ``None`` where it is a number.
 """
 
-from collections.abc import Mapping
 from enum import StrEnum
-from typing import Protocol
 
 import msgspec
 
@@ -138,11 +136,14 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
         log_e_shut: ln(1/alpha_harm): at or above it the door shuts.
         log_e_warn: ln(1/alpha_warn): at or above it no door opens.
         delta: At or below it ``harm_upper`` opens the door.
+        log_e_ratio: ln(1/alpha_clear): at or above it the evidence against the policy's ratio
+            opens the door as well; None where the policy has none.
     """
 
     log_e_shut: float
     log_e_warn: float
     delta: float
+    log_e_ratio: float | None = None
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,6 +256,10 @@ class VerdictView(VerdictSummary, frozen=True, kw_only=True):
         log_e_history: Evidence against "no worse than past good releases"; 0 without a past.
         frozen: The controls are above the past themselves: an outage, not the release.
         past: What past good releases showed, fixed when the release boarded.
+        ratio: Odds ratio of harm whose exclusion opens the door as well: ``policy.ratio`` when
+            the release boarded; None without one.
+        log_e_ratio: Evidence against odds of harm that are that many times the control's; 0
+            without one.
     """
 
     release: str
@@ -270,6 +275,8 @@ class VerdictView(VerdictSummary, frozen=True, kw_only=True):
     log_e_history: float = 0.0
     frozen: bool = False
     past: tuple[PastBucket, ...] = ()
+    ratio: float | None = None
+    log_e_ratio: float = 0.0
 
 
 class Arm(StrEnum):
@@ -420,81 +427,3 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     release: str = ""
     door: dict[str, DoorView] = {}
-
-
-class ReadModel(Protocol):
-    """A consistent picture of what has been decided. Calls are short: they run in the event loop.
-
-    Unknown names give None or nothing, never an error. Raises Unavailable if it cannot read.
-    """
-
-    def channels(self) -> list[ChannelView]:
-        """All channels, in the order of the configuration."""
-        ...
-
-    def releases(self, channel: str) -> list[ReleaseView]:
-        """Boardings of the channel, newest first; a bounded number (about the last 50)."""
-        ...
-
-    def release(self, release: str) -> ReleaseView | None:
-        """The latest boarding of exactly this release id."""
-        ...
-
-    def match(self, prefix: str) -> list[str]:
-        """Release ids that begin with ``prefix``, any order; two are enough to know."""
-        ...
-
-    def verdict(self, release: str) -> VerdictView | None:
-        """The verdict on the latest boarding of this release."""
-        ...
-
-    def machines(
-        self, release: str, limit: int, after: str = "", state: Condition | None = None
-    ) -> list[ExposureView]:
-        """Machines enrolled for this release by name, those behind ``after``, at most ``limit``.
-
-        With ``state`` only machines in that condition.
-        """
-        ...
-
-    def machine(self, name: str) -> MachineView | None:
-        """One machine."""
-        ...
-
-    def decisions(self, after: int, limit: int) -> list[DecisionView]:
-        """Ledger entries with an index above ``after``, oldest first, at most ``limit``."""
-        ...
-
-    def track(self, release: str) -> list[TrackPoint]:
-        """The history of the latest boarding, oldest first; at most about 2,000 points."""
-        ...
-
-    def last_index(self) -> int:
-        """Index of the newest ledger entry, -1 while the ledger is empty."""
-        ...
-
-    def version(self) -> int:
-        """A number that is another one whenever anything above changed. Very cheap."""
-        ...
-
-
-class Requests(Protocol):
-    """How a person acts: the judge decides, the ledger records, then it takes effect."""
-
-    async def submit(
-        self, verb: Verb, target: str, arguments: Mapping[str, object], by: str
-    ) -> Outcome:
-        """Ask for one thing and wait until it has been decided and is durable.
-
-        Args:
-            verb: What is asked for.
-            target: Full release id, or the channel's name for the channel verbs.
-            arguments: ``reason`` and, where given, ``ring``, ``budget``, ``all``, ``approved_by``.
-            by: Who asks, as they named themselves.
-
-        Raises:
-            Rejected: The request makes no sense here; nothing changed. Its subclasses
-                NotFound, IllegalTransition and NotAllowed say why.
-            Unavailable: The judge does not answer; it is unknown whether the request is heard.
-        """
-        ...

@@ -35,7 +35,8 @@ class Test(StrEnum):
     CLEARANCE = "clearance"
     """Against "worse by at least delta": one cell per matured class, one outcome per machine."""
     LATE = "late"
-    """Against "worse than past good releases": one cell per later look at a matured class."""
+    """Against "worse than past good releases" alone: a later look at a matured class, or what a
+    pool has told since its last look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,13 @@ class Cell:
         test: Harm, clearance or late.
         signal: Stream the events belong to (``silence``, ``crash``, ``check``);
             ``any`` for clearance, which counts the first critical harm of any watched signal;
-            ``silence`` for late.
+            ``silence``, ``told-early`` or ``told`` for late.
         stratum: Stratum of the harmed members (``core.stratum``); ``""`` where nothing is known
             of them, where strata are pooled, and for clearance and late.
         treated: Harm: sealed treated members of the whole pool just before this cell (R1).
             Clearance: all treated members of the matured class (m1). Late: those of them that
-            are sealed still. Count >= 0.
+            are sealed still; of what was told, minutes that these have been listened to since
+            the last look, all together. Count >= 0.
         control: The same for control members (R0, m0). Count >= 0.
         treated_harmed: Of the treated, those with a new first event (x1), <= treated.
         control_harmed: Of the control, likewise (x0), <= control.

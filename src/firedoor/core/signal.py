@@ -21,6 +21,14 @@ SILENCE: Final = "silence"
 ANY: Final = "any"
 """Clearance's stream: the first critical harm of a machine, whichever signal told of it."""
 
+TOLD_EARLY: Final = "told-early"
+TOLD: Final = "told"
+"""History's streams of what machines said: the first event of any signal that decides.
+
+Early until the first of a deck's classes has been looked at: by then the treated have installed
+something and the controls have not.
+"""
+
 STREAMS: Final = (CRASH, CHECK, SILENCE)
 """Every harm stream, in the order that settles ties: what was said comes before what was not."""
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 from firedoor.core.cell import Cell, Test
-from firedoor.core.evidence import clearance, excess, history, relative
+from firedoor.core.evidence import clearance, excess, history, past, relative
 from firedoor.core.evidence.clearance import Clearance
 from firedoor.core.evidence.counts import Counts
 from firedoor.core.evidence.excess import Excess
@@ -208,9 +208,14 @@ def _looks(evidence: Evidence, cells: Iterable[Cell]) -> list[_Look]:
 
 def _absorb_past(releases: Sequence[tuple[Evidence, list[_Look]]]) -> list[Evidence]:
     """Take looks that the past knows a rate of; each release has one at least."""
-    after = _in_turns(
-        History.stacked([evidence.history for evidence, _ in releases]),
-        [[(look, evidence.rules.cluster) for look in looks] for evidence, looks in releases],
+    queues: dict[tuple[int, int], list[tuple[_Look, int]]] = {}
+    for number, (evidence, looks) in enumerate(releases):
+        for look in looks:
+            key = number, past.row_of(look[0].signal)
+            queues.setdefault(key, []).append((look, evidence.rules.cluster))
+    moved = _in_turns(
+        History.stacked([releases[number][0].history.take([row]) for number, row in queues]),
+        list(queues.values()),
         lambda state, turn: history.absorb(
             state,
             Counts.of_cells([cell for (cell, _), _ in turn]),
@@ -219,10 +224,16 @@ def _absorb_past(releases: Sequence[tuple[Evidence, list[_Look]]]) -> list[Evide
             cluster=[cluster for _, cluster in turn],
         ),
     )
-    log_e = history.log_e(History.stacked(after)).tolist()
+    rows = [
+        [evidence.history.take([row]) for row in range(len(evidence.history))]
+        for evidence, _ in releases
+    ]
+    for (number, row), state in zip(queues, moved, strict=True):
+        rows[number][row] = state
+    after = [History.stacked(each) for each in rows]
     return [
-        replace(evidence, history=after[number], log_e_history=LogE(log_e[number]))
-        for number, (evidence, _) in enumerate(releases)
+        replace(evidence, history=state, log_e_history=history.merged(state))
+        for (evidence, _), state in zip(releases, after, strict=True)
     ]
 
 

@@ -35,7 +35,7 @@ logarithms of another kind differ in the last place (2e-15 after two thousand ce
 and without AVX-512), so whoever replays elsewhere compares the state and the numbers to 1e-9.
 
 Source: cohorts.md 1 (cells, debt), evidence.md 2.3, 2.6, 2.7, 3.1; decisions.md 4 (what a door
-asks); ADR 0012 (merging), 0013 (strata) and 0016 (history).
+asks); ADR 0012 (merging), 0013 (strata), 0016 and 0029 (history).
 """
 
 import math
@@ -153,9 +153,9 @@ class Evidence:
         clearance: The clearance e-process, one row.
         excess: The excess e-process, one row: the same cells, the other question.
         matured: Totals behind both.
-        rates: Bounds of the past, events per machine at risk.
-        history: The history e-process, one row.
-        log_e_history: ln of its E now.
+        rates: Bounds of the past, events per machine at risk, or its minutes.
+        history: The history e-processes: looks, and where the past knows of it what was told.
+        log_e_history: ln of the mean of their E now.
         relative: The relative clearance e-process, one row; None without a ratio.
         log_e_ratio: ln of its E now.
     """
@@ -235,7 +235,7 @@ def start(rules: Rules) -> Evidence:
         excess=excess.start(1),
         matured=Matured(),
         rates=past.rates(rules.past, rules.alpha_ref),
-        history=history.start(1),
+        history=history.start(1 + any(past.row_of(bucket.signal) for bucket in rules.past)),
         relative=None if rules.ratio is None else relative.start(1, rules.ratio),
     )
 
@@ -317,7 +317,7 @@ def conclude(
         # Bets that change with the arms may let the bounds cross on odd data.
         harm_lower=min(harm_lower, harm_upper),
         log_e_history=evidence.log_e_history,
-        frozen=bool(evidence.rates) and bool(history.is_frozen(evidence.history)[0]),
+        frozen=bool(evidence.rates) and bool(history.is_frozen(evidence.history).any()),
         worse=_is_worse(evidence),
         log_e_ratio=evidence.log_e_ratio,
         alike=alike,
@@ -411,14 +411,17 @@ def _absorb_history(evidence: Evidence, cell: Cell) -> Evidence:
     rate = rate_of(evidence, cell)
     if rate is None:
         return evidence
-    after = history.absorb(
-        evidence.history,
+    row = past.row_of(cell.signal)
+    rows = [evidence.history.take([number]) for number in range(len(evidence.history))]
+    rows[row] = history.absorb(
+        rows[row],
         Counts.of_cell(cell),
         rate,
         cell.epoch,
         cluster=evidence.rules.cluster,
     )
-    return replace(evidence, history=after, log_e_history=LogE(float(history.log_e(after)[0])))
+    after = History.stacked(rows)
+    return replace(evidence, history=after, log_e_history=history.merged(after))
 
 
 def _is_worse(evidence: Evidence) -> bool:

@@ -10,8 +10,9 @@ signal (the sum), the control by the one that shows most (the maximum). Its boun
 machine *and interval*; ``services.alone`` makes it one per machine, where it is said for how many
 intervals a machine is followed.
 
-Strata are disjoint: a machine that stands in two rows of one interval and signal would be two. A
-total beside its parts is the one such mistake that rows show, and it is refused.
+Strata are disjoint, and the same for every signal: a machine that stands in two strata of one
+interval would be two, and clearance would see half of its harm. A total beside parts, of the same
+signal or of another, is the one such mistake that rows show, and it is refused.
 
 A row that comes twice is counted once; two rows that say different things of one interval, signal
 and stratum are a mistake that only their author can repair. Rows are the state: exports of several
@@ -23,7 +24,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
 from typing import Final
@@ -76,6 +77,7 @@ class Row:
         control_harmed: Of the control, likewise, <= control.
         installed: Of the treated, those that have the release, <= treated.
         place: Where it was read, for complaints: ``line 7``.
+        part: Which collector counted, "" where one counts all.
     """
 
     time_ms: int
@@ -88,6 +90,7 @@ class Row:
     control_harmed: int
     installed: int
     place: str = field(default="", compare=False)
+    part: str = ""
 
 
 def read_rows(lines: Iterable[str]) -> list[Row]:
@@ -171,8 +174,12 @@ def by_release(rows: Iterable[Row]) -> Mapping[str, Sequence[Row]]:
     return dict(sorted(ordered.items(), key=lambda item: (item[1][0].time_ms, item[0])))
 
 
-def in_time(rows: Iterable[Row]) -> list[Row]:
-    """Rows of one release by time, stratum and signal, each once; raises as :func:`by_release`."""
+def in_time(rows: Iterable[Row], *, mixed: bool = False) -> list[Row]:
+    """Rows of one release by time, stratum and signal, each once; raises as :func:`by_release`.
+
+    With ``mixed`` one signal may be a total where another has parts; who asks for that clears
+    nothing.
+    """
     ordered = sorted(rows, key=lambda row: (row.time_ms, row.stratum, row.signal))
     kept: list[Row] = []
     for _, interval in groupby(ordered, key=lambda row: row.time_ms):
@@ -180,13 +187,16 @@ def in_time(rows: Iterable[Row]) -> list[Row]:
         wholes: dict[str, Row] = {}
         for row in interval:
             # In this order the row without a stratum stands before the named ones.
+            about = row.signal if mixed else ""
+            whole = wholes.get(about)
             if not row.stratum:
-                wholes.setdefault(row.signal, row)
-            elif row.signal in wholes:
+                wholes.setdefault(about, row)
+            elif whole is not None:
                 raise BadInput(
-                    f"{row.place}: {wholes[row.signal].place} has no stratum at the same time and "
-                    "signal, so it counts these machines, too",
-                    hint="leave the total out; strata may not share machines",
+                    f"{row.place}: {whole.place} has no stratum at the same time, so it counts "
+                    "these machines, too",
+                    hint="leave the total out, and give every signal the same strata; strata may "
+                    "not share machines",
                 )
             first = seen.setdefault((row.signal, row.stratum), row)
             if first is row:
@@ -229,6 +239,13 @@ def cells(rows: Sequence[Row]) -> Iterator[Cell]:
         for own in strata.values():
             seq += 1
             yield _clearance(own, seq, deck, epoch)
+
+
+def written(time_ms: int) -> str:
+    """The begin of an interval for a person, in UTC."""
+    when = datetime.fromtimestamp(time_ms / 1000, UTC)
+    precision = "milliseconds" if time_ms % 1000 else "seconds"
+    return when.isoformat(timespec=precision).removesuffix("+00:00") + "Z"
 
 
 def fleet(rows: Iterable[Row]) -> int:

@@ -148,12 +148,15 @@ class Reading:
             were left out.
         reasons: For every other pair, why it is not.
         broken: Whether one of these was meant to be judged.
+        mixed: Whether metrics are told apart by different kinds of tags: a machine may then
+            stand in several strata, and nothing may be cleared.
     """
 
     rows: tuple[Row, ...]
     judged: Mapping[int, int]
     reasons: Mapping[int, str]
     broken: bool
+    mixed: bool = False
 
 
 class _Unjudged(Exception):
@@ -204,7 +207,13 @@ def read(request: JudgeRequest) -> Reading:
         seen.add(pair)
         judged[at] = left_out
         rows += own
-    return Reading(rows=tuple(in_time(rows)), judged=judged, reasons=reasons, broken=broken)
+    return Reading(
+        rows=tuple(in_time(rows, mixed=True)),
+        judged=judged,
+        reasons=reasons,
+        broken=broken,
+        mixed=len(set(seen.tags.values())) > 1,
+    )
 
 
 def configured(request: JudgeRequest) -> Mapping[str, Any]:

@@ -2,9 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from firedoor.core.release import Manifest, changes
 from firedoor.gate.folders import Folders
+
+_TOLD_APART: Final = 256
+"""Changed files of a release that are told apart, a bit for each machine in flight; all others
+are one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +53,20 @@ def payload_of(
 
 @dataclass(slots=True)
 class Installs:
-    """Counts the bytes handed to machines in flight, until a changed file is complete."""
+    """Counts the bytes handed to machines in flight, until a changed file is complete.
+
+    Which of the changed files a machine wants, nobody knows: it has installed with the first, and
+    again, later, with every other one. A release may kill with the last.
+    """
 
     _parts: dict[tuple[int, int], dict[str, list[tuple[int, int]]]] = field(default_factory=dict)
-    _done: set[tuple[int, int]] = field(default_factory=set)
+    _done: dict[tuple[int, int], int] = field(default_factory=dict)
+    _bits: dict[int, dict[str, int]] = field(default_factory=dict)
     _fresh: list[tuple[int, int, int]] = field(default_factory=list)
 
-    def is_done(self, number: int, machine: int) -> bool:
-        """Say whether the machine is known to have installed already."""
-        return (number, machine) in self._done
+    def is_done(self, number: int, machine: int, path: str) -> bool:
+        """Say whether the machine is known to have this file already."""
+        return bool(self._done.get((number, machine), 0) & self._bit(number, path))
 
     def deliver(
         self, number: int, machine: int, path: str, *, size: int, start: int, end: int, now: int
@@ -66,13 +76,18 @@ class Installs:
         ``now`` is the monotonic time at which they were, ms.
         """
         key = (number, machine)
-        if key in self._done:
+        if self.is_done(number, machine, path):
             return
         parts = self._parts.setdefault(key, {})
         parts[path] = _merged([*parts.get(path, []), (start, end)])
         if parts[path] == [(0, size)]:
-            del self._parts[key]
-            self._done.add(key)
+            del parts[path]
+            if not parts:
+                del self._parts[key]
+            bits = self._bits.setdefault(number, {})
+            if len(bits) < _TOLD_APART:
+                bits.setdefault(path, 1 << len(bits))
+            self._done[key] = self._done.get(key, 0) | self._bit(number, path)
             self._fresh.append((number, machine, now))
 
     def drain(self) -> list[tuple[int, int, int]]:
@@ -83,7 +98,12 @@ class Installs:
     def keep(self, numbers: set[int]) -> None:
         """Forget boardings that are no longer in flight."""
         self._parts = {key: parts for key, parts in self._parts.items() if key[0] in numbers}
-        self._done = {key for key in self._done if key[0] in numbers}
+        self._done = {key: files for key, files in self._done.items() if key[0] in numbers}
+        self._bits = {number: bits for number, bits in self._bits.items() if number in numbers}
+
+    def _bit(self, number: int, path: str) -> int:
+        bits = self._bits.get(number, {})
+        return bits.get(path, 1 << _TOLD_APART if len(bits) == _TOLD_APART else 0)
 
 
 def _merged(parts: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -218,7 +218,7 @@ class Keeper:
         if path not in served.payload or channel.admission.in_flight(machine) != number:
             return None
         installs = channel.installs
-        if installs.is_done(number, machine):
+        if installs.is_done(number, machine, path):
             return None
 
         def delivered(start: int, end: int) -> None:
@@ -361,12 +361,15 @@ class Keeper:
     def _load(self, channel: Channel, number: int, release: str, board: ChannelBoard) -> Served:
         manifest = self._source.manifest(release)
         stored = self._source.release(release)
-        earlier = max((n for n, _ in board.releases if n < number), default=0)
-        previous = channel.catalog[earlier].manifest if earlier in channel.catalog else {}
+        # A ring may be behind another: what is new to any of them is a change.
+        bases = {lane.base for lane in board.lanes if lane.base != number} & set(channel.catalog)
         listing = "" if stored is None else stored.listing
         kind = channel.kind
-        payload = payload_of(
-            manifest, previous, lambda path: path == listing or kind.is_index(path)
+        payload = frozenset[str]().union(
+            *(
+                payload_of(manifest, previous, lambda path: path == listing or kind.is_index(path))
+                for previous in [channel.catalog[base].manifest for base in bases] or [{}]
+            )
         )
         return Served(number, release, manifest, payload)
 

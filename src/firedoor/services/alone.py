@@ -11,7 +11,10 @@ intervals exceed the control's by no more than the sum of what the intervals exc
 
     prod (1 - p0_t)  -  prod (1 - p1_t)   <=   sum over t of max(0, p1_t - p0_t)
 
-and it waits until so many intervals have been seen, for harm that comes late comes within them.
+where intervals in which machines are counted that are followed no more thin out nothing
+(``services.following``); and it waits until so many intervals have been seen in which both arms
+were at risk, for harm that comes late comes within them; what was counted before anybody was
+treated is no following.
 Who names a delta and no N has named the delta of one interval. Who names neither is not cleared.
 """
 
@@ -22,11 +25,13 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
+from firedoor.core.cell import Test
 from firedoor.core.errors import BadInput
 from firedoor.core.evidence import clearance, relative, series
 from firedoor.core.terms import Policy, resolve
 from firedoor.core.verdict import VerdictState
 from firedoor.formats.counts import Row, cells, first_interval, fleet
+from firedoor.services.following import thinning
 from firedoor.services.sites import check_machines, count_sites, of_sites
 
 DECLARED: Final = "declared"
@@ -42,8 +47,8 @@ MOST_INTERVALS: Final = 1_000_000
 """Of a follow-up: as many as rows are read."""
 
 _BY_WORD: Final = (
-    "that chance chose who was treated is the caller's word; the error rates hold if it is true, "
-    "that of cleared also needs machines that fail independently of each other"
+    "that chance chose who was treated, machine by machine, is the caller's word; the error rates "
+    "hold if it is true, that of cleared also needs machines that fail independently of each other"
 )
 _UNKNOWN: Final = (
     "the judge cannot know whether chance chose who was treated and who control; if it did not, "
@@ -57,6 +62,10 @@ _TOGETHER: Final = (
 )
 _CLUSTERS: Final = (
     "; up to {count} machines may be harmed by one accident, and every count is divided by that"
+)
+_DEALT_CLUSTERS: Final = (
+    "; up to {count} machines may be harmed by one accident, and what clears is divided by that; "
+    "harmful is not, for lots that were drawn machine by machine need no such number"
 )
 _NO_FOLLOW_UP: Final = (
     "; nobody said for how many intervals a machine is followed (--follow-up, follow_up, "
@@ -80,7 +89,8 @@ class Question:
         delta: Excess harm per machine over ``follow_up`` intervals that clearance excludes, in
             (0, 1).
         machines: The fleet the numbers above were made for, count >= 0.
-        randomised: Whether the caller declares that chance chose who was treated.
+        randomised: Whether the caller declares that chance chose who was treated, machine by
+            machine.
         together: Whether machines may fail together, so that a row is one observation.
         sites: Whether the stratum is a site and whole sites were chosen: sites are counted.
         ratio: Odds ratio of harm whose exclusion clears as well, > 1, or None.
@@ -107,9 +117,17 @@ class Question:
             raise BadInput(f"a machine is followed for 1 to {MOST_INTERVALS:,} intervals")
         single = not (self.together or self.sites)
         if self.cluster > 1 and not single:
-            raise BadInput("clusters of a known size are asked for where none is known")
+            raise BadInput(
+                "clusters of a known size are asked for where none is known",
+                hint="leave out either the cluster or what says that machines fail together "
+                "(together) or that sites are counted (units)",
+            )
         if self.ratio is not None and (self.cluster > 1 or not single):
-            raise BadInput("a ratio is only known where machines fail one by one")
+            raise BadInput(
+                "a ratio is only known where machines fail one by one",
+                hint="leave out either the ratio or what says otherwise (cluster, together, "
+                "units of sites)",
+            )
 
     @property
     def assumes(self) -> str:
@@ -119,13 +137,64 @@ class Question:
         if self.together:
             return _TOGETHER
         assumed = _BY_WORD if self.randomised else _UNKNOWN
-        assumed += _CLUSTERS.format(count=self.cluster) if self.cluster > 1 else ""
+        if self.cluster > 1:
+            clusters = _DEALT_CLUSTERS if self.randomised else _CLUSTERS
+            assumed += clusters.format(count=self.cluster)
         return assumed + ("" if self.follow_up else _NO_FOLLOW_UP)
 
     @property
     def delta_of_interval(self) -> float:
         """Excess harm per machine in one interval that clearance excludes, in (0, 1)."""
         return self.delta / max(1, self.follow_up)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asks before it is known of how many machines; ranges as in ``Question``.
+
+    Attributes:
+        alpha_harm: None: by the size of the fleet.
+        alpha_clear: Chance that the upper bound is ever too low.
+        delta: None: by the size of the fleet.
+        randomised: Whether the caller declares that chance chose the treated.
+        together: Whether machines may fail together.
+        sites: Whether sites are counted.
+        ratio: Odds ratio of harm whose exclusion clears as well, or None.
+        cluster: Most machines that one accident harms together.
+        follow_up: Intervals for which a machine is followed; None: nobody said.
+    """
+
+    alpha_harm: float | None = None
+    alpha_clear: float = Policy().alpha_clear
+    delta: float | None = None
+    randomised: bool = False
+    together: bool = False
+    sites: bool = False
+    ratio: float | None = None
+    cluster: int = 1
+    follow_up: int | None = None
+
+    def of(self, machines: int) -> Question:
+        """The question for a fleet of this size (machines, or sites), count >= 0.
+
+        Raises:
+            BadInput: No proof covers what is asked.
+        """
+        policy = Policy(
+            alpha_harm=self.alpha_harm,
+            alpha_clear=self.alpha_clear,
+            delta=self.delta,
+            ratio=self.ratio,
+            cluster=self.cluster,
+        )
+        return question(
+            policy,
+            machines,
+            randomised=self.randomised,
+            together=self.together,
+            sites=self.sites,
+            follow_up=self.follow_up,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +279,7 @@ def judge(rows: Sequence[Row], asked: Question) -> Finding:
         BadInput: Sites are asked for, and the rows are not of sites; or machines are, and no
             stratum ever had both arms at once.
     """
-    compared = any(row.treated and row.control for row in rows)
-    intervals = len({row.time_ms for row in rows})
+    intervals = len({row.time_ms for row in rows if row.treated and row.control})
     if asked.sites:
         rows = of_sites(rows)
     else:
@@ -229,11 +297,13 @@ def judge(rows: Sequence[Row], asked: Question) -> Finding:
         together=not single,
         ratio=asked.ratio,
         cluster=asked.cluster,
+        dealt=asked.randomised,
         later={signal: number for signal, number in comes.items() if number > 1},
     )
     log_e_ratio = 0.0 if found.relative is None else float(relative.log_e(found.relative)[0])
     alike = asked.ratio is not None and log_e_ratio >= -math.log(asked.alpha_clear)
-    upper = float(clearance.upper(found.clearance, asked.alpha_clear)[0])
+    thinned = _thinned(rows, asked)
+    upper = thinned * float(clearance.upper(found.clearance, asked.alpha_clear)[0])
     warn = found.log_e >= -math.log(asked.alpha_warn)
     if found.max_log_e >= -math.log(asked.alpha_harm):
         state = VerdictState.HARMFUL
@@ -241,8 +311,7 @@ def judge(rows: Sequence[Row], asked: Question) -> Finding:
         ((asked.follow_up and upper <= asked.delta_of_interval) or alike)
         and not warn
         and single
-        and compared
-        and intervals >= asked.follow_up
+        and intervals >= max(1, asked.follow_up)
     ):
         state = VerdictState.CLEARED
     else:
@@ -252,9 +321,17 @@ def judge(rows: Sequence[Row], asked: Question) -> Finding:
         state=state,
         log_e_harm=found.log_e,
         max_log_e_harm=found.max_log_e,
-        log_e_clear=float(clearance.log_e(found.clearance, asked.delta_of_interval)[0]),
+        log_e_clear=float(clearance.log_e(found.clearance, asked.delta_of_interval / thinned)[0]),
         # Where machines fail together the bound would be too low.
         harm_upper=min(1.0, upper * max(1, asked.follow_up)) if single else 1.0,
         series=found,
         log_e_ratio=log_e_ratio,
     )
+
+
+def _thinned(rows: Sequence[Row], asked: Question) -> float:
+    """By how much those at risk outnumber those that are followed; 1 for one interval."""
+    if asked.follow_up <= 1 or asked.together or asked.sites:
+        return 1.0
+    classes = (cell for cell in cells(rows) if cell.test is Test.CLEARANCE and cell.control)
+    return thinning(classes, asked.follow_up)

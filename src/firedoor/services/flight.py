@@ -234,7 +234,7 @@ class Flight:
         counts = [pool.sealed_counts() for pool in self.pools_of(ring)]
         treated = sum(treated for treated, _ in counts)
         sealed = sum(count for _, count in counts)
-        waiting = self.late.count(ring, Wait.WAITING)
+        waiting = self.late.count(ring, Wait.WAITING) + self.late.count(ring, Wait.WOKEN)
         dormant = self.late.count(ring, Wait.DORMANT)
         in_flight = treated + waiting
         admitted = self.admitted.get(ring, 0)
@@ -267,7 +267,7 @@ class Flight:
     def wait(self, late: Late) -> None:
         """Take over where a late machine stands now; one that is harmed has no control: a debt."""
         before = self.late.late.get(late.row)
-        more = (late.wait is Wait.HARMED) - (before is not None and before.wait is Wait.HARMED)
+        more = late.harmed - (before is not None and before.harmed)
         if more:
             ring = late.ring
             self.excess[ring] = self.excess.get(ring, 0.0) + more
@@ -304,13 +304,3 @@ def digest_of(before: str, cell: Cell) -> str:
     # The canonical spelling (core.ledger.canonical): these few fields need none of its checks.
     row = _SPELLED.encode(msgspec.to_builtins(cell))
     return hashlib.sha256(f"{before}\n{row}".encode()).hexdigest()
-
-
-def elapsed_ms(earlier: Instant, later: Instant) -> int:
-    """Time between two readings of the clocks, ms >= 0.
-
-    Monotonic within one boot of the host; only across boots by the wall clock, which may be set.
-    """
-    if earlier.boot == later.boot:
-        return max(0, later.mono_ms - earlier.mono_ms)
-    return max(0, later.wall_ms - earlier.wall_ms)

@@ -182,7 +182,13 @@ class Hearing:
         """Members of a pool with an event of this stream since their card."""
         return self._events[signal].of(pool.machines) > pool.drawn_ms
 
-    def _when(self, at: Instant, now: Instant) -> int:
+    def told_since(self, machine: int, mono_ms: int, now: Instant) -> list[str]:
+        """Streams of which a machine has sent an event after a moment of this boot."""
+        one = np.array([machine], np.uint32)
+        since = self.when(Instant(now.boot, mono_ms, now.wall_ms), now)
+        return [name for name, latest in self._events.items() if latest.of(one)[0] > since]
+
+    def when(self, at: Instant, now: Instant) -> int:
         """A place on one axis for draws and events, ms: steps of the wall clock do not move it.
 
         Within this boot it is the monotonic clock, shifted once to where the wall clock stood.
@@ -211,7 +217,7 @@ class Hearing:
                     self.life.heard_by_intake(received.mono_ms, [machine])
                 stream = stream_of(SignalKind(stored.event.kind))
                 if stream is not None:
-                    self._events[stream].put(machine, self._when(received, now))
+                    self._events[stream].put(machine, self.when(received, now))
             pages += 1
             if pages == _PAGES_A_TICK:
                 # A flood must not keep the judge from its tick. What is not read yet is not
@@ -243,7 +249,7 @@ class Hearing:
             if place.treated:
                 flight.admitted[place.ring] = flight.admitted.get(place.ring, 0) + 1
             key = (place.channel, place.number, place.ring, place.deck)
-            at = self._when(Instant(stored.boot, place.mono_ms, UnixMs(stored.wall_ms)), now)
+            at = self.when(Instant(stored.boot, place.mono_ms, UnixMs(stored.wall_ms)), now)
             seats.setdefault(key, []).append(replace(stored, wall_ms=at))
         for (channel, number, ring, deck), some in seats.items():
             pool = flights[(channel, number)].pools.get((ring, deck))

@@ -23,11 +23,18 @@ from firedoor.core.signal import CHECK, CRASH, SILENCE
 from firedoor.core.verdict import Verdict, VerdictState
 from firedoor.ports import Instant, SignalSource
 from firedoor.services import past, reports
-from firedoor.services.flight import Flight, Numbers, Silent, elapsed_ms, weigh
+from firedoor.services.flight import Flight, Numbers, Silent, weigh
 from firedoor.services.hearing import CURSORS, Hearing
 from firedoor.services.ledger import LedgerWriter
 from firedoor.services.places import Census
-from firedoor.services.pools import Closing, Pool, close_class, count_events, ends_early
+from firedoor.services.pools import (
+    Closing,
+    Pool,
+    close_class,
+    count_events,
+    ends_early,
+    look_at_told,
+)
 from firedoor.services.recall import recall, rewind
 from firedoor.services.records import GateRecords, Harmed, JudgeRecords, StoredDeck
 from firedoor.services.stalls import Stall, explained, stall
@@ -175,7 +182,7 @@ class Judge:
             if pool.cut_ms is None or pool.cut_at is None:
                 self._cut_early(flight, pool)
                 continue
-            age = age_of(elapsed_ms(pool.cut_at, now))
+            age = age_of(now.since(pool.cut_at))
             decided = [signal for signal in _EVENTS if flight.decides(signal)]
             for signal in decided:
                 if not pool.unseen(signal, self.hearing.events(signal)):
@@ -184,6 +191,8 @@ class Judge:
                 closing = count_events(pool, hit, signal=signal, epoch=epoch, age=age)
                 if closing is not None:
                     self._take(flight, pool, closing, now)
+            if decided and len(pool) and (pool.told_at is None or pool.told.any()):
+                self._take(flight, pool, self._told(pool, now, epoch, age), now)
             for cls in pool.open_classes():
                 rungs = self._rungs(flight, pool, cls)
                 rung = pool.rungs.get(cls, 0)
@@ -195,7 +204,10 @@ class Judge:
                 begin = self._window(pool, cls, rungs[rung], delay)
                 if begin is None:
                     continue
-                ready = self._waiting.ready(flight, pool, begin)
+                if decided and pool.told_at != now:
+                    # All of the deck at once: before any of this look's labels are used.
+                    self._take(flight, pool, self._told(pool, now, epoch, age), now)
+                ready = self._waiting.ready(flight, pool, cls, begin)
                 closing = close_class(
                     pool,
                     cls,
@@ -214,7 +226,10 @@ class Judge:
                 self._save_deck(flight, pool)
                 del flight.pools[key]
         self._greet_the_returned(flight, now)
-        self._waiting.look(flight, self.hearing.life, now)
+        self._waiting.look(flight, self.hearing, now)
+
+    def _told(self, pool: Pool, now: Instant, epoch: int, age: int) -> Closing:
+        return look_at_told(pool, now, now_ms=self.hearing.when(now, now), epoch=epoch, age=age)
 
     def _rungs(self, flight: Flight, pool: Pool, cls: int) -> tuple[int, ...]:
         """After how many deadlines a class is looked at; after the last it is released."""
@@ -254,14 +269,21 @@ class Judge:
                 cls, beating = int(pool.cls[member]), bool(pool.beating[member])
                 until = self.hearing.life.until
                 flight.silent[row] = Silent(machine, pool.ring, until, pool.deck, cls, beating)
-        if closing.signal == SILENCE:
+        if closing.signal == SILENCE or closing.told_at is not None:
             self._save_deck(flight, pool)
 
     def _save_deck(self, flight: Flight, pool: Pool) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number
         closed = -1 if pool.is_closed() else pool.closed_mask()
-        looks = pool.looks()
-        self.store.close_deck(channel, number, pool.ring, pool.deck, closed, looks=looks)
+        self.store.close_deck(
+            channel,
+            number,
+            pool.ring,
+            pool.deck,
+            closed,
+            looks=pool.looks(),
+            told_ms=pool.told_at.wall_ms if pool.told_at is not None else 0,
+        )
 
     def _greet_the_returned(self, flight: Flight, now: Instant) -> None:
         """A machine that was counted as silent and speaks again frees its slot.
@@ -429,7 +451,7 @@ class Judge:
         """Nobody was admitted for the time a door is watched before it opens."""
         last = flight.last_cut.get(ring)
         boarded = now.wall_ms - flight.boarding.boarded_ms
-        passed = boarded if last is None else elapsed_ms(last, now)
+        passed = boarded if last is None else now.since(last)
         return passed >= flight.boarding.terms[ring].soak_ms
 
     def _end_older_watches(self, opened: Door) -> None:

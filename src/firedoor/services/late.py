@@ -5,11 +5,18 @@ from enum import StrEnum
 
 
 class Wait(StrEnum):
-    """Where a machine that was late stands."""
+    """Where a machine that was late stands.
+
+    Who is woken was dormant and has installed: it takes a slot, but a door need not wait for it,
+    or those that wake one after the other would keep it shut for days. Harmed is by silence, told
+    by its own word.
+    """
 
     WAITING = "waiting"
     DORMANT = "dormant"
+    WOKEN = "woken"
     HARMED = "harmed"
+    TOLD = "told"
     OVER = "over"
 
 
@@ -41,6 +48,11 @@ class Late:
     counted: bool = False
     wait: Wait = Wait.WAITING
 
+    @property
+    def harmed(self) -> bool:
+        """It is a debt of its own, without a control."""
+        return self.wait in (Wait.HARMED, Wait.TOLD)
+
 
 @dataclass(slots=True)
 class Latecomers:
@@ -61,7 +73,8 @@ class Latecomers:
 
     def decks(self) -> set[tuple[str, int]]:
         """(Ring, deck) of those that wait: what was heard since they were cut is still needed."""
-        return {(each.ring, each.deck) for each in self.late.values() if each.wait is Wait.WAITING}
+        waits = (Wait.WAITING, Wait.WOKEN)
+        return {(each.ring, each.deck) for each in self.late.values() if each.wait in waits}
 
     def count(self, ring: str, wait: Wait) -> int:
         """Machines of a ring that stand there."""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firedoor.core.cell import Cell, Test, by_stratum
-from firedoor.core.signal import ANY, SILENCE
+from firedoor.core.signal import ANY, SILENCE, TOLD, TOLD_EARLY
 from firedoor.ports import Instant
 from firedoor.services.records import StoredPlace
 
@@ -27,6 +27,7 @@ Mask = NDArray[np.bool_]
 """One truth a member, shape (members,)."""
 
 _TOLD, _TOLD_SHARE = 3, 0.01  # both: some machines always report
+_MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Closing:
         closed_class: The class that closed: its labels are no secret any more. None for a tick's
             crash events, and for a class that only matured.
         matured_class: The class of a long deck that was looked at and stays sealed, or None.
+        told_at: Until when what members told has been looked at; None if this is no such look.
     """
 
     cells: tuple[Cell, ...]
@@ -47,6 +49,7 @@ class Closing:
     signal: str
     closed_class: int | None = None
     matured_class: int | None = None
+    told_at: Instant | None = None
 
 
 class _Facts(NamedTuple):
@@ -77,6 +80,7 @@ class Pool:
         long: Its members are watched beyond their deadline.
         closed: Classes that have closed.
         rungs: How often each class that has matured, and not closed, was looked at.
+        told_at: When it was last looked at what members told, None before it was.
         rows: Row numbers of the places, in the order of the cards, shape (members,).
         machines: Register numbers.
         treated: The labels. Only the counting functions below may read them.
@@ -85,6 +89,7 @@ class Pool:
         drawn_ms: When the card was drawn, on the axis of ``Hearing``, ms.
         stratum: Position of the stratum in ``strata``.
         harmed: Members that were counted as harmed: their label is known.
+        told: Those of them that said so since ``told_at``.
         strata: Strata of the members, in the order in which they came.
     """
 
@@ -96,6 +101,7 @@ class Pool:
     drawn_ms: NDArray[np.int64]
     stratum: NDArray[np.int32]
     harmed: Mask
+    told: Mask
 
     def __init__(
         self,
@@ -106,6 +112,8 @@ class Pool:
         closed: Collection[int] = (),
         rungs: Mapping[int, int] = MappingProxyType({}),
         harmed_rows: Collection[int] = (),
+        told_rows: Collection[int] = (),
+        told_at: Instant | None = None,
     ) -> None:
         """Open a pool without members.
 
@@ -116,6 +124,8 @@ class Pool:
             closed: Classes that have closed already, when it is built again.
             rungs: Classes that have matured already, and how often they were looked at.
             harmed_rows: Rows that were counted as harmed already, likewise.
+            told_rows: Those of them that said so since ``told_at``.
+            told_at: When it was last looked at what members told.
         """
         self.ring = ring
         self.deck = deck
@@ -126,7 +136,9 @@ class Pool:
         self.rungs = dict(rungs)
         self.strata: list[str] = []
         self._codes: dict[str, int] = {}
+        self.told_at = told_at
         self._known_harmed = np.array(sorted(harmed_rows), np.int64)
+        self._known_told = np.array(sorted(told_rows), np.int64)
         self._facts: _Facts | None = None
         for name, dtype in _COLUMNS.items():
             setattr(self, name, np.zeros(0, dtype))
@@ -146,6 +158,7 @@ class Pool:
             "drawn_ms": [stored.wall_ms for stored in places],
             "stratum": [self._code(stored.place.stratum) for stored in places],
             "harmed": np.isin([stored.id for stored in places], self._known_harmed),
+            "told": np.isin([stored.id for stored in places], self._known_told),
         }
         for name, values in fresh.items():
             column = np.asarray(values, _COLUMNS[name])
@@ -195,6 +208,11 @@ class Pool:
     def take(self, closing: Closing) -> None:
         """What a closing has revealed is known from now on."""
         self.harmed |= closing.harmed
+        if closing.told_at is not None:
+            self.told_at = closing.told_at
+            self.told[:] = False
+        elif closing.signal != SILENCE:
+            self.told |= closing.harmed
         self._facts = None
         if closing.matured_class is not None:
             self.rungs[closing.matured_class] = self.rungs.get(closing.matured_class, 0) + 1
@@ -360,6 +378,47 @@ def close_class(
     return Closing(tuple(cells), quiet, SILENCE, closed, matured)
 
 
+def look_at_told(pool: Pool, now: Instant, *, now_ms: int, epoch: int, age: int = 0) -> Closing:
+    """Look at what the members of a cut pool have told since the last such look.
+
+    Args:
+        pool: A pool that has been cut, and has members.
+        now: The clocks.
+        now_ms: The same on the axis of ``drawn_ms``.
+        epoch: Epoch of the start-time mixture.
+        age: Bucket of the time since the cut.
+
+    Returns:
+        A late cell of the minutes that the members have been listened to, and of those that were
+        counted as harmed for what they said, also where nobody was. Every member has the same
+        minutes, the mean since the cards were drawn: by minutes of their own the sum would tell
+        who is treated.
+    """
+    if pool.told_at is not None:
+        elapsed = now.since(pool.told_at)
+    else:
+        elapsed = max(0, now_ms - round(float(pool.drawn_ms.mean())))
+    minutes = max(1, -(-elapsed // _MINUTE_MS))
+    listened = pool.sealed() | pool.told
+    treated, control = listened & pool.treated, listened & ~pool.treated
+    early = not pool.rungs and not pool.closed
+    cell = Cell(
+        seq=0,
+        ring=pool.ring,
+        deck=pool.deck,
+        epoch=epoch,
+        test=Test.LATE,
+        signal=TOLD_EARLY if early else TOLD,
+        stratum="",
+        treated=minutes * int(treated.sum()),
+        control=minutes * int(control.sum()),
+        treated_harmed=int((treated & pool.told).sum()),
+        control_harmed=int((control & pool.told).sum()),
+        age=age,
+    )
+    return Closing((cell,), np.zeros(len(pool), np.bool_), cell.signal, told_at=now)
+
+
 def _harm_cells(
     pool: Pool, exposed: Mask, hit: Mask, signal: str, *, epoch: int, age: int
 ) -> tuple[Cell, ...]:
@@ -404,4 +463,5 @@ _COLUMNS: dict[str, type[np.generic]] = {
     "drawn_ms": np.int64,
     "stratum": np.int32,
     "harmed": np.bool_,
+    "told": np.bool_,
 }

@@ -5,6 +5,7 @@ import msgspec
 from firedoor.core.board import Grant
 from firedoor.core.door import State
 from firedoor.core.signal import SILENCE
+from firedoor.core.units import UnixMs
 from firedoor.ports import Instant
 from firedoor.services.flight import Flight, Silent, weigh
 from firedoor.services.hearing import CURSORS, Flights, Hearing
@@ -47,7 +48,10 @@ def _recall_cells(flight: Flight, store: JudgeRecords) -> None:
         flight.absorb(cell)
     for late in store.late(channel, number):
         flight.wait(late)
-    harmed = {h.place for h in store.harmed(channel, number)}
+    # What was late and harmed has no cell: its pool does not know its label, and looks again.
+    own = {row for row, late in flight.late.late.items() if late.harmed}
+    harmed = [each for each in store.harmed(channel, number) if each.place not in own]
+    known = {each.place for each in harmed}
     for deck in store.decks(channel, number):
         flight.last_deck[deck.ring] = max(deck.deck, flight.last_deck.get(deck.ring, 0))
         if deck.closed < 0:
@@ -59,7 +63,9 @@ def _recall_cells(flight: Flight, store: JudgeRecords) -> None:
             long=grant.long,
             closed=deck.classes(),
             rungs=deck.rungs(),
-            harmed_rows=harmed,
+            harmed_rows=known,
+            told_rows={h.place for h in harmed if h.signal != SILENCE and h.at_ms > deck.told_ms},
+            told_at=Instant("", 0, UnixMs(deck.told_ms)) if deck.told_ms else None,
         )
         # The latest deck is the one that may be dealt; ``catch_up`` takes out what was cut.
         flight.withdraw(deck.ring)

@@ -102,6 +102,7 @@ class StoredDeck:
         closed: Bit mask of closed classes; -1 when the whole pool has closed.
         looks: How often each class that has matured and not closed was looked at: a digit for
             each class from 0 on, as far as there is one.
+        told_ms: When it was last looked at what members told, wall clock; 0 for never.
     """
 
     ring: str
@@ -113,6 +114,7 @@ class StoredDeck:
     event: int
     closed: int
     looks: str = ""
+    told_ms: int = 0
 
     @property
     def matured(self) -> int:
@@ -338,6 +340,7 @@ class JudgeRecords(Protocol):
         closed: int,
         *,
         looks: str = "",
+        told_ms: int = 0,
     ) -> None:
         """Note which classes of a deck have closed (-1 for all), and how often others were seen."""
         ...

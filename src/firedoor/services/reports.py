@@ -99,13 +99,16 @@ def sentence(flight: Flight, found: Verdict) -> str:
 def _waiting(flight: Flight) -> str:
     """Who has not installed yet, and who did later than its deck was looked at."""
     rings = flight.doors
-    waiting = sum(flight.late.count(ring, Wait.WAITING) for ring in rings)
+    waits = (Wait.WAITING, Wait.WOKEN)
+    waiting = sum(flight.late.count(ring, wait) for ring in rings for wait in waits)
     dormant = sum(flight.late.count(ring, Wait.DORMANT) for ring in rings)
     harmed = sum(flight.late.count(ring, Wait.HARMED) for ring in rings)
+    spoke = sum(flight.late.count(ring, Wait.TOLD) for ring in rings)
     told = [
         (waiting, "installing later than their deck was looked at"),
         (dormant, "dormant, without an install"),
         (harmed, "silent after a late install, with no control to compare with"),
+        (spoke, "that reported harm after a late install, with no control to compare with"),
     ]
     return "".join(f"; {count} {what}" for count, what in told if count)
 
@@ -132,7 +135,7 @@ def _against_control(flight: Flight, found: Verdict) -> str:
     return (
         f"{found.matured.installed} installed and matured, {seen}; more than "
         f"{100 * found.harm_upper:.3g} % excess harm is excluded with "
-        f"{100 * (1 - rules.alpha_clear):g} % confidence"
+        f"{100 * (1 - rules.alpha_clear):g} % confidence{_odds(found, rules.ratio)}"
     )
 
 
@@ -163,6 +166,13 @@ def verdict_json(flight: Flight, found: Verdict, rings: Mapping[str, Numbers]) -
             "sentence": sentence(flight, found),
         }
     ).decode()
+
+
+def _odds(found: Verdict, ratio: float | None) -> str:
+    if ratio is None:
+        return ""
+    reached = f"odds of harm of {ratio:g} times the control's are"
+    return f"; {reached} {'excluded as well' if found.alike else 'not excluded yet'}"
 
 
 def _power(log_e: float) -> str:

@@ -20,7 +20,10 @@ from firedoor.core.errors import BadInput
 from firedoor.core.evidence.cluster import Comparison, Layout, site_units, suitable
 from firedoor.formats.counts import Row
 
-_HINT = "with the name of its site as stratum, count sites: --units sites (units=sites)"
+_HINT = (
+    "count sites: --units sites, units=sites of a run, judgeConfigurations.units of Kayenta; the "
+    "stratum (of Kayenta: the tags of a pair) then names the site"
+)
 
 
 def of_sites(rows: Sequence[Row]) -> list[Row]:
@@ -83,9 +86,18 @@ def check_machines(rows: Sequence[Row]) -> None:
     )
 
 
+def check_named(rows: Iterable[Row]) -> None:
+    """Refuse rows that name no site. Raises BadInput."""
+    for row in rows:
+        if not row.stratum:
+            raise BadInput(
+                f"{row.place}: the stratum is empty; it has to name the site",
+                hint="of Kayenta's pairs, the tags name the site",
+            )
+
+
 def _check(row: Row) -> None:
-    if not row.stratum:
-        raise BadInput(f"{row.place}: the stratum is empty; it has to name the site")
+    check_named([row])
     if row.treated > row.control > 0:
         raise BadInput(
             f"{row.place}: site {row.stratum[:40]!r} has machines of both arms, and more of them "

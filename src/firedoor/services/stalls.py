@@ -21,8 +21,8 @@ class Stall(StrEnum):
 
 _SENTENCES = {
     Stall.DORMANT: (
-        "machines that were let into the release do not install it, and more of them than the "
-        "window holds: nobody else gets it until they do; expedite or shut it"
+        "machines that were let into the release do not install it, and nobody else gets it until "
+        "some of them do; see what keeps them from it, expedite or shut it"
     ),
     Stall.DESERTED: (
         "no machine of the ring has polled for seven days, so nobody can try the release; "
@@ -77,8 +77,8 @@ def stall(
         return Stall.WARNING
     if numbers.room < 1 and numbers.dormant > numbers.window and not numbers.waiting:
         return Stall.DORMANT
-    if quiet and not count.untreated and not numbers.matured and not numbers.dormant:
-        return Stall.UNABLE
+    if quiet and not count.untreated and not numbers.matured:
+        return Stall.DORMANT if numbers.dormant else Stall.UNABLE
     return None
 
 

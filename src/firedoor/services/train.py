@@ -263,9 +263,9 @@ class Train:
         hearing = self._judge.hearing
         number = max(max(lines, default=0), hearing.highest_number(channel.name)) + 1
         previous = lines.get(max(self._bases(channel.name), default=0))
-        before = previous.boarding.release if previous else ""
         late = delay_ms(channel.name, lines, hearing, self._config.time.bucket_ms)
-        payload = has_payload(self._store, release, before)
+        bases = {base: self._in_place(channel.name, base) for base in self._bases(channel.name)}
+        fresh = {base: has_payload(self._store, release, was) for base, was in bases.items()}
         nonce = self._nonce()
         seed = valve.boarding_seed(self._root_key(), channel.name, number, nonce)
         policy = self._config.policy_for(channel.name)
@@ -284,7 +284,7 @@ class Train:
                 ring.name: replace(
                     resolve(self._config.policy_for(channel.name, ring.name), fleet[ring.name]),
                     install_delay_ms=late,
-                    installs=payload,
+                    installs=fresh[self._base(channel.name, ring.name)],
                 )
                 for ring in self._config.rings
             },
@@ -304,7 +304,7 @@ class Train:
             line.doors[ring.name], _ = step_door(new, event, now.wall_ms)
             self._store.put_door(line.doors[ring.name])
         facts = reports.terms_of(boarding, line.doors.values())
-        self._judge.ledger.board(boarding, before, facts, now)
+        self._judge.ledger.board(boarding, bases.get(boarding.previous, ""), facts, now)
         for door in line.doors.values():
             self._tell_of_the_missed(door, now)
         self._judge.flights[(channel.name, number)] = flight

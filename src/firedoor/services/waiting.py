@@ -6,11 +6,13 @@ since it did not install for ``policy.install_wait``. What wakes takes its slot 
 are dormant for nothing than the window holds.
 
 It has no control, for control machines never install: it adds no cell. What is silent after a
-late install is harmed, and is debt in full. Source: ADR 0024.
+late install, or reports harm within that deadline, is harmed, and is debt in full; who reported
+harm keeps its slot though it speaks. Source: ADR 0024.
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -25,6 +27,19 @@ from firedoor.services.pools import Mask, Pool
 from firedoor.services.records import Harmed, JudgeRecords
 
 
+class Ears(Protocol):
+    """Who was heard, and what they said."""
+
+    @property
+    def life(self) -> Life:
+        """When each machine was last heard."""
+        ...
+
+    def told_since(self, machine: int, mono_ms: int, now: Instant) -> list[str]:
+        """Streams of which a machine has sent an event after a moment of this boot."""
+        ...
+
+
 class Waiting:
     """Looks at those who were late, within the judge's steps."""
 
@@ -34,11 +49,14 @@ class Waiting:
         self._silence_min_ms = silence_min_ms
         self._settle_ms = settle_ms
 
-    def ready(self, flight: Flight, pool: Pool, begin: int) -> Mask:
-        """Members that had installed, and had time to settle, before the silence window began."""
-        before = begin - self._settle_ms
-        done = [machine for machine, got in flight.installed.items() if got <= before]
-        return np.isin(pool.machines, done)
+    def ready(self, flight: Flight, pool: Pool, cls: int, begin: int) -> Mask:
+        """Members of a class that had installed, and had time to settle, before its window."""
+        before, ready = begin - self._settle_ms, np.zeros(len(pool), np.bool_)
+        # By member: whoever has installed the release may be the whole fleet.
+        for member in np.flatnonzero((pool.cls == cls) & pool.treated).tolist():
+            got = flight.installed.get(int(pool.machines[member]))
+            ready[member] = got is not None and got <= before
+        return ready
 
     def begin(self, flight: Flight, pool: Pool, cls: int, ready: Mask, now: Instant) -> None:
         """A class was looked at for the first time: whoever was not ready waits.
@@ -66,24 +84,26 @@ class Waiting:
         late = flight.late.late.get(row)
         if late is None:
             return
-        if late.wait is Wait.HARMED and flight.silent.pop(row, None) is None:
+        spoke = flight.silent.pop(row, None) is None
+        if late.wait is Wait.HARMED and spoke:
             flight.recovered[late.ring] -= 1
         self._put(flight, replace(late, wait=Wait.OVER))
 
-    def look(self, flight: Flight, life: Life, now: Instant) -> None:
+    def look(self, flight: Flight, hearing: Ears, now: Instant) -> None:
         """Look at everybody on its own, in the rings whose doors are undecided."""
-        for late in self._moved(flight, life, now):
-            if late.wait is Wait.HARMED:
-                self._harm(flight, late, life.until, now)
+        for late, signal in self._moved(flight, hearing, now):
+            if late.harmed:
+                self._harm(flight, late, signal, hearing.life.until, now)
             else:
                 self._put(flight, late)
 
-    def _moved(self, flight: Flight, life: Life, now: Instant) -> Iterable[Late]:
-        terms = flight.boarding.terms
+    def _moved(self, flight: Flight, hearing: Ears, now: Instant) -> Iterable[tuple[Late, str]]:
+        """Who stands elsewhere now, and the signal that moved it."""
+        terms, life = flight.boarding.terms, hearing.life
         for late in list(flight.late.late.values()):
-            if late.wait is Wait.HARMED or ended(flight.doors[late.ring].state):
+            if late.harmed or ended(flight.doors[late.ring].state):
                 continue
-            wait: Wait = late.wait
+            wait, signal = late.wait, SILENCE
             span = silence.class_deadline(late.cls, self._silence_min_ms)
             got = flight.installed.get(late.machine)
             if got is None:
@@ -95,21 +115,25 @@ class Waiting:
                 wait = Wait.DORMANT if asleep else wait
             else:
                 begin = life.window(got + self._settle_ms, intake=late.beating)
-                wait = Wait.WAITING
+                wait = Wait.WAITING if wait is Wait.WAITING else Wait.WOKEN
                 if begin is not None and life.until >= begin + span:
                     wait = Wait.OVER if life.last(late.machine) > begin else Wait.HARMED
+                told = hearing.told_since(late.machine, got, now)
+                signal = next((name for name in told if flight.decides(name)), SILENCE)
+                wait = wait if signal == SILENCE else Wait.TOLD
             if wait is not late.wait:
-                yield replace(late, wait=wait)
+                yield replace(late, wait=wait), signal
 
-    def _harm(self, flight: Flight, late: Late, until: int, now: Instant) -> None:
+    def _harm(self, flight: Flight, late: Late, signal: str, until: int, now: Instant) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number
         harmed = Harmed(
-            late.row, late.machine, treated=True, signal=SILENCE, at_ms=now.wall_ms, recovered_ms=0
+            late.row, late.machine, treated=True, signal=signal, at_ms=now.wall_ms, recovered_ms=0
         )
         self._store.add_harmed(channel, number, harmed)
-        flight.silent[late.row] = Silent(
-            late.machine, late.ring, until, late.deck, late.cls, late.beating
-        )
+        if late.wait is Wait.HARMED:
+            flight.silent[late.row] = Silent(
+                late.machine, late.ring, until, late.deck, late.cls, late.beating
+            )
         if late.counted:
             flight.recovered[late.ring] -= 1
             late = replace(late, wait=Wait.OVER)

@@ -97,6 +97,7 @@ def thresholds(rules: Rules) -> Thresholds:
         log_e_shut=-math.log(rules.alpha_harm),
         log_e_warn=-math.log(rules.alpha_warn),
         delta=rules.delta,
+        log_e_ratio=None if rules.ratio is None else -math.log(rules.alpha_clear),
     )
 
 
@@ -172,6 +173,8 @@ def described(
         log_e_history=found.log_e_history,
         frozen=found.frozen,
         past=rules.past,
+        ratio=rules.ratio,
+        log_e_ratio=found.log_e_ratio,
         **msgspec.structs.asdict(summary),
     )
 

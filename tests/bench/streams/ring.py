@@ -14,17 +14,13 @@ collector itself begins again after it.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from tests.bench.rules.rule import DAY, HOUR, Bools, Briefing, Closing, Floats, Ints
-from tests.bench.streams.stream import Closings, Counts, Stream, reveal, totals
+from tests.bench.rules.rule import DAY, HOUR, Bools, Briefing, Floats, Ints
+from tests.bench.streams.pools import NEVER, revealed
+from tests.bench.streams.stream import Closings, Counts, Stream, totals
 
 from firedoor.core import silence, valve
-from firedoor.core.signal import ANY
-from firedoor.core.stratum import stratum_of
 from firedoor.services.pools import ends_early
 
-NEVER = 1e9
-CRASH, SILENCE = 0, 1
-SIGNALS = ("crash", "silence")
 PAST = 10
 """Earlier good releases of which a rule may know."""
 
@@ -121,8 +117,8 @@ class Ring:
     def draw(self, runs: int, chance: np.random.Generator) -> Stream:
         """Draw R runs, and the good releases before them, which all runs have in common."""
         # Each run has a generator of its own: what is drawn last in one shifts no other.
-        past = [_Run(self.healthy, own).play().closings for own in chance.spawn(PAST)]
-        drawn = [_Run(self, own).play() for own in chance.spawn(runs)]
+        past = [Run(self.healthy, own).play().closings for own in chance.spawn(PAST)]
+        drawn = [Run(self, own).play() for own in chance.spawn(runs)]
         counts = {name: np.stack([run.seen[name] for run in drawn]) for name in drawn[0].seen}
         reporting = counts.pop("reporting") > 0
         hourly = np.stack([run.hourly for run in drawn])
@@ -151,7 +147,7 @@ class Drawn:
     harmed: Ints
 
 
-class _Run:
+class Run:
     """The drawing of one run; times are minutes since boarding."""
 
     def __init__(self, ring: Ring, chance: np.random.Generator) -> None:
@@ -174,6 +170,7 @@ class _Run:
         self._deal()
 
     def play(self) -> Drawn:
+        """What happens, and what is seen of it."""
         ring, end = self.ring, self.ring.hours * HOUR
         died = np.where(self.treated, self.died, NEVER)
         who, when, fresh = self._reports(self.treated)
@@ -188,8 +185,8 @@ class _Run:
         return Drawn(
             self._seen(who, when, fresh, silent),
             self._past(),
-            self._closings(who, when, silent),
-            np.cumsum(totals(self._tick(harmed[self.treated]), ring.intervals)),
+            revealed(self, who, when, silent),
+            np.cumsum(totals(self.tick_of(harmed[self.treated]), ring.intervals)),
         )
 
     def _reports(self, treated: Bools) -> tuple[Ints, Floats, Bools]:
@@ -219,7 +216,8 @@ class _Run:
         np.minimum.at(first, who[told], when[told])
         return first
 
-    def _tick(self, when: Floats) -> Ints:
+    def tick_of(self, when: Floats) -> Ints:
+        """Intervals of times, -1 for never."""
         return np.where(when < NEVER, when // self.ring.tick, -1).astype(np.int64)
 
     def _deal(self) -> None:
@@ -344,7 +342,7 @@ class _Run:
             return []
         return [(ring.partition, self.site < max(1, ring.sites // 5))]
 
-    def _due(self, rung: int) -> Floats:
+    def due(self, rung: int) -> Floats:
         """When each machine is asked, minutes."""
         ring = self.ring
         due = self.cut + rung * ring.deadline
@@ -359,7 +357,7 @@ class _Run:
         ring, n = self.ring, self.ring.machines
         found = np.full(n, NEVER)
         for rung in reversed(ring.rungs):
-            due = self._due(rung)
+            due = self.due(rung)
             heard = np.ones(n)
             for (begin, length), members in self._partitions():
                 first = np.maximum(due - ring.deadline, begin * HOUR)
@@ -373,14 +371,14 @@ class _Run:
     def _seen(self, who: Ints, when: Floats, fresh: Bools, silent: Floats) -> dict[str, Ints]:
         ring, length = self.ring, self.ring.intervals
         treated = self.treated
-        tick = self._tick(when)
+        tick = self.tick_of(when)
         mine = treated[who]
         failed = np.full(ring.machines, NEVER)
         np.minimum.at(failed, who, when)
         done = self.index + _DONE_MINUTES
         finished = np.where(failed <= done, NEVER, done)
-        joined = totals(self._tick(self.index[treated]), length)
-        joined0 = totals(self._tick(self.index[~treated]), length)
+        joined = totals(self.tick_of(self.index[treated]), length)
+        joined0 = totals(self.tick_of(self.index[~treated]), length)
         reporting = np.ones(length, np.int64)
         if ring.outage:
             begin, hours = ring.outage
@@ -393,10 +391,10 @@ class _Run:
             "crashes": totals(tick[mine], length),
             "control_crashes": totals(tick[~mine], length),
             "bucket": self._new_buckets(who[mine], tick[mine], fresh[mine]),
-            "finished": totals(self._tick(finished[treated]), length),
-            "failed": totals(self._tick(failed[treated]), length),
-            "overdue": totals(self._tick(silent[treated]), length),
-            "control_overdue": totals(self._tick(silent[~treated]), length),
+            "finished": totals(self.tick_of(finished[treated]), length),
+            "failed": totals(self.tick_of(failed[treated]), length),
+            "overdue": totals(self.tick_of(silent[treated]), length),
+            "control_overdue": totals(self.tick_of(silent[~treated]), length),
         }
 
     def _new_buckets(self, who: Ints, tick: Ints, fresh: Bools) -> Ints:
@@ -436,42 +434,3 @@ class _Run:
         rate += ring.bursts * ring.machines / 2.0 * HOUR / ring.tick
         past: Ints = self.chance.poisson(rate * ring.telemetry * pace)
         return past
-
-    def _closings(self, who: Ints, when: Floats, silent: Floats) -> Closings:
-        ring = self.ring
-        crashed = np.full(ring.machines, NEVER)
-        np.minimum.at(crashed, who, when)
-        # What happens before the cut is evaluated at the cut.
-        crash_tick = self._tick(np.where(crashed < NEVER, np.maximum(crashed, self.cut), NEVER))
-        silent_tick = self._tick(silent)
-        by_crash = (crash_tick >= 0) & ((silent_tick < 0) | (crash_tick <= silent_tick))
-        tick = np.where(by_crash, crash_tick, silent_tick)
-        tick = np.where(tick < ring.intervals, tick, -1)
-        signal = np.where(by_crash, CRASH, SILENCE)
-        strata = [stratum_of({"site": f"s{site}"}, ("site",)) for site in self.site.tolist()]
-        closings = reveal(self.deck, self.treated, tick, signal, SIGNALS, strata=strata)
-        for deck in range(int(self.deck.max()) + 1):
-            members = self.deck == deck
-            for rung in ring.rungs:
-                due = self._due(rung)[members][0]
-                mature = int(due // ring.tick)
-                if mature >= ring.intervals:
-                    break
-                quiet = members & (tick == mature) & (signal == SILENCE)
-                looked = members & ((tick < 0) | (tick > mature) | quiet)
-                harmed, late = quiet, rung > 1
-                if not late:
-                    looked, harmed = members, members & (tick >= 0) & (tick <= mature)
-                closings.setdefault(mature, []).append(
-                    Closing(
-                        deck=deck + 1,
-                        signal=SIGNALS[SILENCE] if late else ANY,
-                        treated=int((looked & self.treated).sum()),
-                        control=int((looked & ~self.treated).sum()),
-                        treated_harmed=int((harmed & self.treated).sum()),
-                        control_harmed=int((harmed & ~self.treated).sum()),
-                        late=late,
-                        age=round(due - self.cut[members][0]),
-                    )
-                )
-        return closings

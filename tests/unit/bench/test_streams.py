@@ -14,7 +14,7 @@ from tests.bench.streams.ring import PAST, Ring
 from tests.bench.streams.scenarios import SCENARIOS
 from tests.bench.streams.stream import Counts, reveal
 
-from firedoor.core.signal import ANY
+from firedoor.core.signal import ANY, SILENCE, TOLD, TOLD_EARLY
 from firedoor.core.terms import Policy
 from firedoor.core.verdict import start
 
@@ -137,7 +137,8 @@ def test_bricks_that_say_nothing_are_seen_by_their_silence_alone():
 
 
 def looks_of(run):
-    return [c for _, row in sorted(run.items()) for c in row if c.signal == ANY or c.late]
+    listed = [c for _, row in sorted(run.items()) for c in row]
+    return [c for c in listed if c.signal == ANY or (c.late and c.signal == SILENCE)]
 
 
 def test_every_deck_is_looked_at_by_the_ladder_whether_or_not_anybody_was_harmed():
@@ -273,3 +274,23 @@ def test_a_good_release_reaches_the_fleet_through_rings_as_fast_as_they_allow():
 
     assert out.half == pytest.approx([215.0, 215.0], abs=15.0)
     assert not out.halted.any()
+
+
+def test_what_a_deck_tells_is_looked_at_by_the_minute_and_each_machine_once():
+    """As in the product: at the cut, whenever somebody speaks, and at every look at silence."""
+    ring = Ring(treated=60, control=60, hours=30, crash=0.5, quiet=0.0)
+
+    (run,) = ring.draw(1, np.random.default_rng(8)).closings
+
+    listed = [c for _, row in sorted(run.items()) for c in row]
+    said = [c for c in listed if c.signal in (TOLD_EARLY, TOLD)]
+    last = {c.deck: tick for tick, row in sorted(run.items()) for c in row if c.signal == TOLD}
+    crashes = [
+        c for tick, row in run.items() for c in row if c.signal == "crash" and tick <= last[c.deck]
+    ]
+    assert sum(c.treated_harmed for c in said) == sum(c.treated_harmed for c in crashes) > 5
+    assert sum(c.control_harmed for c in said) == sum(c.control_harmed for c in crashes)
+    # Who never crashes is listened to from its card to the last look, a minute more or less.
+    first = [c for c in said if c.deck == 1]
+    most = (24 * ring.deadline + ring.deck_minutes + len(first)) * 60
+    assert 0.2 * most < sum(c.treated for c in first) + sum(c.control for c in first) < most

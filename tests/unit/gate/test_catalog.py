@@ -154,7 +154,7 @@ def test_a_file_with_a_hole_is_no_install(parts):
     installs = Installs()
 
     assert deliver(installs, *parts) == []
-    assert not installs.is_done(2, 7)
+    assert not installs.is_done(2, 7, "a.db")
 
 
 def test_parts_of_two_files_are_not_added_up():
@@ -165,12 +165,24 @@ def test_parts_of_two_files_are_not_added_up():
     assert deliver(installs, (50, 100), path="b.db") == []
 
 
-def test_an_install_is_told_once():
-    """One outcome a machine."""
+def test_an_install_is_told_with_every_further_file_and_once_for_each():
+    """The last one may be what kills; who reads the same again installs nothing."""
     installs = Installs()
     assert deliver(installs, (0, 100)) == [(2, 7, 9)]
+    assert deliver(installs, (0, 100)) == []
+    assert not installs.is_done(2, 7, "b.db")
+    assert deliver(installs, (0, 100), path="b.db") == [(2, 7, 9)]
     assert deliver(installs, (0, 100), path="b.db") == []
-    assert installs.is_done(2, 7)
+    assert installs.is_done(2, 7, "a.db")
+
+
+def test_files_beyond_those_that_are_told_apart_are_one():
+    """A suite may change thousands of packages, and memory is per machine."""
+    installs = Installs()
+    told = [deliver(installs, (0, 100), path=f"{n}.deb") for n in range(300)]
+
+    assert [len(each) for each in told] == [1] * 257 + [0] * 43
+    assert installs.is_done(2, 7, "299.deb") and not installs.is_done(2, 8, "299.deb")
 
 
 def test_machines_and_boardings_are_kept_apart():
@@ -179,7 +191,7 @@ def test_machines_and_boardings_are_kept_apart():
     deliver(installs, (0, 50), machine=7)
     assert deliver(installs, (50, 100), machine=8) == []
     assert deliver(installs, (0, 100), machine=7, number=3) == [(3, 7, 9)]
-    assert not installs.is_done(2, 7)
+    assert not installs.is_done(2, 7, "a.db")
 
 
 def test_boardings_that_have_landed_are_forgotten():
@@ -190,5 +202,5 @@ def test_boardings_that_have_landed_are_forgotten():
     installs.keep({3})
 
     assert installs.drain() == [(2, 7, 9)]
-    assert not installs.is_done(2, 7)
+    assert not installs.is_done(2, 7, "a.db")
     assert deliver(installs, (50, 100), machine=8) == []

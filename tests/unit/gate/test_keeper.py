@@ -312,6 +312,23 @@ def test_a_session_in_the_middle_of_an_older_release_finishes_there(site):
     play(scene)
 
 
+def test_what_is_new_to_a_ring_that_is_behind_counts_as_installed(site):
+    """A file went from the first ring's release; the second's machines have an old one of it."""
+
+    async def scene():
+        new = FileEntry(Digest("2".zfill(64)), 100, "text/plain")
+        with site.judge.step():
+            stored = StoredRelease("r20", "av", 1, "index", 1, 1)
+            site.judge.add_release(stored, {"new": new})
+            lanes = Lane("lab", base=2), Lane("everyone", base=1, candidate=20)
+            releases = ((1, "r1"), (2, "r2"), (20, "r20"))
+            site.judge.put_board(Board(1, (ChannelBoard("av", lanes, releases),)))
+        async with running(site) as (_, channel):
+            assert channel.catalog[20].payload == {"new"}
+
+    play(scene)
+
+
 def test_what_changed_against_the_base_is_what_counts_as_installed(site):
     """Not the index, and not what was there before."""
 

@@ -49,9 +49,12 @@ def test_harm_of_half_a_per_cent_a_minute_is_not_cleared_by_its_minutes() -> Non
 
 
 def test_a_harmless_release_is_cleared_over_the_time_machines_are_followed() -> None:
-    """The bound is of all intervals together, and no machine is cleared before it was followed."""
+    """The bound is of all intervals together, and no machine is cleared before it was followed.
+
+    Each wave of machines is a stratum, for what comes as others leave is not seen to come.
+    """
     asked = question(Policy(), 500, follow_up=6)
-    rows = [row(minute, 250, 250) for minute in range(30)]
+    rows = [row(minute, 250, 250, stratum=f"wave {minute // 6}") for minute in range(30)]
 
     first = next(n for n in range(1, 31) if judge(rows[:n], asked).state is VerdictState.CLEARED)
     found = judge(rows[:first], asked)
@@ -62,6 +65,24 @@ def test_a_harmless_release_is_cleared_over_the_time_machines_are_followed() -> 
     many = question(Policy(delta=0.5), 500, follow_up=6)
     assert judge(rows[:5], many).state is VerdictState.UNDECIDED
     assert judge(rows[:6], many).state is VerdictState.CLEARED
+
+
+@pytest.mark.parametrize(("machines", "chance"), [(300, 0.05), (1_000, 0.1)])
+def test_quiet_hours_after_the_last_of_the_follow_up_clear_nothing(machines, chance) -> None:
+    """Six per cent more die in the sixth hour; sixty more were counted, and the average was small.
+
+    Of 40 runs 29 and 9 were cleared of five per cent when the average alone was asked.
+    """
+    lot = np.random.default_rng(3)
+    asked = question(Policy(delta=0.05), 2 * machines, follow_up=6)
+    for _ in range(10):
+        hit = int(lot.binomial(machines, chance + 0.06)), int(lot.binomial(machines, chance))
+        rows = [row(hour, machines, machines) for hour in range(5)]
+        rows.append(row(5, machines, machines, *hit))
+        left = machines - hit[0], machines - hit[1]
+        rows += [row(hour, *left) for hour in range(6, 66)]
+
+        assert judge(rows, asked).state is not VerdictState.CLEARED
 
 
 def test_without_a_follow_up_only_a_delta_that_is_named_clears() -> None:
@@ -153,3 +174,31 @@ def test_chance_alone_does_not_accuse_where_signals_come_when_they_like() -> Non
         e_values.append(np.exp(found.log_e_harm))
 
     assert np.mean(e_values) <= 1.0 + 3.0 * np.std(e_values) / np.sqrt(len(e_values))
+
+
+def test_what_was_counted_before_the_rollout_is_no_following() -> None:
+    """A day of intervals without anybody treated says nothing of harm that comes late."""
+    before = [row(minute, 0, 20_000) for minute in range(23)]
+    asked = question(Policy(delta=0.01), 20_000, follow_up=24)
+    since = [row(minute, 10_000, 10_000) for minute in range(23, 47)]
+
+    assert judge([*before, *since[:1]], asked).state is VerdictState.UNDECIDED
+    assert judge([*before, *since[:23]], asked).state is VerdictState.UNDECIDED
+    assert judge([*before, *since], asked).state is VerdictState.CLEARED
+
+
+def test_a_total_of_one_signal_beside_parts_of_another_is_refused() -> None:
+    """Every machine would stand in two classes, each with half of its harm."""
+    crash = [row(minute, 1_000, 1_000, 15) for minute in range(30)]
+    check = [
+        replace(row(minute, 500, 500, stratum=name), signal="check")
+        for minute in range(30)
+        for name in "ab"
+    ]
+    asked = question(Policy(delta=0.01), 2_000, follow_up=1)
+
+    with pytest.raises(BadInput, match="has no stratum at the same time, so it counts"):
+        in_time([*crash, *check])
+    mixed = judge(in_time([*crash, *check], mixed=True), asked)
+    assert mixed.harm_upper < 0.015, "which is what they do: nobody may clear by this bound"
+    assert judge(in_time(crash), asked).harm_upper > 0.015

@@ -20,6 +20,7 @@ class Slow(Loop):
     delay = 0
     due: dict[int, tuple[int, Installed]]
     never: frozenset[int] = frozenset()
+    in_parts = False
 
     def poll(self, machine: int) -> int:
         """The index is answered at once; the download ends at the first poll after ``delay``."""
@@ -29,7 +30,8 @@ class Slow(Loop):
         self.deadly = deadly
         for done in self._installed[known:]:
             self.due[done.machine] = (self._buckets + self.delay, done)
-        del self._installed[known:]
+        if not self.in_parts:
+            del self._installed[known:]
         if machine in self.never or machine not in self.due:
             return number
         at, done = self.due[machine]
@@ -77,6 +79,20 @@ def test_a_brick_that_is_installed_late_harms_no_more_than_the_budget(machines, 
         assert door.state is not State.OPEN
         assert 0 < len(loop.dead) <= door.budget + 1
         assert door.state is State.SHUT or door.reason is Reason.BUDGET_SPENT
+        loop.close()
+
+
+@pytest.mark.parametrize(("machines", "delay"), [(200, 3), (300, 5), (450, 6)])
+def test_a_brick_that_kills_with_its_last_file_harms_no_more_than_the_budget(machines, delay):
+    """The first file comes with the card, and whoever reads on is heard until it has them all."""
+    with memory() as folder:
+        loop = slow(folder, machines, delay=delay)
+        loop.in_parts = True
+        loop.deadly.add(loop.publish("2"))
+        loop.until_over(2, 90)
+        loop.bucket(60)
+        assert 0 < len(loop.dead) <= loop.door(2).budget + 1
+        assert loop.door(2).state is State.SHUT or loop.door(2).reason is Reason.BUDGET_SPENT
         loop.close()
 
 
@@ -139,6 +155,19 @@ def test_a_machine_that_never_installs_is_dormant_and_gives_its_slot_back():
         numbers = loop.numbers(2)
         assert numbers.in_flight + numbers.matured + numbers.dormant == numbers.admitted
         assert loop.until_over(2, 1_000) is State.OPEN
+        loop.close()
+
+
+def test_where_all_who_could_try_it_are_dormant_a_person_is_told():
+    """Fewer than two windows of them: there is room, and nobody left who would use it."""
+    with memory() as folder:
+        loop = slow(folder, 8, policy="budget = 5")
+        loop.never = frozenset(loop.machines)
+        loop.publish("2")
+        loop.bucket(120)
+        numbers = loop.numbers(2)
+        assert (numbers.dormant, numbers.room, loop.door(2).state) == (8, 2, State.OPENING)
+        assert sum("do not install it" in note for note in loop.notes()) == 1
         loop.close()
 
 
@@ -248,6 +277,30 @@ def test_a_machine_that_slept_before_its_install_is_looked_at_when_it_returns():
         loop.close()
 
 
+def test_dormant_machines_that_wake_one_by_one_take_a_slot_and_keep_no_door_shut():
+    """Somebody always installs at last: what had been shown without it may open meanwhile."""
+    with memory() as folder:
+        loop = slow(folder, 60, delay=0, soak="1m", policy="delta = 0.2")
+        loop.never = frozenset(range(1, 31))
+        loop.publish("2")
+        waits: list[Wait] = []
+        for _ in range(240):
+            dormant = sorted(
+                each.machine
+                for each in loop.flight(2).late.late.values()
+                if each.wait is Wait.DORMANT
+            )
+            loop.never -= set(dormant[:1])
+            loop.bucket()
+            waits = [each.wait for each in loop.flight(2).late.late.values()]
+            assert loop.numbers(2).waiting >= waits.count(Wait.WOKEN)
+            if loop.door(2).state in DONE:
+                break
+        assert loop.door(2).state is State.OPEN
+        assert Wait.WOKEN in waits
+        loop.close()
+
+
 def test_nobody_waits_for_a_release_without_new_bytes():
     """A file was only taken away: there is nothing to install, and nobody to wait for."""
     with memory() as folder:
@@ -258,4 +311,76 @@ def test_nobody_waits_for_a_release_without_new_bytes():
         assert not loop.flight(2).boarding.terms[RING].installs
         assert loop.until_over(2, 400) is State.OPEN
         assert not loop.numbers(2).dormant
+        loop.close()
+
+
+@pytest.mark.parametrize("machines", [24, 60, 200])
+def test_a_release_after_whose_late_install_machines_report_crashes_stops_at_the_budget(machines):
+    """They poll on, so they are not silent; their class had closed before they had the bytes."""
+    with memory() as folder:
+        loop = slow(folder, machines, delay=8)
+        loop.beat(loop.machines)
+        loop.bucket(2)
+        loop.publish("2")
+        assert loop.flight(2).decides("crash")
+        crashed: set[int] = set()
+        for _ in range(60):
+            loop.beat(loop.machines)
+            fresh = loop.flight(2).installed.keys() - crashed
+            if fresh:
+                loop.clock.pass_ms(1_000)
+                loop.crash(*sorted(fresh))
+            crashed |= fresh
+            loop.bucket()
+            before = loop.numbers(2)
+            loop.start_judge()
+            assert loop.numbers(2) == before
+        door = loop.door(2)
+        assert door.state is not State.OPEN
+        assert 0 < len(crashed) <= door.budget + 1
+        assert door.state is State.SHUT or door.reason is Reason.BUDGET_SPENT
+        assert loop.flight(2).recovered.get(RING, 0) == 0, "speaking is no recovery from a crash"
+        loop.close()
+
+
+def test_a_restart_of_the_judge_hides_no_late_harm_from_a_long_deck():
+    """Its pool has not counted it: the next look compares it with its control, as without one."""
+    with memory() as folder:
+        loop = slow(folder, 600, delay=4)
+        loop.deadly.add(loop.publish("2"))
+        sealed = []
+        for _ in range(30):
+            loop.bucket()
+            flight = loop.flight(2)
+            own = {row for row, late in flight.late.late.items() if late.wait is Wait.HARMED}
+            known = {key: pool.harmed.tolist() for key, pool in flight.pools.items()}
+            sealed += [own & set(pool.rows.tolist()) for pool in flight.pools.values()]
+            loop.start_judge()
+            after = loop.flight(2)
+            assert {key: pool.harmed.tolist() for key, pool in after.pools.items()} == known
+        assert any(sealed)
+        assert loop.door(2).state is State.SHUT
+        loop.close()
+
+
+def test_a_ring_that_is_behind_has_bytes_to_install_where_another_has_none():
+    """A file is only taken away from what the first ring has; the second still has the old one."""
+    with memory() as folder:
+        rings = '[[ring]]\nname = "lab"\nmachines = { site = ["lab"] }\n'
+        loop = Slow(folder, 40, rings=rings, policy='patience = "2h"')
+        loop.due, loop.ring = {}, dict.fromkeys(range(1, 9), "lab")
+        loop.settle_in()
+        loop.publish("2")
+        for _ in range(200):
+            if loop.door(2, "lab").state is State.OPEN:
+                break
+            loop.bucket()
+        assert loop.door(2).state is not State.OPEN
+        loop.dead = set(range(9, 41))
+        loop.publish_files({"av.db": "2"})
+        loop.bucket(125)
+        assert loop.door(2).state is State.SUPERSEDED
+        terms = loop.flight(3).boarding.terms
+        assert not terms["lab"].installs
+        assert terms[RING].installs
         loop.close()

@@ -8,6 +8,7 @@ from firedoor.core import silence
 from firedoor.core.cell import Test
 from firedoor.core.door import Reason, State
 from firedoor.core.evidence import past
+from firedoor.core.signal import CRASH, TOLD, TOLD_EARLY
 from firedoor.wire.replay import replay
 
 STRICT = "alpha_harm = 0.000000001"
@@ -142,3 +143,59 @@ def test_late_harm_contains_an_open_release_for_those_without_it_and_takes_it_fr
     loop.bucket(2)
     assert loop.door(4).state is State.OPEN
     assert replay(loop.store, loop.gate).difference is None
+
+
+# What machines say
+
+
+def talking(start, machines: int, good: int, policy: str = STRICT) -> Loop:
+    """A fleet that sends heartbeats, and so is believed about crashes."""
+    loop: Loop = start(machines, policy=policy)
+    loop.beat(loop.machines)
+    loop.settle_in()
+    for version in range(2, 2 + good):
+        open_one(loop, version)
+    return loop
+
+
+def test_what_bricks_say_as_they_die_holds_a_release_before_anybody_is_missed(start):
+    """A deadline of silence is the longest part of the way; who cries out needs none."""
+    loop = talking(start, 200, good=3)
+    loop.publish("5")
+    holds: set[int] = set()
+    for _ in range(30):
+        loop.bucket()
+        loop.crash(*holds - loop.dead)
+        loop.dead |= holds
+        holds = {p.place.machine for p in loop.places(5) if p.place.treated and p.place.deck}
+        if loop.door(5).state is not State.OPENING:
+            break
+
+    door = loop.door(5)
+    assert (door.state, door.reason) == (State.HELD, Reason.WORSE)
+    assert not [cell for cell in loop.store.cells(AV, 5) if cell.test is Test.CLEARANCE]
+    assert replay(loop.store, loop.gate).difference is None
+
+
+def test_each_machine_that_spoke_is_counted_once_whenever_the_judge_is_started_again(start):
+    """What has been looked at is in the store; forgotten, a crash would be told twice."""
+    loop = talking(start, 120, good=1)
+    loop.publish("3")
+    for number in range(40):
+        loop.crash(*(m for m in loop.machines if (m + 7 * number) % 40 == 0))
+        loop.bucket()
+        before = looked(loop, 3)
+        loop.start_judge()
+        assert looked(loop, 3) == before
+    cells = [c for c in loop.store.cells(AV, 3) if c.signal in (TOLD_EARLY, TOLD)]
+    spoke = [h for h in loop.store.harmed(AV, 3) if h.signal == CRASH]
+
+    assert sum(c.treated_harmed + c.control_harmed for c in cells) == len(spoke) > 10
+    assert sum(c.treated_harmed for c in cells) == sum(h.treated for h in spoke)
+
+
+def looked(loop: Loop, number: int) -> dict[tuple[str, int], tuple[list[int], int]]:
+    return {
+        key: (pool.rows[pool.told].tolist(), pool.told_at.wall_ms if pool.told_at else 0)
+        for key, pool in loop.flight(number).pools.items()
+    }

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from firedoor.core.cell import Test
-from firedoor.core.signal import ANY, CHECK, CRASH, SILENCE
+from firedoor.core.signal import ANY, CHECK, CRASH, SILENCE, TOLD, TOLD_EARLY
+from firedoor.core.units import UnixMs
+from firedoor.ports import Instant
 from firedoor.services.life import Life
 from firedoor.services.places import Place
-from firedoor.services.pools import Pool, close_class, count_events
+from firedoor.services.pools import Pool, close_class, count_events, look_at_told
 from firedoor.services.records import StoredPlace
 
 MINUTE = 60_000
@@ -269,3 +271,62 @@ def test_what_is_read_again_makes_nobody_younger(life):
 
     assert life.last(1) == 9 * MINUTE
     assert life.until == 9 * MINUTE
+
+
+# What was told
+
+
+def look(opened, minute):
+    now = Instant("boot-1", minute * MINUTE, UnixMs(minute * MINUTE))
+    (cell,) = take(opened, look_at_told(opened, now, now_ms=now.wall_ms, epoch=0)).cells
+    return cell
+
+
+def test_what_was_told_is_counted_once_and_by_the_minute():
+    """Cards were drawn at 5 s; who spoke was listened to until the look that counts it."""
+    opened = pool("TTcccc", long=True)
+
+    crash(opened, "x..x..")
+    first = look(opened, 3)
+    second = look(opened, 10)
+    crash(opened, "....x.")
+    third = look(opened, 12)
+
+    assert (first.test, first.signal, counts(first)) == (
+        Test.LATE, TOLD_EARLY, (2 * 3, 4 * 3, 1, 1),
+    )  # fmt: skip
+    assert counts(second) == (1 * 7, 3 * 7, 0, 0)
+    assert counts(third) == (1 * 2, 3 * 2, 0, 1)
+
+
+def test_what_is_told_after_the_first_look_at_a_class_is_told_late():
+    """By then the controls have lived with nothing new for as long as the treated with it."""
+    opened = pool("TTcccc", long=True)
+
+    early = look(opened, 2)
+    close(opened, ".x....", last=False)
+    late = look(opened, 6)
+
+    assert early.signal == TOLD_EARLY
+    assert (late.signal, counts(late)) == (TOLD, (1 * 4, 4 * 4, 0, 0))
+
+
+def test_the_minutes_say_nothing_of_who_is_treated():
+    """A sum of minutes of their own would: here the only treated card was drawn first."""
+    times = (0, 50, 58)
+    one, other = (Pool("tills", 3), Pool("tills", 3))
+    for opened, labels in ((one, "Tcc"), (other, "ccT")):
+        opened.seat(
+            [
+                StoredPlace(
+                    n,
+                    Place("av", 2, "tills", 3, n, n + 1, label == "T", 0, True, n),
+                    "boot-1",
+                    times[n] * MINUTE,
+                )
+                for n, label in enumerate(labels)
+            ]
+        )
+        opened.cut_ms = 60 * MINUTE
+
+    assert counts(look(one, 60)) == counts(look(other, 60)) == (24, 48, 0, 0)

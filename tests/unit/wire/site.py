@@ -83,6 +83,7 @@ class Site:
         self.machines = [int(each.no) for each in enrolled]
         self._gate = GateWriter(self.config.data)
         times = self.config.time
+        self._has_installed: set[tuple[int, int]] = set()
         self._roster = Roster(
             heartbeat_ms=times.heartbeat_ms, silence_min_ms=times.silence_min_ms, cold_ms=0
         )
@@ -172,6 +173,14 @@ class Site:
         standings = self._admission.drain_standing()
         lanes = [lane for each in self.store.board().channels for lane in each.lanes]
         candidates = [*sorted({lane.candidate for lane in lanes} - {0}), 0]
+        fresh = [
+            (candidates[0], machine)
+            for machine in self.machines
+            if self._admission.in_flight(machine)
+            and (candidates[0], machine) not in self._has_installed
+        ]
+        # The gate tells of every file once.
+        self._has_installed.update(fresh)
         self._gate.flush(
             Bucket(
                 run="run-1",
@@ -180,9 +189,7 @@ class Site:
                 habits=self._roster.drain_habits(mono_ms=now.mono_ms, wall_ms=now.wall_ms),
                 standings=[] if without_standings else standings,
                 installed=[
-                    Installed(CHANNEL, candidates[0], machine, now.mono_ms)
-                    for machine in self.machines
-                    if self._admission.in_flight(machine)
+                    Installed(CHANNEL, number, machine, now.mono_ms) for number, machine in fresh
                 ],
                 census=self._admission.census(now.mono_ms, self.config.time.bucket_ms),
                 board=self.store.board().version,

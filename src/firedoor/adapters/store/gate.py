@@ -195,7 +195,12 @@ class GateWriter:
                 [(s.channel, s.machine, s.number, s.since_s) for s in bucket.standings],
             )
             self._db.executemany(
-                "INSERT OR IGNORE INTO installed VALUES (NULL,?,?,?,?,?,?)",
+                # A further file is a later install: a new row number, so that it is read again.
+                "INSERT INTO installed VALUES (NULL,?,?,?,?,?,?) "
+                "ON CONFLICT (channel, number, machine) DO UPDATE SET "
+                "id = (SELECT max(id) FROM installed) + 1, boot = excluded.boot, "
+                "mono_ms = excluded.mono_ms, wall_ms = excluded.wall_ms "
+                "WHERE excluded.boot != boot OR excluded.mono_ms > mono_ms",
                 [
                     (i.channel, i.number, i.machine, at.boot, i.mono_ms, at.wall_ms)
                     for i in bucket.installed

@@ -170,8 +170,8 @@ class JudgeReader(Reader):
     def decks(self, channel: str, number: int) -> list[StoredDeck]:
         """Decks of one boarding, in order."""
         sql = (
-            "SELECT ring, deck, body, opened_ms, heard, batch, event, closed, looks FROM deck "
-            "WHERE channel = ? AND number = ? ORDER BY ring, deck"
+            "SELECT ring, deck, body, opened_ms, heard, batch, event, closed, looks, told_ms "
+            "FROM deck WHERE channel = ? AND number = ? ORDER BY ring, deck"
         )
         return [StoredDeck(*row) for row in self._rows(sql, channel, number)]
 
@@ -339,7 +339,7 @@ class JudgeStore(JudgeReader):
     def put_deck(self, channel: str, number: int, deck: StoredDeck) -> None:
         """Store a deck."""
         self._do(
-            "INSERT OR REPLACE INTO deck VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO deck VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             channel,
             number,
             deck.ring,
@@ -351,6 +351,7 @@ class JudgeStore(JudgeReader):
             deck.event,
             deck.closed,
             deck.looks,
+            deck.told_ms,
         )
 
     def close_deck(
@@ -362,13 +363,14 @@ class JudgeStore(JudgeReader):
         closed: int,
         *,
         looks: str = "",
+        told_ms: int = 0,
     ) -> None:
         """Note which classes of a deck have closed (-1 for all), and how often others were seen."""
         sql = (
-            "UPDATE deck SET closed = ?, looks = ? "
+            "UPDATE deck SET closed = ?, looks = ?, told_ms = ? "
             "WHERE channel = ? AND number = ? AND ring = ? AND deck = ?"
         )
-        self._do(sql, closed, looks, channel, number, ring, deck)
+        self._do(sql, closed, looks, told_ms, channel, number, ring, deck)
 
     def add_cell(self, channel: str, number: int, cell: Cell) -> None:
         """Append a cell."""

@@ -15,7 +15,7 @@ _LATE = """CREATE TABLE late (
     counted INTEGER NOT NULL, wait TEXT NOT NULL)"""
 
 SCHEMA = Schema(
-    version=4,
+    version=5,
     statements=(
         "CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         _CHANNEL,
@@ -39,6 +39,7 @@ SCHEMA = Schema(
             deck INTEGER NOT NULL, body TEXT NOT NULL, opened_ms INTEGER NOT NULL,
             heard INTEGER NOT NULL, batch INTEGER NOT NULL, event INTEGER NOT NULL,
             closed INTEGER NOT NULL, looks TEXT NOT NULL DEFAULT '',
+            told_ms INTEGER NOT NULL DEFAULT 0,
             PRIMARY KEY (channel, number, ring, deck)) WITHOUT ROWID""",
         """CREATE TABLE cell (
             channel TEXT NOT NULL, number INTEGER NOT NULL, seq INTEGER NOT NULL,
@@ -91,6 +92,7 @@ SCHEMA = Schema(
                 _LATE,
                 "CREATE INDEX late_of_boarding ON late (channel, number)",
             ),
+            4: ("ALTER TABLE deck ADD COLUMN told_ms INTEGER NOT NULL DEFAULT 0",),
         }
     ),
 )

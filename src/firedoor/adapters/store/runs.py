@@ -15,6 +15,7 @@ from firedoor.adapters.store.sqlite import open_writer, storage_errors, transact
 from firedoor.formats.counts import Row
 from firedoor.ports import Clock
 from firedoor.services.alone import Question
+from firedoor.services.parts import Parts
 from firedoor.services.runs import KEEP_MS, MOST_RUNS, Run
 
 _TABLES: Final = (
@@ -30,8 +31,14 @@ _TABLES: Final = (
         PRIMARY KEY (run, seq)
     ) WITHOUT ROWID""",
 )
+_ADDED: Final = (
+    ("run", "parts", "ALTER TABLE run ADD COLUMN parts TEXT NOT NULL DEFAULT 'null'"),
+    ("run_row", "part", "ALTER TABLE run_row ADD COLUMN part TEXT NOT NULL DEFAULT ''"),
+)
+"""Columns that a console.db of before there were parts has not."""
 
-_QUESTION: Final = msgspec.json.Decoder(Question)
+_QUESTION: Final = msgspec.json.Decoder(Question | None)
+_PARTS: Final = msgspec.json.Decoder(Parts | None)
 
 
 class RunStore:
@@ -56,6 +63,10 @@ class RunStore:
         with storage_errors(NAME):
             for statement in _TABLES:
                 self._db.execute(statement)
+            for table, column, statement in _ADDED:
+                there = self._db.execute("SELECT name FROM pragma_table_info(?)", (table,))
+                if (column,) not in there.fetchall():
+                    self._db.execute(statement)
 
     def close(self) -> None:
         """Close the database."""
@@ -66,15 +77,16 @@ class RunStore:
         """See ``Runs``."""
         with self._one, storage_errors(NAME):
             head = self._db.execute(
-                "SELECT release, question, began_ms, fed_ms FROM run WHERE name = ? AND fed_ms > ?",
+                "SELECT release, question, began_ms, fed_ms, parts FROM run"
+                " WHERE name = ? AND fed_ms > ?",
                 (name, self._oldest()),
             ).fetchone()
             if head is None:
                 return None
-            release, asked, began_ms, fed_ms = head
+            release, asked, began_ms, fed_ms, parts = head
             rows = self._db.execute(
                 "SELECT time_ms, signal, stratum, treated, control, treated_harmed,"
-                " control_harmed, installed FROM run_row WHERE run = ? ORDER BY seq",
+                " control_harmed, installed, '', part FROM run_row WHERE run = ? ORDER BY seq",
                 (name,),
             ).fetchall()
         return Run(
@@ -83,6 +95,7 @@ class RunStore:
             rows=tuple(Row(row[0], release, *row[1:]) for row in rows),
             began_ms=began_ms,
             fed_ms=fed_ms,
+            parts=_PARTS.decode(parts),
         )
 
     def save(self, run: Run, known: int) -> None:
@@ -90,19 +103,26 @@ class RunStore:
         added = [
             (
                 *(run.name, seq, row.time_ms, row.signal, row.stratum, row.treated, row.control),
-                *(row.treated_harmed, row.control_harmed, row.installed),
+                *(row.treated_harmed, row.control_harmed, row.installed, row.part),
             )
             for seq, row in enumerate(run.rows[known:], known)
         ]
         asked = msgspec.json.encode(run.question).decode()
+        parts = msgspec.json.encode(run.parts).decode()
         with self._one, transaction(self._db, NAME):
             self._db.execute("DELETE FROM run WHERE fed_ms <= ?", (self._oldest(),))
             self._db.execute(
-                "INSERT INTO run VALUES (?,?,?,?,?)"
-                " ON CONFLICT (name) DO UPDATE SET fed_ms = excluded.fed_ms",
-                (run.name, run.release, asked, run.began_ms, run.fed_ms),
+                "INSERT INTO run (name, release, question, began_ms, fed_ms, parts)"
+                " VALUES (?,?,?,?,?,?) ON CONFLICT (name) DO UPDATE"
+                " SET fed_ms = excluded.fed_ms, question = excluded.question",
+                (run.name, run.release, asked, run.began_ms, run.fed_ms, parts),
             )
-            self._db.executemany("INSERT INTO run_row VALUES (?,?,?,?,?,?,?,?,?,?)", added)
+            self._db.executemany(
+                "INSERT INTO run_row (run, seq, time_ms, signal, stratum, treated, control,"
+                " treated_harmed, control_harmed, installed, part)"
+                " VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                added,
+            )
             self._db.execute(
                 "DELETE FROM run WHERE name NOT IN"
                 " (SELECT name FROM run ORDER BY fed_ms DESC, name LIMIT ?)",

@@ -2,7 +2,8 @@ r"""Harm that comes in clusters, where admission was not random machine by machi
 
 If the gate dealt the cards, nothing here is needed: the harm test is valid whatever the
 correlation between machines. Rings picked by hand, files from elsewhere and clearance are not so
-lucky, because forty machines that fail with their site are one accident and not forty.
+lucky, because forty machines that fail with their site are one accident and not forty. Cards that
+were dealt to whole sites are not enough: then the sites are what chance chose.
 
 *Known cluster size.* If at most c machines are harmed by one accident, every count is divided by
 c: the log factor of counts is divided by c. An accident that harms k1 treated and k0 control

@@ -18,21 +18,19 @@ itself. For the control, each bet keeps a running sum that cannot fall below 0,
 
     G  <-  max(0, G)  +  x0 ln g  -  (g-1) m0 rate,
 
-and the closing is *frozen*, factor 1, if ln sum of prior exp(max(0, G)) is then at or above
-ln 3. Once the controls are as quiet as the reference again, the sums of large g fall quickly
-and those of small g slowly, and the freeze ends.
+and the closing is *frozen*, factor min(f, 1), if ln sum of prior exp(max(0, G)) is then at or
+above ln 3: what speaks for the release counts, what speaks against it does not. Once the controls
+are as quiet as the reference again, the sums of large g fall quickly and those of small g slowly,
+and the freeze ends.
 
-What may be frozen decides validity. By what earlier closings showed: anything, the choice is
-predictable. By this closing's x0 as well: it keeps the mean at most 1 if, given the past,
-failures of the two arms are independent or rise together, as a shared shock makes them: f rises
-with x1, "not frozen" falls with x0, so E[f; not frozen] <= E[f] P(not frozen). This closing has
-to be asked, for a shock comes all at once.
+This closing's own controls are asked, for a shock comes all at once, and a closing may come at a
+moment that somebody's harm has chosen. Neither touches validity: no factor is above f.
 
 The history says "worse than used to be", and not whose fault it is: it may hold a release and
 never shuts one.
 
-Source: evidence.md 2.6. The running sum is Page's CUSUM (1954); the freeze by the same closing
-and its proof are ours.
+Source: evidence.md 2.6; ADR 0029. The running sum is Page's CUSUM (1954); the freeze by the same
+closing is ours.
 """
 
 import math
@@ -47,6 +45,7 @@ from firedoor.core.evidence import mixture
 from firedoor.core.evidence.cluster import checked_size
 from firedoor.core.evidence.counts import Counts, Floats, Ints
 from firedoor.core.evidence.mixture import LOG_PRIOR, LOG_RATIOS, RATIOS, Wealth, frozen, log_sum
+from firedoor.core.units import LogE
 
 DRIFT: Final = 1.5
 """How much worse than the reference a fleet may have become without anybody's fault."""
@@ -155,6 +154,10 @@ class History:
 
     __hash__ = None  # type: ignore[assignment]  # a value made of arrays has no cheap hash
 
+    def __len__(self) -> int:
+        """S."""
+        return len(self.control)
+
     def take(self, rows: Sequence[int] | Ints) -> Self:
         """Only some processes, numbered from 0, in this order."""
         return type(self)(self.wealth.take(rows), frozen(self.control[rows]))
@@ -205,8 +208,9 @@ def absorb(
     counted = known & ~_above(summed)
     gained = log_factors(counts.treated_harmed, counts.treated * allowed) / size
     opened = mixture.open_through(history.wealth, epoch)
+    kept = np.where(counted[:, None], gained, np.minimum(gained, 0.0))
     return History(
-        mixture.absorb(opened, np.where(counted[:, None], gained, 0.0)),
+        mixture.absorb(opened, np.where(known[:, None], kept, 0.0)),
         frozen(summed),
     )
 
@@ -230,6 +234,12 @@ def is_frozen(history: History) -> NDArray[np.bool_]:
 def log_e(history: History) -> Floats:
     """Log of E against "no worse than history", shape (S,), finite."""
     return mixture.log_e(history.wealth)
+
+
+def merged(history: History) -> LogE:
+    """Log of the mean of all E, finite: valid whatever the processes have in common."""
+    each = log_e(history)
+    return LogE(float(log_sum(each, axis=0)) - math.log(len(each)))
 
 
 def _above(control: Floats) -> NDArray[np.bool_]:

@@ -4,19 +4,27 @@ Only cells that are written at every look, whether or not anybody was harmed, ar
 
 * clearance cells: each treated member of a matured class is at risk once, from the cut of its
   deck to its deadline, and harmed if any signal that decides told of it by then (``any``);
-* late cells: each member of a matured class that nothing was told of is at risk once at every
-  later look, and harmed if it was silent (``silence``).
+* late cells of silence: each member of a matured class that nothing was told of is at risk once
+  at every later look, and harmed if it was silent (``silence``);
+* late cells of what was told: the minutes that all sealed members were listened to since the
+  last look, and those that said within them that they were harmed (``told-early`` up to the
+  first of the looks above, then ``told``). Decks live as long as machines take to poll, so these
+  are counted by time and not by looks; and such a look may come because somebody spoke, so their
+  ages are not kept apart: the minutes before would lie in one age and the event in the next.
 
 Harm cells are written only where somebody was harmed, so their totals are no exposure. In a first
-look controls do not count: they installed nothing. In a later one they do: four deadlines after
-the cut both arms have lived with a good release for long, and without them a late watch, which
-treats few, would know nothing for years. Rings are kept apart: every release begins in the same
-rings, and compared with the whole fleet a lively laboratory would be harmed each time.
+look, and in what was told early, controls do not count: they installed nothing. Later they do:
+deadlines after the cut both arms have lived with a good release for long, and without them a late
+watch, which treats few, would know nothing for years. Rings are kept apart: every release begins
+in the same rings, and compared with the whole fleet a lively laboratory would be harmed each time.
+
+A machine that said something is harmed at the next look of clearance as well. So what was told
+is one e-process and the looks are another, and the two are merged by their mean.
 
 The counts add up over decks and releases. They are fixed when a release boards, and are in the
 ledger before its first deck.
 
-Source: evidence.md 2.6; ADR 0016.
+Source: evidence.md 2.6; ADR 0016 and 0029.
 """
 
 from collections import defaultdict
@@ -26,6 +34,7 @@ from typing import Final
 
 from firedoor.core.cell import Cell, Test
 from firedoor.core.evidence import history
+from firedoor.core.signal import TOLD, TOLD_EARLY
 
 MOST_BUCKETS: Final = 60
 """More are not kept, those with the largest exposure first: an entry of the ledger has bounds."""
@@ -40,10 +49,11 @@ class PastBucket:
 
     Attributes:
         ring: Ring.
-        signal: ``any`` for first looks, ``silence`` for later ones.
-        age: Bucket of the time since the cut, as in ``core.cell``.
-        events: Members harmed, count >= 0; of first looks the treated alone.
-        exposure: Members at risk, likewise, count >= events.
+        signal: ``any`` for first looks, ``silence`` for later ones, ``told-early`` or ``told``
+            for what was said.
+        age: Bucket of the time since the cut, as in ``core.cell``; 0 for what was said.
+        events: Members harmed, count >= 0; of first looks and ``told-early`` the treated alone.
+        exposure: Members at risk, or their minutes, likewise, count >= events.
     """
 
     ring: str
@@ -63,9 +73,14 @@ def is_look(cell: Cell) -> bool:
     return cell.test in (Test.CLEARANCE, Test.LATE)
 
 
+def row_of(signal: str) -> int:
+    """Which of the two e-processes a look belongs to: 1 for what was told."""
+    return int(signal in (TOLD_EARLY, TOLD))
+
+
 def place_of(cell: Cell) -> Place:
     """With what of the past a look is compared."""
-    return cell.ring, cell.signal, cell.age
+    return cell.ring, cell.signal, 0 if row_of(cell.signal) else cell.age
 
 
 def summed(cells: Iterable[Cell]) -> tuple[PastBucket, ...]:
@@ -74,7 +89,7 @@ def summed(cells: Iterable[Cell]) -> tuple[PastBucket, ...]:
     exposure: dict[Place, int] = defaultdict(int)
     for cell in cells:
         if is_look(cell):
-            late = cell.test is Test.LATE
+            late = cell.test is Test.LATE and cell.signal != TOLD_EARLY
             events[place_of(cell)] += cell.treated_harmed + late * cell.control_harmed
             exposure[place_of(cell)] += cell.treated + late * cell.control
     seen = sorted((p for p in exposure if exposure[p]), key=lambda p: (-exposure[p], p))
@@ -83,7 +98,7 @@ def summed(cells: Iterable[Cell]) -> tuple[PastBucket, ...]:
 
 
 def rates(past: Iterable[PastBucket], alpha_ref: float) -> dict[Place, float]:
-    """Upper bounds of the rates of past good releases, events per machine at risk.
+    """Upper bounds of the rates of past good releases, events per machine at risk or minute.
 
     Args:
         past: What they showed.

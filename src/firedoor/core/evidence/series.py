@@ -105,6 +105,7 @@ def fold(
     together: bool = False,
     ratio: float | None = None,
     cluster: int = 1,
+    dealt: bool = False,
     later: Mapping[str, int] | None = None,
 ) -> Series:
     """Evidence of all cells of a release, in the order given.
@@ -117,7 +118,10 @@ def fold(
             one ``deck``, in an order that does not depend on who was harmed.
         together: Machines may fail together: the linear factor alone.
         ratio: Odds ratio that relative clearance excludes, > 1; None for none.
-        cluster: Most machines that one accident harms, >= 1: every count is divided by it.
+        cluster: Most machines that one accident harms, >= 1: what is excluded is divided by it,
+            and the plain factor of harm as well unless ``dealt``.
+        dealt: Chance chose who is treated, machine by machine: the plain factor of harm is then
+            valid whatever fails together.
         later: Further signals, and with which ``deck`` each comes.
 
     Raises:
@@ -136,6 +140,7 @@ def fold(
         relative=None if ratio is None else relative.start(1, ratio),
     )
     coming, deck = iter(cells), 0
+    divisor = 1 if dealt else cluster
     while stretch := list(islice(coming, STRIDE)):
         harms = [cell for cell in stretch if cell.test is Test.HARM]
         classes = [cell for cell in stretch if cell.test is Test.CLEARANCE]
@@ -144,7 +149,7 @@ def fold(
             if harms[0].deck != deck:
                 now = _latched(now)
             deck = harms[-1].deck
-            now = _absorb_harm(now, harms, later or {}, together=together, cluster=cluster)
+            now = _absorb_harm(now, harms, later or {}, together=together, divisor=divisor)
         if classes:
             now = _absorb_classes(now, classes, cluster)
     return _latched(now)
@@ -168,7 +173,7 @@ def _absorb_harm(
     later: Mapping[str, int],
     *,
     together: bool,
-    cluster: int,
+    divisor: int,
 ) -> Series:
     names = list(series.streams)
     numbers = {name: number for number, name in enumerate(names)}
@@ -186,7 +191,7 @@ def _absorb_harm(
         stream = series.streams[name]
         own = np.flatnonzero(signal == number)
         after, path = _walk(
-            stream, counts.take(own), epochs[own], together=together, cluster=cluster
+            stream, counts.take(own), epochs[own], together=together, divisor=divisor
         )
         # Between its own cells a signal stays where it was.
         last = np.searchsorted(own, np.arange(len(cells)), side="right")
@@ -228,7 +233,7 @@ def _merged(
 
 
 def _walk(
-    stream: Stream, counts: Counts, epochs: Ints, *, together: bool, cluster: int
+    stream: Stream, counts: Counts, epochs: Ints, *, together: bool, divisor: int
 ) -> tuple[Stream, Floats]:
     """Take cells of one signal; return the state after and ln E after each of them."""
     if not len(epochs):
@@ -236,7 +241,7 @@ def _walk(
     linear, path = _run(stream.harm.linear, harm.linear(counts), epochs)
     plain = stream.harm.plain
     if not together:
-        factors = harm.plain(counts) if cluster == 1 else clusters.plain(counts, cluster)
+        factors = harm.plain(counts) if divisor == 1 else clusters.plain(counts, divisor)
         plain, plain_path = _run(plain, factors, epochs)
         path = np.logaddexp(plain_path, path) - _LN_2
     after = Stream(

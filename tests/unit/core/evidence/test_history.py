@@ -158,7 +158,39 @@ def test_a_power_cut_does_not_accuse_the_release() -> None:
     state = history.absorb(history.start(1), Counts.of(5, 45, 5, 45), RATE, 0)
 
     assert history.is_frozen(state).all()
-    assert history.log_e(state)[0] == pytest.approx(0.0)
+    assert -1.0 < history.log_e(state)[0] <= 0.0
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+@pytest.mark.parametrize("minutes", [1, 30, 3_000])
+def test_a_look_that_comes_when_somebody_is_harmed_is_as_fair_as_any(
+    share: float, minutes: int
+) -> None:
+    """One machine crashes a day: looked at when it does, or after so many minutes without.
+
+    If a freeze by the controls' crash spared the bets the minutes before it, the mean of one on
+    thirty times the rate would be 1.008 in equal arms, look after look.
+    """
+    mine, theirs = share * DRIFT / 1440, (1 - share) * DRIFT / 1440
+    outcomes = [(1, 0, mine * (1 - theirs)), (0, 1, theirs * (1 - mine)), (1, 1, mine * theirs)]
+    quiet = (1 - mine) * (1 - theirs)
+    mean = quiet**minutes * _factors(share, minutes, 0, 0)
+    for minute in range(1, minutes + 1):
+        for x1, x0, chance in outcomes:
+            mean = mean + quiet ** (minute - 1) * chance * _factors(share, minute, x1, x0)
+
+    assert mean.max() <= 1.0 + 1e-9
+    assert mean.max() > 0.9
+
+
+def _factors(share: float, minutes: int, x1: int, x0: int) -> Floats:
+    """What one look makes of each bet; of a hundred machines so many are treated."""
+    treated = round(share * 100) * minutes
+    counts = Counts.of(treated, 100 * minutes - treated, x1, x0)
+    before = mixture.open_through(history.start(1).wealth, 0)
+    after = history.absorb(history.start(1), counts, 1 / 144_000, 0)
+    factors: Floats = np.exp(after.wealth.placed[0] - before.placed[0])
+    return factors
 
 
 @pytest.mark.parametrize("more", [2, 4])
@@ -188,7 +220,7 @@ def test_the_freeze_ends_when_the_controls_are_quiet_again() -> None:
 
     held = history.absorb(state, Counts.of(5, 45, 3, 0), RATE, 0)
 
-    assert history.log_e(held)[0] > math.log(100)
+    assert history.log_e(held)[0] > math.log(20)
 
 
 def test_without_a_reference_the_past_says_nothing() -> None:
