@@ -21,6 +21,7 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.keys.openpgp import Keyring
 from firedoor.adapters.upstream.directory import DirectoryUpstream
 from firedoor.adapters.upstream.http import HttpUpstream
+from firedoor.adapters.upstream.repository import nothing_before
 from firedoor.adapters.upstream.rpm import REPOMD, SIGNATURE, Packages, RpmUpstream
 from firedoor.core.channel import Kind
 from firedoor.core.errors import Unavailable, Untrusted, UpstreamMoved
@@ -86,7 +87,7 @@ def mirrored(
         part or Packages(),
         blobs,
         SystemClock(),
-        previous={} if before is None else before.files,
+        previous=nothing_before if before is None else before.files.get,
     )
     return take_snapshot(upstream, blobs, before)
 

@@ -19,6 +19,7 @@ from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.upstream.directory import DirectoryUpstream
 from firedoor.adapters.upstream.http import HttpUpstream
+from firedoor.adapters.upstream.repository import nothing_before
 from firedoor.adapters.upstream.suricata import SuricataUpstream
 from firedoor.core.errors import FiredoorError, Unavailable, Untrusted, UpstreamMoved
 from firedoor.core.units import Digest, UnixMs
@@ -55,7 +56,7 @@ def mirrored(
     """What the mirror takes of it."""
     blobs = blobs or DiskBlobs(vendor.parent / "blobs")
     source = DirectoryUpstream(vendor, SystemClock())
-    known = {} if before is None else before.files
+    known = nothing_before if before is None else before.files.get
     upstream = SuricataUpstream(source, feeds or (FEED,), blobs, previous=known)
     return take_snapshot(upstream, blobs, before)
 
@@ -101,7 +102,7 @@ def test_a_feed_that_did_not_change_is_not_fetched_again(vendor: Path) -> None:
     kept = Snapshot.from_json(first.to_json())
 
     again = take_snapshot(
-        SuricataUpstream(source, (FEED,), blobs, previous=kept.files), blobs, kept
+        SuricataUpstream(source, (FEED,), blobs, previous=kept.files.get), blobs, kept
     )
 
     assert again.manifest == first.manifest
@@ -111,7 +112,7 @@ def test_a_feed_that_did_not_change_is_not_fetched_again(vendor: Path) -> None:
 
     publish(vendor, "other")
     renewed = take_snapshot(
-        SuricataUpstream(source, (FEED,), blobs, previous=kept.files), blobs, kept
+        SuricataUpstream(source, (FEED,), blobs, previous=kept.files.get), blobs, kept
     )
     assert content(vendor, renewed, FEED) == (vendor / FEED).read_bytes()
 
@@ -153,7 +154,7 @@ def test_a_feed_is_the_same_over_http(vendor: Path, tmp_path: Path) -> None:
         there = take_snapshot(SuricataUpstream(source, (FEED,), blobs), blobs)
         assert there.manifest == here.manifest
         once = blobs.written
-        again = SuricataUpstream(source, (FEED,), blobs, previous=there.files)
+        again = SuricataUpstream(source, (FEED,), blobs, previous=there.files.get)
         assert take_snapshot(again, blobs, there).manifest == here.manifest
         assert blobs.written - once < (vendor / FEED).stat().st_size
 

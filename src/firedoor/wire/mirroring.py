@@ -303,10 +303,10 @@ def upstream_of(
             Packages(part.architectures, part.packages),
             blobs,
             clock,
-            previous=known,
+            previous=known.get,
         )
     if channel.feeds:
-        return SuricataUpstream(source, channel.feeds, blobs, previous=known)
+        return SuricataUpstream(source, channel.feeds, blobs, previous=known.get)
     return source
 
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from firedoor.core.errors import Unavailable, Untrusted
 from firedoor.core.units import Digest
-from firedoor.ports import Listed
+from firedoor.ports import Fetched, Listed
 
 _CHUNK: Final = 1 << 18
 _MOST_UNPACKED: Final = 1 << 30
@@ -29,6 +29,11 @@ class Signatures(Protocol):
     def verify(self, data: bytes, signature: bytes) -> None:
         """Check a signature that lies beside its file."""
         ...
+
+
+def nothing_before(_path: str) -> Fetched | None:
+    """A file of the last snapshot, where there is none."""
+    return None
 
 
 def as_read(path: str, data: bytes) -> Listed:

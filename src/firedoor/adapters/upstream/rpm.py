@@ -7,10 +7,9 @@ that lies, or lags, or is cut off in the middle is found out by its first wrong 
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from firedoor.adapters.upstream import index
@@ -19,6 +18,7 @@ from firedoor.adapters.upstream.repository import (
     Signatures,
     as_read,
     is_wanted,
+    nothing_before,
     one_at_each_path,
     unpacked,
 )
@@ -57,7 +57,8 @@ class RpmUpstream:
         selection: Which packages.
         blobs: Where indices are kept; they are read to know the packages.
         clock: Tells what lies in the future.
-        previous: Files of the last snapshot, by path: the repository does not go back behind it.
+        previous: A file of the last snapshot by its path, or None: the repository does not go
+            back behind it.
         limits: How much is believed to be one channel's content.
     """
 
@@ -69,7 +70,7 @@ class RpmUpstream:
         blobs: BlobStore,
         clock: Clock,
         *,
-        previous: Mapping[str, Fetched] = MappingProxyType({}),
+        previous: Callable[[str], Fetched | None] = nothing_before,
         limits: Limits | None = None,
     ) -> None:
         self._source = source
@@ -178,7 +179,7 @@ class RpmUpstream:
 
     def _before(self) -> Repomd | None:
         """The ``repomd.xml`` of the last snapshot, as far as it can still be read."""
-        known = self._previous.get(REPOMD)
+        known = self._previous(REPOMD)
         try:
             return None if known is None else parse_repomd(self._path(known).read_bytes())
         except (OSError, BadInput):
@@ -192,7 +193,7 @@ class RpmUpstream:
                 f"{primary.path} is packed as {packing!r}, which this version does not read",
                 hint="ask for one in gz or xz (createrepo_c --general-compress-type=gz)",
             )
-        known = self._previous.get(primary.path)
+        known = self._previous(primary.path)
         file = self.fetch(self._listed(primary), known, self._blobs)
         chosen = self._selection
         architectures = {*chosen.architectures, _NO_ARCHITECTURE}
@@ -206,7 +207,7 @@ class RpmUpstream:
 
     def _expect_as_before(self, package: Package) -> None:
         """Refuse other bytes under a name that machines may be asking for right now."""
-        known = self._previous.get(package.path)
+        known = self._previous(package.path)
         if known is None:
             return
         promise = package.checksum

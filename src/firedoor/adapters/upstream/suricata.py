@@ -10,14 +10,13 @@ import hashlib
 import io
 import tarfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO, Final
 
 from firedoor.adapters.upstream import index
 from firedoor.adapters.upstream.index import Limits
-from firedoor.adapters.upstream.repository import unpacked
+from firedoor.adapters.upstream.repository import nothing_before, unpacked
 from firedoor.core.errors import BadInput, Unavailable, Untrusted, UpstreamMoved
 from firedoor.formats.suricata import count_rules, parse_md5
 from firedoor.ports import BlobStore, Fetched, Listed, Source
@@ -37,7 +36,8 @@ class SuricataUpstream:
         source: The server or directory that has them.
         feeds: Their names, relative to it.
         blobs: Where they are kept; they are opened to see that there are rules in them.
-        previous: Files of the last snapshot, by path: what is unchanged is not fetched again.
+        previous: A file of the last snapshot by its path, or None: what is unchanged is not
+            fetched again.
         limits: How much is believed to be one channel's content.
     """
 
@@ -47,13 +47,14 @@ class SuricataUpstream:
         feeds: Sequence[str],
         blobs: BlobStore,
         *,
-        previous: Mapping[str, Fetched] = MappingProxyType({}),
+        previous: Callable[[str], Fetched | None] = nothing_before,
         limits: Limits | None = None,
     ) -> None:
         self._source = source
         self._feeds = feeds
         self._blobs = blobs
-        self._known = dict(previous)
+        self._previous = previous
+        self._known: dict[str, Fetched] = {}
         self._looked_into: set[str] = set()
         self._limits = limits or Limits()
 
@@ -78,7 +79,8 @@ class SuricataUpstream:
         beside = f"{feed}.md5"
         said = self._source.read(beside, _MD5_BYTES)
         try:
-            file = self._source.fetch(Listed(feed, None, None), self._known.get(feed), self._blobs)
+            known = self._known.get(feed) or self._previous(feed)
+            file = self._source.fetch(Listed(feed, None, None), known, self._blobs)
         except UpstreamMoved as error:
             raise Unavailable(
                 f"upstream has no {feed}", hint="correct the channel's feeds or its upstream"
