@@ -1,6 +1,7 @@
 """A running Firedoor as a person sees it: ``firedoor up``, and the command line beside it."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.unit.cli.desk import Said, run
@@ -77,6 +78,55 @@ class Site:
         """State, reason and budget of a release's door."""
         door = self.ask("release", "show", release, "--json").json()["door"]["everyone"]
         return door["state"], door["reason"], door["budget"]
+
+
+@dataclass(frozen=True)
+class Office(Site):
+    """A site whose ports are known.
+
+    Attributes:
+        ports: By role.
+    """
+
+    ports: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def gate(self) -> str:
+        """URL of the gate."""
+        return f"http://127.0.0.1:{self.ports['gate']}"
+
+
+def moved_into(folder: Path, channel: str, vendor: Path, **values: object) -> Office:
+    """Set up a Firedoor whose clockwork is quick, with one channel; nothing runs.
+
+    Args:
+        folder: Holds all of it.
+        channel: TOML of the channel; names in braces are filled in from ``values``.
+        vendor: What the vendor serves; ``{upstream}`` in the text.
+        values: For the text; ``name`` is the channel's.
+    """
+    assert run("init", str(folder)).code == 0
+    ports = dict(zip(("gate", "intake", "console"), free_ports(3), strict=True))
+    path = folder / "firedoor.toml"
+    path.write_text((HURRIED + channel).format(**ports, **values, upstream=vendor))
+    return Office(path, vendor, str(values["name"]), ports)
+
+
+@contextlib.contextmanager
+def adopting(office: Office) -> Iterator[None]:
+    """``firedoor up``, from when its first release is adopted and the console answers."""
+    with running(office.path):
+        until(lambda: office.ask("release", "list", office.channel).code == 0)
+        until(lambda: office.boardings() == 1)
+        until(lambda: console_answers(office.ports["console"]))
+        yield
+
+
+def enrolled(office: Office, machine: str, **places: Path) -> None:
+    """Enrol a machine and run the script on it, with its folders in place of those of a system."""
+    script = office.ask("machine", "enroll", machine, "--gate", office.gate).out
+    there = {f"FIREDOOR_{name.upper()}": str(path) for name, path in places.items()}
+    subprocess.run(["sh"], input=script, text=True, check=True, env=os.environ | there)
 
 
 def until(done: Callable[[], bool]) -> None:

@@ -82,6 +82,7 @@ def show(
             *_facts(view),
             ("upstream offers", _offered(place, name)),
             ("kept on disk", holdings(place, name).sentence()),
+            *((("served nothing", refused),) if (refused := traits(kind).refused) else ()),
         ]
     )
     output.heading("how a client is undone")

@@ -17,7 +17,14 @@ from firedoor.adapters.store.register import Enrolment, Entry, MachineRegister
 from firedoor.cli import output
 from firedoor.cli.context import Place, here
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
-from firedoor.cli.snippets import Target, apt_client, clamav_client, files_client
+from firedoor.cli.snippets import (
+    Target,
+    apt_client,
+    clamav_client,
+    files_client,
+    rpm_client,
+    suricata_client,
+)
 from firedoor.config import Config, Listen
 from firedoor.console.model import MachineView
 from firedoor.core.errors import BadConfig, BadInput, NotFound, Unavailable
@@ -323,6 +330,11 @@ def print_enrolment(made: Enrolment, target: Target, config: Config) -> None:
     for channel in config.channels:
         if channel.apt is not None:
             sys.stdout.write(apt_client(made.name, made.read, target, channel.name, channel.apt))
+        if channel.rpm is not None:
+            sys.stdout.write(rpm_client(made.name, made.read, target, channel.name, channel.rpm))
+        if channel.feeds:
+            of = (made.name, made.read, target, channel.name, channel.feeds)
+            sys.stdout.write(suricata_client(*of))
     if target.databases:
         sys.stdout.write(clamav_client(made.name, made.read, target))
     if ":" in made.name:
@@ -344,17 +356,16 @@ def _keyrings(config: Config) -> dict[Path, bytes]:
     """Keys that a machine cannot be expected to have; those of a Debian package it has."""
     keys = {}
     for channel in config.channels:
-        if channel.apt is None:
-            continue
-        if channel.apt.sign is not None:
+        believed = () if channel.rpm is None else channel.rpm.trust
+        if channel.apt is not None and channel.apt.sign is not None:
             keys[channel.apt.sign] = SigningKey(channel.apt.sign).public()
-            continue
-        for file in channel.apt.trust:
-            if _DISTRIBUTED not in file.parents:
-                try:
-                    keys[file] = file.read_bytes()
-                except OSError as error:
-                    raise BadConfig(f"the key {file} cannot be read: {error.strerror}") from error
+        elif channel.apt is not None:
+            believed = tuple(f for f in channel.apt.trust if _DISTRIBUTED not in f.parents)
+        for file in believed:
+            try:
+                keys[file] = file.read_bytes()
+            except OSError as error:
+                raise BadConfig(f"the key {file} cannot be read: {error.strerror}") from error
     return keys
 
 

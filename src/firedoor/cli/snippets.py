@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
+from typing import Final
 from urllib.parse import quote as quote_url
 from urllib.parse import urlsplit
 
-from firedoor.config import AptConfig
+from firedoor.config import AptConfig, RpmConfig
 from firedoor.core.errors import BadInput
 from firedoor.formats.clamav import is_signed
 
@@ -147,8 +148,7 @@ Components: {" ".join(part.components) or "main"}
     for number, file in enumerate(part.trust if part.sign is None else (part.sign,)):
         if file in target.keyrings:
             place = f"$apt/keyrings/firedoor-{channel}-{number}.gpg"
-            text = "\n".join(textwrap.wrap(base64.b64encode(target.keyrings[file]).decode(), 76))
-            lines.append(f'base64 -d >"{place}" <<\'END\'\n{text}\nEND\nchmod 644 "{place}"\n')
+            lines.append(_key_file(place, target.keyrings[file]))
             keys.append(place)
         else:
             keys.append(str(file))
@@ -224,6 +224,100 @@ chown --reference="$conf" "$conf.new"
 chmod 400 "$conf.new"
 mv "$conf.new" "$conf"
 """
+
+
+def rpm_client(name: str, read: str, target: Target, channel: str, part: RpmConfig) -> str:
+    """The lines of the script for a channel of kind ``rpm``: a ``.repo`` file and keys.
+
+    Args:
+        name: Name of the machine.
+        read: Its token for the gate.
+        target: Where Firedoor is.
+        channel: Name of the channel.
+        part: Whose keys are believed.
+    """
+    places = {
+        f"$dnf/pki/rpm-gpg/RPM-GPG-KEY-firedoor-{channel}-{number}": target.keyrings[file]
+        for number, file in enumerate(part.trust)
+        if file in target.keyrings
+    }
+    keys = "".join(_key_file(place, key) for place, key in places.items())
+    known = " ".join(f"file://{place}" for place in places)
+    return f"""
+# dnf, channel {channel}. Whatever else in yum.repos.d has the same packages goes past the gate:
+# take it away. {_OF_KEYS if known else _OF_NO_KEYS}
+dnf="${{FIREDOOR_DNF:-/etc}}"
+mkdir -p "$dnf/yum.repos.d" "$dnf/pki/rpm-gpg"
+{keys}\
+cat >"$dnf/yum.repos.d/firedoor-{channel}.repo" <<END
+[firedoor-{channel}]
+name={channel}, behind Firedoor
+baseurl={target.gate}/{channel}/
+username={name}
+password={read}
+gpgcheck=1
+repo_gpgcheck={int(bool(known))}
+gpgkey={known}
+metadata_expire=15m
+deltarpm=0
+END
+# Upgrades that also go back when a release is contained, from a timer or by hand:
+#   dnf -y distro-sync
+"""
+
+
+_OF_KEYS: Final = """Where the vendor signs the repository and not each of its
+# packages, write gpgcheck=0: every package has its checksum in what is signed."""
+
+_OF_NO_KEYS: Final = """The vendor's packages have to be signed by a key that
+# this machine knows: name it as gpgkey, or import it."""
+
+
+def suricata_client(
+    name: str, read: str, target: Target, channel: str, feeds: Sequence[str]
+) -> str:
+    """The lines of the script for a channel of kind ``suricata``: a source for each feed.
+
+    Args:
+        name: Name of the machine.
+        read: Its token for the gate.
+        target: Where Firedoor is.
+        channel: Name of the channel.
+        feeds: Names of its feeds.
+    """
+    basic = base64.b64encode(f"{name}:{read}".encode()).decode()
+    sources = "".join(
+        f"""\
+cat >"$sources/firedoor-{channel}-{number}.yaml" <<'END'
+source: firedoor-{channel}-{number}
+url: {target.gate}/{channel}/{_escaped(feed)}
+http-header: "Authorization: Basic {basic}"
+checksum: true
+END
+"""
+        for number, feed in enumerate(feeds)
+    )
+    return f"""
+# suricata-update, channel {channel}. Other sources go past the gate: look at them with
+# suricata-update list-enabled-sources, and disable those that are served by this channel.
+sources="${{FIREDOOR_SURICATA:-/var/lib/suricata}}/update/sources"
+mkdir -p "$sources"
+{sources}\
+# Run it so, once a day or more often. Without --fail a first run that is served nothing ends
+# well, and without these rules:
+#   suricata-update --fail
+"""
+
+
+def _escaped(path: str) -> str:
+    # suricata-update formats the address: what is escaped once has to be escaped for that, too.
+    return quote_url(path).replace("%", "%%")
+
+
+def _key_file(place: str, key: bytes) -> str:
+    """Lines that write a key; whoever runs the script may expand variables in ``place``."""
+    text = "\n".join(textwrap.wrap(base64.b64encode(key).decode(), 76))
+    return f'base64 -d >"{place}" <<\'END\'\n{text}\nEND\nchmod 644 "{place}"\n'
 
 
 def _going_back(target: Target, channel: str) -> str:

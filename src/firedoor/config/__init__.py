@@ -19,6 +19,7 @@ from firedoor.config.model import (
     GateConfig,
     IntakeConfig,
     LedgerConfig,
+    RpmConfig,
     TimeConfig,
 )
 from firedoor.config.read import compose, defaults, from_text, load
@@ -35,6 +36,7 @@ __all__ = [
     "IntakeConfig",
     "LedgerConfig",
     "Listen",
+    "RpmConfig",
     "Source",
     "TimeConfig",
     "compose",

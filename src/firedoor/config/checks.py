@@ -153,11 +153,12 @@ def _kind(settings: Settings, where: Where) -> Iterator[Problem]:
         if settings.setting(where, key) is None:
             what = f'a channel of kind "{kind}" needs "{key.name}"'
             yield _problem(settings, where, keys.KIND, what, f"add {key.name} = [..]")
-    for other, known in keys.OF_KIND.items():
-        for key in known:
-            if other is not kind and settings.setting(where, key) is not None:
-                what = f'only a channel of kind "{other}" has "{key.name}"'
-                yield _problem(settings, where, key, what, "take it away, or correct the kind")
+    for key in dict.fromkeys(key for known in keys.OF_KIND.values() for key in known):
+        having = [other for other, known in keys.OF_KIND.items() if key in known]
+        if kind not in having and settings.setting(where, key) is not None:
+            kinds = " or ".join(f'"{other}"' for other in having)
+            what = f'only a channel of kind {kinds} has "{key.name}"'
+            yield _problem(settings, where, key, what, "take it away, or correct the kind")
 
 
 def _alphas(settings: Settings, layers: tuple[Where, ...]) -> Iterator[Problem]:

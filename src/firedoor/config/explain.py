@@ -2,7 +2,7 @@
 
 from firedoor.config import keys
 from firedoor.config.keys import AnyKey
-from firedoor.config.model import Config
+from firedoor.config.model import ChannelConfig, Config
 from firedoor.config.settings import DEFAULT, Settings, Where, policy_layers, shown_path
 from firedoor.config.values import show_duration
 from firedoor.core.channel import traits
@@ -84,9 +84,24 @@ def notices(config: Config) -> list[str]:
         ]
     if config.gate.identify == ("certificate",):
         found.append("gate.identify: no way to identify a machine is left, so none will be served")
+    found += [
+        f"{shown_path(('channel', channel.name), keys.UPSTREAM.name)}: nothing proves that what "
+        f"comes over http is the vendor's: {_proofs(channel)}"
+        for channel in config.channels
+        if channel.upstream.startswith("http://") and _is_known_by_address(channel)
+    ]
     if config.alert.webhook is None and config.alert.command is None:
         found.append("there is no [alert]: a hold would be seen on the console alone")
     return found
+
+
+def _is_known_by_address(channel: ChannelConfig) -> bool:
+    """Whether nothing but its address tells that an upstream is the vendor's."""
+    return bool(channel.feeds) or (channel.rpm is not None and not channel.rpm.trust)
+
+
+def _proofs(channel: ChannelConfig) -> str:
+    return "use https" if channel.feeds else "use https, or name its keys as trust"
 
 
 def _row(settings: Settings, where: Where, key: AnyKey) -> Row:

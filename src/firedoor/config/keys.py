@@ -11,7 +11,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from firedoor.config import values
 from firedoor.core.channel import Kind, built_kinds, check_channel_name
-from firedoor.core.errors import BadConfig
+from firedoor.core.errors import BadConfig, BadInput
+from firedoor.core.release import check_path
 from firedoor.core.terms import DEFAULT_STRATA, MOST_STRATA, Mode
 
 T = TypeVar("T")
@@ -120,6 +121,16 @@ def _identities(value: object) -> tuple[str, ...]:
     return ways
 
 
+def _feeds(value: object) -> tuple[str, ...]:
+    names = values.words(value)
+    for name in names:
+        try:
+            check_path(name)
+        except BadInput as error:
+            raise values.Unfit("a list of names below the upstream", hint=str(error)) from None
+    return names
+
+
 def _strata(value: object) -> tuple[str, ...]:
     names = () if value == [] else values.words(value)
     if len(names) > MOST_STRATA:
@@ -188,6 +199,7 @@ POOL: Final = _optional("pool", values.one_of("lazy", "eager"))
 EAGER: Final = _list("eager", values.words)
 
 DATABASES: Final = _list("databases", values.databases)
+FEEDS: Final = _list("feeds", _feeds)
 
 RING_NAME: Final = _needed("name", _ring_name, "")
 MACHINES: Final[Key[Pairs]] = Key("machines", values.attributes, (), "", values.show_attributes)
@@ -198,11 +210,16 @@ AnyKey = Key[Any]
 
 OF_KIND: Final[dict[Kind, tuple[AnyKey, ...]]] = {
     Kind.APT: (SUITES, COMPONENTS, ARCHITECTURES, PACKAGES, TRUST, SIGN, POOL, EAGER),
+    Kind.RPM: (ARCHITECTURES, PACKAGES, TRUST),
     Kind.CLAMAV: (DATABASES,),
+    Kind.SURICATA: (FEEDS,),
 }
-"""Keys of a channel that only one kind has."""
+"""Keys of a channel that only some kinds have."""
 
-NEEDED_BY: Final[dict[Kind, tuple[AnyKey, ...]]] = {Kind.APT: (SUITES, TRUST)}
+NEEDED_BY: Final[dict[Kind, tuple[AnyKey, ...]]] = {
+    Kind.APT: (SUITES, TRUST),
+    Kind.SURICATA: (FEEDS,),
+}
 """Those of them that it cannot do without."""
 
 POLICY: Final[tuple[AnyKey, ...]] = (
@@ -230,7 +247,7 @@ TABLES: Final[dict[str, tuple[AnyKey, ...]]] = {
 LISTS: Final[dict[str, tuple[AnyKey, ...]]] = {
     "channel": (
         CHANNEL_NAME, KIND, UPSTREAM, POLL, KEEP, FIRST, UNKNOWN, SESSION_IDLE, SESSION_MAX,
-        *(key for known in OF_KIND.values() for key in known), *POLICY,
+        *dict.fromkeys(key for known in OF_KIND.values() for key in known), *POLICY,
     ),
     "ring": (RING_NAME, MACHINES, AFTER, *RING_POLICY),
 }  # fmt: skip

@@ -136,6 +136,22 @@ class ClamavConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RpmConfig:
+    """Which part of an RPM repository a channel mirrors, and by whose keys.
+
+    Attributes:
+        architectures: Their names; empty for all.
+        packages: Shell patterns of package names; empty for all.
+        trust: Files with the OpenPGP keys of which one has to sign ``repomd.xml``; empty where
+            the vendor does not sign it.
+    """
+
+    architectures: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    trust: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelConfig:
     """One upstream source.
 
@@ -151,6 +167,8 @@ class ChannelConfig:
         session_max_ms: A session ends after this long in any case, >= idle.
         apt: What only a channel of this kind has.
         clamav: Likewise.
+        rpm: What only a channel of this kind has.
+        feeds: Of kind ``suricata``: names of the rule feeds, relative to upstream.
     """
 
     name: str
@@ -164,6 +182,8 @@ class ChannelConfig:
     session_max_ms: int
     apt: AptConfig | None = None
     clamav: ClamavConfig | None = None
+    rpm: RpmConfig | None = None
+    feeds: tuple[str, ...] = ()
 
     @property
     def traits(self) -> Traits:

@@ -24,6 +24,7 @@ from firedoor.config.model import (
     GateConfig,
     IntakeConfig,
     LedgerConfig,
+    RpmConfig,
     TimeConfig,
 )
 from firedoor.config.problem import Problem, refusal
@@ -154,6 +155,8 @@ def _channel(settings: Settings, name: str) -> ChannelConfig:
         session_max_ms=settings.get(where, keys.SESSION_MAX) or usual.session_max_ms,
         apt=_apt(settings, where) if kind is Kind.APT else None,
         clamav=(ClamavConfig(settings.get(where, keys.DATABASES)) if kind is Kind.CLAMAV else None),
+        rpm=_rpm(settings, where) if kind is Kind.RPM else None,
+        feeds=settings.get(where, keys.FEEDS),
     )
 
 
@@ -168,6 +171,14 @@ def _apt(settings: Settings, where: Where) -> AptConfig:
         sign=None if sign is None else Path(sign),
         lazy=settings.get(where, keys.POOL) != "eager",
         eager=settings.get(where, keys.EAGER),
+    )
+
+
+def _rpm(settings: Settings, where: Where) -> RpmConfig:
+    return RpmConfig(
+        architectures=settings.get(where, keys.ARCHITECTURES),
+        packages=settings.get(where, keys.PACKAGES),
+        trust=tuple(Path(file) for file in settings.get(where, keys.TRUST)),
     )
 
 

@@ -21,6 +21,9 @@ RESERVED_NAMES: Final = frozenset({"m", "healthz"})
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _HOUR_MS: Final = 3_600_000
 
+_HASH_NAMED: Final = f"repodata/{'[0-9a-f]' * 40}*-*"
+"""Metadata of an RPM repository whose name begins with its digest, of SHA-1 at least."""
+
 
 class Kind(StrEnum):
     """The kind of updater that reads a channel."""
@@ -75,6 +78,8 @@ class Traits:
         tells_installs: The client's ``If-Modified-Since`` is when it installed the file itself.
             It is sent no dates, is answered 304 from memory (``services.fetches``), and tells at
             its next poll whether it threw away what it got.
+        refused: One sentence for people: what a client does that is served nothing, where that
+            is easily overlooked.
     """
 
     session_idle_ms: int
@@ -86,6 +91,7 @@ class Traits:
     immutable: tuple[str, ...] = ()
     deferrable: tuple[str, ...] = ()
     tells_installs: bool = False
+    refused: str = ""
 
     @property
     def reverts(self) -> bool:
@@ -180,6 +186,57 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
                 ),
             ),
             tells_installs=True,
+        ),
+        Kind.RPM: Traits(
+            session_idle_ms=30_000,
+            session_max_ms=30 * 60_000,
+            # dnf-makecache.timer: an hour after the last run, and up to another at random.
+            usual_period_ms=2 * _HOUR_MS,
+            undo=(
+                Undo(
+                    Verb.CONTAIN,
+                    "nobody new is admitted, and packages only this release has are refused: "
+                    "also to machines that have read its metadata",
+                ),
+                Undo(
+                    Verb.REVERT,
+                    "dnf takes the previous metadata at its next look, and `dnf distro-sync` "
+                    "then goes back; `dnf upgrade` alone never does",
+                ),
+                Undo(
+                    Verb.REMEDY,
+                    "a machine that no longer polls, or whose yum 3 ignores older metadata, "
+                    "needs the operator; the list names them",
+                ),
+            ),
+            freshness=("repodata/repomd.xml", "repodata/repomd.xml.asc"),
+            indices=("repodata/*",),
+            immutable=("*.rpm", _HASH_NAMED),
+        ),
+        Kind.SURICATA: Traits(
+            session_idle_ms=10_000,
+            session_max_ms=10 * 60_000,
+            # The client has no timer of its own; its manual has it run by cron, once a day.
+            usual_period_ms=24 * _HOUR_MS,
+            undo=(
+                Undo(
+                    Verb.CONTAIN,
+                    "nobody new is admitted; a machine that has read the digest of the bad feed "
+                    "is given the previous one",
+                ),
+                Undo(
+                    Verb.REVERT,
+                    "suricata-update takes what it is served: its next run, 15 minutes after the "
+                    "last download at the earliest, gets the previous rules",
+                ),
+                Undo(
+                    Verb.REMEDY,
+                    "a machine that no longer runs it needs the operator; the list names them",
+                ),
+            ),
+            indices=("*.md5",),
+            refused="suricata-update says so, ends with 0 and goes on with the rules that it has; "
+            "on its first run it has none of this channel: run it with --fail",
         ),
     }
 )

@@ -15,8 +15,9 @@ from types import MappingProxyType
 from typing import Final
 
 from firedoor.core.errors import BadInput
-from firedoor.core.release import check_path, is_digest
+from firedoor.core.release import check_path
 from firedoor.core.units import Digest
+from firedoor.formats.checksums import parse_digest, parse_size
 
 MAX_STANZA_BYTES: Final = 1 << 20
 """A stanza longer than this is an attack or a broken file; Debian's longest has 60 KB."""
@@ -178,8 +179,8 @@ def _package(stanza: bytes) -> Package:
         version=found["version"],
         architecture=found["architecture"],
         path=check_path(found["filename"].removeprefix("./")),
-        sha256=_digest(found["sha256"]),
-        size=_size(found["size"]),
+        sha256=parse_digest(found["sha256"]),
+        size=parse_size(found["size"]),
     )
 
 
@@ -211,20 +212,7 @@ def _file(line: str) -> tuple[str, IndexFile]:
         digest, size, path = line.split()
     except ValueError:
         raise BadInput(f"the Release file lists {line[:80]!a}") from None
-    return check_path(path), IndexFile(_digest(digest), _size(size))
-
-
-def _digest(text: str) -> Digest:
-    lower = text.lower()
-    if not is_digest(lower):
-        raise BadInput(f"{text[:80]!a} is no SHA-256 digest")
-    return Digest(lower)
-
-
-def _size(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(1 << 63))):
-        raise BadInput(f"{text[:80]!a} is no size")
-    return int(text)
+    return check_path(path), IndexFile(parse_digest(digest), parse_size(size))
 
 
 def _date(text: str, field: str) -> dt.datetime:

@@ -9,7 +9,11 @@ from firedoor.adapters.upstream.clamav import ClamavUpstream, Sigtool
 from firedoor.adapters.upstream.directory import DirectoryUpstream
 from firedoor.adapters.upstream.get import Quiet
 from firedoor.adapters.upstream.http import HttpUpstream
+from firedoor.adapters.upstream.repository import nothing_before
+from firedoor.adapters.upstream.rpm import Packages, RpmUpstream
+from firedoor.adapters.upstream.suricata import SuricataUpstream
 from firedoor.config import ChannelConfig
+from firedoor.core.channel import Kind
 from firedoor.ports import BlobStore, Clock, Upstream
 from firedoor.services.snapshot import Snapshot
 
@@ -23,10 +27,11 @@ def source_of(
         BadConfig: The channel's upstream is none.
         Unavailable: It cannot be looked at.
     """
-    named = channel.clamav is not None and channel.clamav.databases
-    # A repository is a directory, whether or not its address says so.
-    whole = channel.apt is not None or named
-    url = f"{channel.upstream.rstrip('/')}/" if whole else channel.upstream
+    # Of files, and of databases that nobody named, the address says what they are listed by; all
+    # else lies in a directory.
+    listed = channel.clamav is not None and not channel.clamav.databases
+    plain = listed or channel.kind is Kind.FILES
+    url = channel.upstream if plain else f"{channel.upstream.rstrip('/')}/"
     if channel.directory is not None:
         return DirectoryUpstream(Path(channel.directory), clock, until_ms=until_ms)
     return HttpUpstream(url, rng, clock, until_ms=until_ms, quiet=quiet)
@@ -64,6 +69,19 @@ def upstream_of(
         # A server need not say what it has where the configuration names what is wanted.
         listed = channel.directory is not None or not named
         return ClamavUpstream(source, Sigtool(), blobs, names=named, listed=listed, previous=known)
+    fetched = nothing_before if previous is None else previous.fetched
+    if channel.rpm is not None:
+        part = channel.rpm
+        return RpmUpstream(
+            source,
+            Keyring(part.trust) if part.trust else None,
+            Packages(part.architectures, part.packages),
+            blobs,
+            clock,
+            previous=fetched,
+        )
+    if channel.feeds:
+        return SuricataUpstream(source, channel.feeds, blobs, previous=fetched)
     if channel.apt is None:
         return source
     apt = channel.apt

@@ -88,6 +88,20 @@ def test_a_way_of_identifying_that_is_not_built_is_said_to_be_skipped():
     assert notices(quiet) == []
 
 
+def test_a_repository_that_nothing_vouches_for_is_said_to_be_so():
+    """Whoever sits between the vendor and the gate could choose what the fleet installs."""
+    http = "[[channel]]\nname='el'\nkind='rpm'\nupstream='http://vendor.example/el'\n"
+
+    for text, told in (
+        (http, True),
+        (http + "trust = ['/vendor.gpg']\n", False),
+        (http.replace("http:", "https:"), False),
+        (http.replace("rpm", "suricata") + "feeds = ['a.tar.gz']\n", True),
+    ):
+        said = [notice for notice in notices(from_text(text)) if notice.startswith("channel.el")]
+        assert bool(said) == told
+
+
 def test_refusing_strangers_is_said_to_be_void_where_every_address_is_known():
     """Two keys that are fine alone: whoever wrote "refuse" believes that strangers get nothing."""
     by_address = TOOLS + "{}[gate]\nidentify = ['basic', 'address']\n[alert]\ncommand = ['page']"

@@ -110,7 +110,7 @@ def test_a_release_of_nonsense_is_refused(path, entry):
 def test_a_release_of_a_kind_that_is_not_built_is_refused():
     """Its freshness files are not known, so its id would be wrong."""
     with pytest.raises(BadConfig):
-        Release.of("fedora", Kind.RPM, {"a": ONE}, UnixMs(0))
+        Release.of("robots", Kind.TUF, {"a": ONE}, UnixMs(0))
 
 
 def test_the_difference_names_what_was_added_changed_and_removed():

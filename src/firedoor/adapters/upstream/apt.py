@@ -8,42 +8,27 @@ Both names of an index are part of a release: its own, and the one made of its d
 find a new ``InRelease`` and old indices elsewhere ask for the second.
 """
 
-import bz2
 import datetime as dt
-import gzip
-import hashlib
-import io
-import lzma
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
 from firedoor.adapters.upstream import index
 from firedoor.adapters.upstream.index import Limits
+from firedoor.adapters.upstream.repository import (
+    Signatures,
+    as_read,
+    is_wanted,
+    one_at_each_path,
+    unpacked,
+)
 from firedoor.core.errors import BadInput, Unavailable, Untrusted
 from firedoor.core.release import Manifest
 from firedoor.core.units import Digest
 from firedoor.formats.debian import IndexFile, Package, ReleaseFile, packages, parse_release
 from firedoor.ports import BlobStore, Clock, Fetched, Listed, Source
-
-_CHUNK: Final = 1 << 18
-_MOST_UNPACKED: Final = 1 << 30
-
-
-class Signatures(Protocol):
-    """The keys that a channel believes. Raises Untrusted or Unavailable."""
-
-    def verified(self, signed: bytes) -> bytes:
-        """The text of a file that carries its own signature."""
-        ...
-
-    def verify(self, data: bytes, signature: bytes) -> None:
-        """Check a signature that lies beside its file."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +91,8 @@ class AptUpstream:
             Untrusted: A signature, a digest or an index is wrong, or a suite has expired.
             UpstreamMoved: An index is named and not there: upstream is being updated.
         """
-        found: dict[str, Listed] = {}
-        for suite in self._selection.suites:
-            for listed in self._suite(suite):
-                if found.setdefault(listed.path, listed) != listed:
-                    raise Untrusted(f"upstream promises two different files at {listed.path}")
-        return index.in_order("the repository", list(found.values()), self._limits)
+        files = (file for suite in self._selection.suites for file in self._suite(suite))
+        return index.in_order("the repository", one_at_each_path(files), self._limits)
 
     def fetch(self, listed: Listed, known: Fetched | None, into: BlobStore) -> Fetched:
         """Bring one file's bytes into ``into``; an index is asked for by its digest."""
@@ -144,7 +125,7 @@ class AptUpstream:
         """A suite's signed files as they are now, and what they say."""
         signed = self._source.read(f"{at}InRelease", self._limits.max_index_bytes)
         if signed is not None:
-            text, files = self._text(f"{at}InRelease", signed), [_listed(f"{at}InRelease", signed)]
+            text, files = self._text(f"{at}InRelease", signed), [as_read(f"{at}InRelease", signed)]
         else:
             beside = [
                 self._source.read(at + name, self._limits.max_index_bytes)
@@ -157,7 +138,7 @@ class AptUpstream:
                 )
             text = beside[0]
             self._signatures.verify(text, beside[1])
-            files = [_listed(f"{at}Release", text), _listed(f"{at}Release.gpg", beside[1])]
+            files = [as_read(f"{at}Release", text), as_read(f"{at}Release.gpg", beside[1])]
         release = index.understood(f"{at}Release", parse_release, text)
         self._expect_of_now(suite, release)
         before = self._date_before(at)
@@ -232,17 +213,13 @@ class AptUpstream:
         where = f"{at}{folder}/by-hash/SHA256/{file.sha256}" if by_hash else at + path
         self._source.fetch(Listed(where, file.sha256, file.size), None, self._blobs)
         patterns = self._selection.packages
-        found = packages(_unpacked(Path(self._blobs.path(file.sha256)), path))
+        found = packages(unpacked(Path(self._blobs.path(file.sha256)), path))
         try:
             for package in found:
-                if not patterns or any(fnmatchcase(package.name, each) for each in patterns):
+                if is_wanted(package.name, patterns):
                     yield package
         except BadInput as error:
             raise Untrusted(f"cannot read {at}{path}: {error}", hint=error.hint) from error
-
-
-def _listed(path: str, data: bytes) -> Listed:
-    return Listed(path, Digest(hashlib.sha256(data).hexdigest()), len(data))
 
 
 def _halves(path: str) -> tuple[str, str, str]:
@@ -262,40 +239,6 @@ def _first_packings(paths: Sequence[str]) -> list[str]:
         ):
             best[folder] = path
     return list(best.values())
-
-
-def _unpacked(file: Path, path: str) -> Iterator[bytes]:
-    """The bytes of an index, unpacked as they are read.
-
-    Raises:
-        Untrusted: It is damaged, or unpacks to more than any index has.
-        Unavailable: It cannot be read.
-    """
-    total = 0
-    try:
-        with _opened(file, path) as opened:
-            while chunk := opened.read(_CHUNK):
-                total += len(chunk)
-                if total > _MOST_UNPACKED:
-                    raise Untrusted(f"{path} unpacks to more than {_MOST_UNPACKED} bytes")
-                yield chunk
-    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
-        raise Untrusted(f"{path} cannot be unpacked: {error}") from error
-    except OSError as error:
-        # bz2 says so of damaged data, too; its digest was right, so upstream made it so.
-        raise Unavailable(f"{path} cannot be read: {error}") from error
-
-
-def _opened(file: Path, name: str) -> io.BufferedIOBase:
-    match name.rpartition(".")[2]:
-        case "gz":
-            return gzip.open(file)
-        case "xz":
-            return lzma.open(file)
-        case "bz2":
-            return bz2.open(file)
-        case _:
-            return file.open("rb")
 
 
 _READABLE: Final = ("Packages.gz", "Packages", "Packages.xz", "Packages.bz2")
