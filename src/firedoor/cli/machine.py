@@ -12,7 +12,8 @@ import typer
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.keys.openpgp import SigningKey
-from firedoor.adapters.store.register import Enrolment, Entry, MachineRegister
+from firedoor.adapters.store.register import MachineRegister
+from firedoor.adapters.store.register_schema import Enrolment, Entry
 from firedoor.cli import output
 from firedoor.cli.context import Place, here
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption

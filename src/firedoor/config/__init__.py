@@ -19,6 +19,7 @@ from firedoor.config.model import (
     IntakeConfig,
     LedgerConfig,
     TimeConfig,
+    TlsConfig,
 )
 from firedoor.config.read import compose, defaults, from_text, load
 from firedoor.config.values import Listen, show
@@ -35,6 +36,7 @@ __all__ = [
     "Listen",
     "Source",
     "TimeConfig",
+    "TlsConfig",
     "compose",
     "defaults",
     "explain",
