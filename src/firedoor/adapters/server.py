@@ -101,7 +101,7 @@ class HttpServer:
             limits: The default suits a server with a process of its own.
             http2: Speak HTTP/2 from the first byte on, and nothing else; else HTTP/1.1.
         """
-        _limit_connections(listener)
+        limit_connections(listener)
         _allow_descriptors()
         self._granian = _Granian(app, listener, limits, http2=http2)
 
@@ -125,6 +125,16 @@ class HttpServer:
     def stop(self) -> None:
         """Accept nothing more and let ``serve`` return. Only from the event loop's thread."""
         self._granian.stop()  # type: ignore[no-untyped-call]  # granian has no types here
+
+
+def limit_connections(listener: socket.socket) -> None:
+    """Make a listening socket non-blocking, and bound what is on its way to those it accepts."""
+    listener.setblocking(False)
+    # Linux has both; elsewhere a reply is counted as delivered a few megabytes too early.
+    for name, value in (("TCP_NOTSENT_LOWAT", UNSENT_BYTES), ("TCP_USER_TIMEOUT", STALL_MS)):
+        option = getattr(socket, name, None)
+        if option is not None:
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class _Granian(Embedded):
@@ -161,15 +171,6 @@ class _Granian(Embedded):
         self._sfd: Any = descriptor
         self._shd: Any = holder
         self._ssp: Any = None
-
-
-def _limit_connections(listener: socket.socket) -> None:
-    listener.setblocking(False)
-    # Linux has both; elsewhere a reply is counted as delivered a few megabytes too early.
-    for name, value in (("TCP_NOTSENT_LOWAT", UNSENT_BYTES), ("TCP_USER_TIMEOUT", STALL_MS)):
-        option = getattr(socket, name, None)
-        if option is not None:
-            listener.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _allow_descriptors() -> None:

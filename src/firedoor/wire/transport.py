@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from firedoor.adapters.server import App, HttpServer, Limits
+from firedoor.adapters.server import App, HttpServer, Limits, limit_connections
 from firedoor.adapters.tls.context import TlsFiles
 from firedoor.adapters.tls.front import TlsFront
 from firedoor.config.model import TlsConfig
@@ -67,6 +67,7 @@ class Transport:
         if tls is None:
             self._plain.append(HttpServer(app, sockets.main, limits))
             return
+        limit_connections(sockets.main)
         files = TlsFiles(tls.certificate, tls.key, tls.client_ca)
         self._front = TlsFront(files, sockets.main, stop_s=_DRAIN_S)
         behind = self._front.behind(app)
