@@ -74,7 +74,7 @@ class Limits:
         stop_s: Seconds that open requests may go on after ``stop``, > 0.
     """
 
-    connections: int = 8192
+    connections: int = 12_288
     stop_s: float = 2.0
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -75,9 +75,9 @@ class Transport:
             own = socket.create_server(("127.0.0.1", 0), backlog=4096)
             self._own.append(own)
             self._ports.append(own.getsockname()[1])
-            self._inner.append(HttpServer(behind, own, limits, http2=second))
+            self._inner.append(HttpServer(behind, own, _part(limits, small=second), http2=second))
         if sockets.plain is not None:
-            self._plain.append(HttpServer(app, sockets.plain, limits))
+            self._plain.append(HttpServer(app, sockets.plain, _part(limits, small=True)))
 
     async def serve(self) -> None:
         """Serve until ``stop``, and return soon after it.
@@ -124,3 +124,8 @@ class Transport:
             _log.warning("relay_killed")
             self._front.kill()
             await relaying
+
+
+def _part(limits: Limits, *, small: bool) -> Limits:
+    """A share of the descriptors: all three servers are in one process."""
+    return replace(limits, connections=limits.connections // 4) if small else limits
