@@ -30,6 +30,7 @@ from firedoor.services.orders import Answer, Order, Orders
 from firedoor.services.records import GateRecords, JudgeRecords
 from firedoor.services.train import Train
 from firedoor.wire.alerts import Alert, Courier, explained_at
+from firedoor.wire.certificates import Certificates
 from firedoor.wire.expiry import Expiry
 from firedoor.wire.files import Files
 from firedoor.wire.head import keep_head, set_aside
@@ -108,6 +109,7 @@ class Court:
         self._clock = clock
         kinds = {channel.name: channel.kind for channel in config.channels}
         self._expiry = Expiry(kinds, store, mirror.read)
+        self._certificates = Certificates(config, files, store, clock)
         self._waiting: list[Result] = []
         self._inbox_seen = -1
         self._unkept = ""
@@ -285,6 +287,7 @@ class Court:
                 else:
                     self._train.fall_back(channel.name, now)
             self._expiry.look(self._judge.ledger, now)
+            self._certificates.look(self._judge.ledger, now)
             board = self._publish_board()
             self._store.put_cursor("alerted", self._courier.delivered)
             for number, answer in answers:
