@@ -31,7 +31,8 @@ from firedoor.adapters.keys.file import create_root_key, create_signing_key, cre
 from firedoor.adapters.store.gate import GateReader
 from firedoor.adapters.store.inbox import InboxWriter
 from firedoor.adapters.store.judge import JudgeReader
-from firedoor.adapters.store.register import Enrolment, MachineRegister
+from firedoor.adapters.store.register import MachineRegister
+from firedoor.adapters.store.register_schema import Enrolment
 from firedoor.core.door import Door
 from firedoor.core.errors import Unavailable
 from firedoor.services.orders import Order

@@ -7,7 +7,7 @@ against all of them (``tests/contract``).
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from firedoor.core.release import FileEntry
 from firedoor.core.units import Digest, MachineNo, UnixMs
@@ -166,6 +166,23 @@ class Identity:
     binds: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A client's TLS certificate, whose chain and dates have been verified.
+
+    Attributes:
+        name: Common name of its subject.
+        fingerprint: SHA-256 of the certificate, hexadecimal.
+    """
+
+    name: str
+    fingerprint: str
+
+
+CERTIFICATE: Final = "firedoor.certificate"
+"""Key of an ASGI scope under which TLS puts the client's ``Certificate``, if it has shown one."""
+
+
 class Register(Protocol):
     """The known machines and their tokens (stored as SHA-256 only)."""
 
@@ -175,6 +192,15 @@ class Register(Protocol):
 
     def number(self, name: str) -> MachineNo | None:
         """Register number of an enrolled, not revoked machine, or None."""
+        ...
+
+    def certified(self, name: str, fingerprint: str) -> MachineNo | None:
+        """Register number behind a verified client certificate, or None.
+
+        Args:
+            name: The common name of its subject.
+            fingerprint: SHA-256 of the certificate, hexadecimal.
+        """
         ...
 
     def numbers(self, names: Collection[str]) -> Mapping[str, MachineNo]:

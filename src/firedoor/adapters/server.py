@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
+from granian.http import HTTP1Settings, HTTP2Settings
 from granian.log import LogLevels
 from granian.server.embed import Server as Embedded
 
@@ -38,6 +38,12 @@ would believe that a machine has a file of which it read ten kilobytes.
 
 STALL_MS: Final = 120_000
 """A peer that acknowledges or reads nothing of a reply for this long is disconnected."""
+
+STREAMS: Final = 100
+"""Requests that one HTTP/2 connection may have open."""
+
+WINDOW_BYTES: Final = 64 * 1024
+"""What a client may send on an HTTP/2 connection before it is read."""
 
 _SPARE_DESCRIPTORS: Final = 128
 """Descriptors kept free for databases, blobs and logs."""
@@ -68,7 +74,7 @@ class Limits:
         stop_s: Seconds that open requests may go on after ``stop``, > 0.
     """
 
-    connections: int = 8192
+    connections: int = 12_288
     stop_s: float = 2.0
 
 
@@ -76,9 +82,16 @@ _LIMITS: Final = Limits()
 
 
 class HttpServer:
-    """Serves one ASGI app on one listening TCP socket, in the running event loop, over HTTP/1.1."""
+    """Serves one ASGI app on one listening TCP socket, in the running event loop."""
 
-    def __init__(self, app: App, listener: socket.socket, limits: Limits = _LIMITS) -> None:
+    def __init__(
+        self,
+        app: App,
+        listener: socket.socket,
+        limits: Limits = _LIMITS,
+        *,
+        http2: bool = False,
+    ) -> None:
         """Prepare; nothing is accepted yet.
 
         Args:
@@ -86,10 +99,11 @@ class HttpServer:
             listener: Bound and listening; stays open and the caller's. It is made non-blocking,
                 and the connections it accepts inherit the limits set on it here.
             limits: The default suits a server with a process of its own.
+            http2: Speak HTTP/2 from the first byte on, and nothing else; else HTTP/1.1.
         """
-        _limit_connections(listener)
+        limit_connections(listener)
         _allow_descriptors()
-        self._granian = _Granian(app, listener, limits)
+        self._granian = _Granian(app, listener, limits, http2=http2)
 
     async def serve(self) -> None:
         """Serve until ``stop``, and return ``Limits.stop_s`` after it whatever is still open.
@@ -113,17 +127,34 @@ class HttpServer:
         self._granian.stop()  # type: ignore[no-untyped-call]  # granian has no types here
 
 
+def limit_connections(listener: socket.socket) -> None:
+    """Make a listening socket non-blocking, and bound what is on its way to those it accepts."""
+    listener.setblocking(False)
+    # Linux has both; elsewhere a reply is counted as delivered a few megabytes too early.
+    for name, value in (("TCP_NOTSENT_LOWAT", UNSENT_BYTES), ("TCP_USER_TIMEOUT", STALL_MS)):
+        option = getattr(socket, name, None)
+        if option is not None:
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 class _Granian(Embedded):
-    def __init__(self, app: App, listener: socket.socket, limits: Limits) -> None:
+    def __init__(self, app: App, listener: socket.socket, limits: Limits, *, http2: bool) -> None:
         super().__init__(
             app,
             interface=Interfaces.ASGINL,
-            http=HTTPModes.http1,
+            http=HTTPModes.http2 if http2 else HTTPModes.http1,
             websockets=False,
             backlog=BACKLOG,
             backpressure=_fitting(limits.connections),
             http1_settings=HTTP1Settings(
                 header_read_timeout=IDLE_MS, max_buffer_size=MAX_HEAD_BYTES
+            ),
+            http2_settings=HTTP2Settings(
+                max_concurrent_streams=STREAMS,
+                max_headers_size=MAX_HEAD_BYTES,
+                max_send_buffer_size=MAX_HEAD_BYTES,
+                initial_connection_window_size=WINDOW_BYTES,
+                initial_stream_window_size=WINDOW_BYTES,
             ),
             log_level=LogLevels.error,
             log_dictconfig=_LOGGING,
@@ -140,15 +171,6 @@ class _Granian(Embedded):
         self._sfd: Any = descriptor
         self._shd: Any = holder
         self._ssp: Any = None
-
-
-def _limit_connections(listener: socket.socket) -> None:
-    listener.setblocking(False)
-    # Linux has both; elsewhere a reply is counted as delivered a few megabytes too early.
-    for name, value in (("TCP_NOTSENT_LOWAT", UNSENT_BYTES), ("TCP_USER_TIMEOUT", STALL_MS)):
-        option = getattr(socket, name, None)
-        if option is not None:
-            listener.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _allow_descriptors() -> None:

@@ -38,6 +38,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "channel": "channel",
         "release": "release",
         "machine": "machine",
+        "ca": "ca",
         "verdict": "verdict",
         "ledger": "ledger",
     }

@@ -12,24 +12,35 @@ import msgspec
 import typer
 
 from firedoor.adapters.clock import SystemClock
+from firedoor.adapters.keys.authority import (
+    Authority,
+    checked_common_name,
+    is_issued_by,
+    names_of,
+)
 from firedoor.adapters.keys.openpgp import SigningKey
-from firedoor.adapters.store.register import Enrolment, Entry, MachineRegister
+from firedoor.adapters.store.register import MachineRegister
+from firedoor.adapters.store.register_schema import Enrolment, Entry, Issued
 from firedoor.cli import output
 from firedoor.cli.context import Place, here
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.cli.snippets import (
+    Own,
     Target,
     apt_client,
+    apt_tls,
     clamav_client,
     files_client,
     rpm_client,
     suricata_client,
 )
-from firedoor.config import Config, Listen
+from firedoor.config import Config, Listen, TlsConfig
 from firedoor.console.model import MachineView
 from firedoor.core.errors import BadConfig, BadInput, NotFound, Unavailable
 from firedoor.core.ring import ring_of
+from firedoor.core.units import UnixMs
 from firedoor.formats.clamav import SUFFIXES, suffix_of
+from firedoor.wire.files import Files
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="Enrol machines, see how they are doing, refuse them."
@@ -37,6 +48,7 @@ app: Final = typer.Typer(
 
 _PAGE: Final = 1_000
 _DISTRIBUTED: Final = Path("/usr/share/keyrings")
+_NO_CERTIFICATE: Final = Own()
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the machine.")]
@@ -67,7 +79,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     revoked_ms: int | None
 
 
-class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
+class Enrolled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What ``machine enroll --json`` and ``--from`` print: tokens, shown this once.
 
     Attributes:
@@ -75,12 +87,16 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
         no: Number in the register; None for a collector.
         read: Token for the gate; None for a collector.
         signal: Token for the intake.
+        certificate: PEM, with --certificate.
+        key: PEM of its private key, with --certificate.
     """
 
     machine: str
     no: int | None
     read: str | None
     signal: str
+    certificate: str = ""
+    key: str = ""
 
 
 @app.command("list")
@@ -193,6 +209,13 @@ def enroll(
             "Prints one JSON object a line.",
         ),
     ] = None,
+    certificate: Annotated[
+        bool,
+        typer.Option(
+            "--certificate",
+            help="Issue a TLS client certificate too, by the authority of firedoor ca init.",
+        ),
+    ] = False,
     gate: Annotated[
         str,
         typer.Option(
@@ -241,8 +264,13 @@ def enroll(
     target = target_of(
         place.config, gate=gate, intake=intake, channel=channel, mirrored=_mirrored(place)
     )
-    if (names or collector) and (rotate or (collector and values) or (collector and names)):
-        raise BadInput("--rotate is for one machine, and --collector stands alone")
+    authority = Authority(place.files.authority) if certificate else None
+    if authority is not None:
+        checked_common_name(name)
+    if (names or collector) and (
+        rotate or certificate or (collector and values) or (collector and names)
+    ):
+        raise BadInput("--rotate and --certificate are for one machine; --collector stands alone")
     with _register(place) as known:
         now = SystemClock().now().wall_ms
         if names is not None:
@@ -258,10 +286,11 @@ def enroll(
                     known.set_attributes(name, {**known.attributes(enrolment.no), **values})
             else:
                 enrolment = known.enroll(name, values, now)
+            own = Own() if authority is None else _certify(known, authority, name, now)
             if as_json:
-                output.document(_enrolled(enrolment))
+                output.document(_enrolled(enrolment, own))
                 return
-            print_enrolment(enrolment, target, place.config)
+            print_enrolment(enrolment, target, place.config, own)
             output.say("these tokens cannot be shown again")
 
 
@@ -275,7 +304,7 @@ def revoke(
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
-    """Refuse a machine from its next request on; its tokens are destroyed.
+    """Refuse a machine from its next request on; tokens and certificates end with it.
 
     Example: firedoor machine revoke till-17
     """
@@ -310,8 +339,8 @@ def target_of(
     """
     first = config.channels[0].name if config.channels else "CHANNEL"
     return Target(
-        gate=gate.rstrip("/") or _reached(config.gate.listen),
-        intake=intake.rstrip("/") or _reached(config.intake.listen),
+        gate=gate.rstrip("/") or _reached(config.gate.listen, config.gate.tls),
+        intake=intake.rstrip("/") or _reached(config.intake.listen, config.intake.tls),
         channel=channel or first,
         keyrings=_keyrings(config),
         databases={
@@ -320,13 +349,18 @@ def target_of(
             if each.clamav is not None
             for paths in [each.clamav.databases or mirrored.get(each.name, ())]
         },
+        ca=_own_authority(config),
     )
 
 
-def print_enrolment(made: Enrolment, target: Target, config: Config) -> None:
+def print_enrolment(
+    made: Enrolment, target: Target, config: Config, own: Own = _NO_CERTIFICATE
+) -> None:
     """Print the script that makes a machine a client of this gate, with its tokens."""
     heartbeat_s = config.time.heartbeat_ms / 1000
-    sys.stdout.write(files_client(made.name, made.read, made.signal, target, heartbeat_s))
+    sys.stdout.write(files_client(made.name, made.read, made.signal, target, heartbeat_s, own=own))
+    if any(channel.apt is not None for channel in config.channels):
+        sys.stdout.write(apt_tls(target, own))
     for channel in config.channels:
         if channel.apt is not None:
             sys.stdout.write(apt_client(made.name, made.read, target, channel.name, channel.apt))
@@ -402,8 +436,22 @@ def _listed(entry: Entry, config: Config) -> Listed:
     )
 
 
-def _enrolled(made: Enrolment) -> Enrolled:
-    return Enrolled(machine=made.name, no=made.no, read=made.read, signal=made.signal)
+def _enrolled(made: Enrolment, own: Own = _NO_CERTIFICATE) -> Enrolled:
+    return Enrolled(
+        machine=made.name,
+        no=made.no,
+        read=made.read,
+        signal=made.signal,
+        certificate=own.certificate,
+        key=own.key,
+    )
+
+
+def _certify(known: MachineRegister, authority: Authority, name: str, now: UnixMs) -> Own:
+    """Issue a certificate. It is remembered before it is shown, or nobody could revoke it."""
+    pair = authority.client(name, now)
+    known.note_certificate(Issued(name, pair.fingerprint, pair.expires))
+    return Own(pair.certificate.decode(), pair.key.decode())
 
 
 def _pairs(written: Sequence[str]) -> dict[str, str]:
@@ -427,11 +475,24 @@ def _read_names(path: Path) -> list[str]:
     return names
 
 
-def _reached(listen: Listen) -> str:
+def _reached(listen: Listen, tls: TlsConfig | None) -> str:
     """URL under which other hosts most likely reach this one."""
-    if listen.host in _EVERYWHERE:
-        return f"http://{socket.gethostname()}:{listen.port}"
-    return f"http://{listen}"
+    host = socket.gethostname() if listen.host in _EVERYWHERE else str(listen).rpartition(":")[0]
+    if tls is None:
+        return f"http://{host}:{listen.port}"
+    names = names_of(tls.certificate)
+    if names and host not in names:
+        host = f"[{names[0]}]" if ":" in names[0] else names[0]
+    return f"https://{host}:{listen.port}"
+
+
+def _own_authority(config: Config) -> str:
+    """PEM of the site's authority, where it vouches for the server; of others clients know."""
+    authority = Files.of(config).authority / "ca.pem"
+    servers = [tls.certificate for tls in (config.gate.tls, config.intake.tls) if tls]
+    if authority.exists() and any(is_issued_by(each, authority) for each in servers):
+        return authority.read_text(encoding="ascii")
+    return ""
 
 
 def _show(view: MachineView) -> None:

@@ -16,6 +16,7 @@ import typer
 from firedoor.cli.options import ConfigOption, DataOption, find
 from firedoor.config import Config, load
 from firedoor.wire import roles, supervisor
+from firedoor.wire.transport import PLAIN
 
 
 class Role(StrEnum):
@@ -46,17 +47,19 @@ def up(config: ConfigOption = None, data: DataOption = None) -> None:
         signal.signal(number, lambda *_: stop.set())
 
     def ready() -> None:
-        for role, sock in held.items():
-            typer.echo(f"{role}: http://{address_of(sock)}", err=True)
+        for name, sock in held.items():
+            typer.echo(f"{name}: {scheme_of(name, loaded)}://{address_of(sock)}", err=True)
 
     supervisor.up(path, loaded, held, stop=stop, on_ready=ready)
 
 
 def serve(
+    *,
     role: Annotated[Role, typer.Argument(help="Which role this process has.")],
     config: ConfigOption = None,
     data: DataOption = None,
     fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+    plain_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     parent: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     """Run one role in this process.
@@ -65,13 +68,20 @@ def serve(
     """
     _, loaded = _load(config, data)
     log_to_stderr()
-    listener = None
-    if role is not Role.JUDGE:
-        if fd is None:
-            listener = supervisor.sockets(loaded, only=role.value)[role.value]
-        else:
-            listener = socket.socket(fileno=fd)
-    roles.run(role.value, loaded, listener, parent)
+    held = {}
+    if fd is not None:
+        held[role.value] = socket.socket(fileno=fd)
+        if plain_fd is not None:
+            held[role.value + PLAIN] = socket.socket(fileno=plain_fd)
+    elif role is not Role.JUDGE:
+        held = supervisor.sockets(loaded, only=role.value)
+    roles.run(role.value, loaded, held, parent)
+
+
+def scheme_of(name: str, config: Config) -> str:
+    """What the socket of this name speaks: http or https."""
+    tls = {"gate": config.gate.tls, "intake": config.intake.tls}.get(name)
+    return "http" if tls is None else "https"
 
 
 def address_of(sock: socket.socket) -> str:

@@ -29,6 +29,7 @@ class Target:
         channel: Channel that the examples name.
         keyrings: Files with keys that a machine may not have, and their bytes.
         databases: Of every channel of ClamAV databases the names that machines ask for.
+        ca: PEM of the authority that vouches for the server, where machines do not know it.
 
     Raises:
         BadInput: A URL is none that a client could use.
@@ -39,6 +40,7 @@ class Target:
     channel: str
     keyrings: Mapping[Path, bytes] = field(default_factory=dict)
     databases: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    ca: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what would break the script, before there is a token to put into it."""
@@ -46,7 +48,26 @@ class Target:
         _host(self.intake)
 
 
-def files_client(name: str, read: str, signal: str, target: Target, heartbeat_s: float) -> str:
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A machine's own certificate and key, PEM; both empty where it has none."""
+
+    certificate: str = ""
+    key: str = field(default="", repr=False)
+
+
+_NONE: Final = Own()
+
+
+def files_client(
+    name: str,
+    read: str,
+    signal: str,
+    target: Target,
+    heartbeat_s: float,
+    *,
+    own: Own = _NONE,
+) -> str:
     """The script for a machine that reads a channel of kind ``files``.
 
     It writes credentials for curl and wget and a program that sends one heartbeat, and shows,
@@ -58,7 +79,12 @@ def files_client(name: str, read: str, signal: str, target: Target, heartbeat_s:
         signal: Its token for the intake.
         target: Where Firedoor is.
         heartbeat_s: How often a heartbeat is expected, seconds.
+        own: Its certificate, if it has one.
     """
+    proof = (" --cacert {0}/ca.pem" if target.ca else "") + (
+        " --cert {0}/machine.pem --key {0}/machine.key" if own.key else ""
+    )
+    beside, there = proof.format('"${0%/*}"'), proof.format("/etc/firedoor")
     example = f"{quote(f'{target.gate}/{target.channel}/')}FILE"
     return f"""\
 #!/bin/sh
@@ -79,13 +105,13 @@ END
 cat >"$etc/intake.netrc" <<'END'
 machine {_host(target.intake)} login {name} password {signal}
 END
-
+{_proof(target, own)}
 cat >"$etc/heartbeat" <<'END'
 #!/bin/sh
 # A sign of life; run it every {heartbeat_s:g} s, from the timer beside it or a loop.
 printf '{{"machine": "{name}", "time": "%s", "kind": "heartbeat"}}\\n' \\
   "$(date -u +%Y-%m-%dT%H:%M:%SZ)" |
-  curl -fsS -o /dev/null --netrc-file "${{0%/*}}/intake.netrc" \\
+  curl -fsS -o /dev/null --netrc-file "${{0%/*}}/intake.netrc"{beside} \\
     -H 'Content-Type: application/x-ndjson' --data-binary @- {quote(target.intake)}/v1/signals
 END
 chmod 700 "$etc/heartbeat"
@@ -118,10 +144,65 @@ END
 # systemctl enable --now /etc/firedoor/firedoor-heartbeat.timer
 
 # Read a file, with the one or the other:
-#   curl -fsSO --netrc-file /etc/firedoor/gate.netrc {example}
+#   curl -fsSO --netrc-file /etc/firedoor/gate.netrc{there} {example}
 #   WGETRC=/etc/firedoor/gate.wgetrc wget {example}
 # A client that can send no credentials reads the same below (its logs then hold the token):
 #   {target.gate}/m/{read}/{target.channel}/FILE
+"""
+
+
+def _proof(target: Target, own: Own) -> str:
+    """The lines that write certificates: whom to believe, and what the machine shows."""
+    lines = ""
+    if target.ca:
+        lines += f"""
+cat >"$etc/ca.pem" <<'END'
+{target.ca.strip()}
+END
+echo "ca_certificate = $etc/ca.pem" >>"$etc/gate.wgetrc"
+"""
+    if own.key:
+        lines += f"""
+cat >"$etc/machine.pem" <<'END'
+{own.certificate.strip()}
+END
+cat >"$etc/machine.key" <<'END'
+{own.key.strip()}
+END
+printf 'certificate = %s\\nprivate_key = %s\\n' "$etc/machine.pem" "$etc/machine.key" \\
+  >>"$etc/gate.wgetrc"
+"""
+    return lines
+
+
+def apt_tls(target: Target, own: Own) -> str:
+    """The lines of the script that make apt believe the gate, and show the machine's certificate.
+
+    apt fetches as a user of its own, which has to read them and nobody else the key.
+    """
+    host = _host(target.gate)
+    said, files = "", ""
+    if target.ca:
+        files += 'cp "$etc/ca.pem" "$apt/firedoor/ca.pem"\n'
+        said += f'Acquire::https::{host}::CAInfo "$apt/firedoor/ca.pem";\n'
+    if own.key:
+        files += 'cp "$etc/machine.pem" "$etc/machine.key" "$apt/firedoor/"\n'
+        said += f'Acquire::https::{host}::SslCert "$apt/firedoor/machine.pem";\n'
+        said += f'Acquire::https::{host}::SslKey "$apt/firedoor/machine.key";\n'
+    if not said:
+        return ""
+    return f"""
+# apt, TLS.
+apt="${{FIREDOOR_APT:-/etc/apt}}"
+mkdir -p "$apt/firedoor" "$apt/apt.conf.d"
+{files}chmod 755 "$apt/firedoor"
+chmod 644 "$apt/firedoor/"*.pem
+if [ -e "$apt/firedoor/machine.key" ] && id _apt >/dev/null 2>&1; then
+  chown _apt "$apt/firedoor/machine.key"
+fi
+cat >"$apt/apt.conf.d/60firedoor-tls" <<END
+{said}END
+chmod 644 "$apt/apt.conf.d/60firedoor-tls"
 """
 
 

@@ -21,6 +21,7 @@ from firedoor.config.model import (
     LedgerConfig,
     RpmConfig,
     TimeConfig,
+    TlsConfig,
 )
 from firedoor.config.read import compose, defaults, from_text, load
 from firedoor.config.values import Listen, show
@@ -39,6 +40,7 @@ __all__ = [
     "RpmConfig",
     "Source",
     "TimeConfig",
+    "TlsConfig",
     "compose",
     "defaults",
     "explain",

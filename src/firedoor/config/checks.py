@@ -26,6 +26,7 @@ def missing(settings: Settings) -> Iterator[Problem]:
 def contradictions(settings: Settings) -> Iterator[Problem]:
     """Values that are fine alone and not together. Assumes that none is missing."""
     yield from _listening(settings)
+    yield from _tls(settings)
     yield from _times(settings)
     yield from _alert(settings)
     for name in settings.names("channel"):
@@ -61,15 +62,18 @@ def _listening(settings: Settings) -> Iterator[Problem]:
             f"the console has no sign-in yet and listens on loopback only, found {console}",
             f'write "127.0.0.1:{console.port}" and reach it through an SSH tunnel',
         )
-    doors: tuple[tuple[Where, keys.Key[Listen]], ...] = (
+    doors: tuple[tuple[Where, keys.AnyKey], ...] = (
         (("gate",), keys.GATE_LISTEN),
         (("intake",), keys.INTAKE_LISTEN),
         (("console",), keys.CONSOLE_LISTEN),
+        (("gate",), keys.LISTEN_PLAIN),
+        (("intake",), keys.LISTEN_PLAIN),
     )
     for position, (where, key) in enumerate(doors):
-        mine = settings.get(where, key)
+        mine: Listen | None = settings.get(where, key)
         for other_where, other_key in doors[:position]:
-            if mine.clashes(settings.get(other_where, other_key)):
+            theirs: Listen | None = settings.get(other_where, other_key)
+            if mine is not None and theirs is not None and mine.clashes(theirs):
                 other = shown_path(other_where, other_key.name)
                 what = f"{mine} is taken already by {other}"
                 # Blame what somebody wrote, not the default it collides with.
@@ -78,6 +82,23 @@ def _listening(settings: Settings) -> Iterator[Problem]:
                     yield _problem(settings, other_where, other_key, what, "choose another port")
                 else:
                     yield _problem(settings, where, key, what, "choose another port")
+
+
+def _tls(settings: Settings) -> Iterator[Problem]:
+    """A certificate needs its key, and the rest of TLS needs both."""
+    both: tuple[AnyKey, AnyKey] = (keys.CERTIFICATE, keys.PRIVATE_KEY)
+    rest: tuple[AnyKey, ...] = (keys.CLIENT_CA, keys.LISTEN_PLAIN)
+    for where in (("gate",), ("intake",)):
+        found = [key for key in both if settings.get(where, key) is not None]
+        if len(found) == 1:
+            other = both[1 - both.index(found[0])].name
+            what = f'TLS needs "{other}" as well'
+            yield _problem(settings, where, found[0], what, f'add {other} = "/path/to/file.pem"')
+        for key in rest:
+            if not found and settings.get(where, key) is not None:
+                what = "this is for a role that speaks TLS, and there is no certificate"
+                hint = "add certificate and key, or take this away"
+                yield _problem(settings, where, key, what, hint)
 
 
 def _controls(settings: Settings) -> Iterator[Problem]:

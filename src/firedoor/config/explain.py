@@ -66,11 +66,14 @@ def notices(config: Config) -> list[str]:
         found.append("there is no [[channel]]: the gate has nothing to serve")
     # Of the default nobody expects anything yet.
     chosen = config.settings.setting(("gate",), keys.IDENTIFY) is not None
-    if chosen and "certificate" in config.gate.identify:
+    tls = config.gate.tls
+    if chosen and "certificate" in config.gate.identify and (tls is None or not tls.client_ca):
         found.append(
-            'gate.identify: "certificate" needs TLS, which the gate of this version does not '
-            "terminate yet; it is skipped"
+            'gate.identify: "certificate" needs gate.certificate, gate.key and gate.client_ca; '
+            "it is skipped"
         )
+    if tls is not None and tls.client_ca and "certificate" not in config.gate.identify:
+        found.append('gate.client_ca: of no use, as gate.identify does not name "certificate"')
     if "address" in config.gate.identify:
         found.append(
             'gate.identify: machines known by "address" only share one identity and take no part '

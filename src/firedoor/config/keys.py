@@ -148,6 +148,12 @@ SETTLE: Final = _key("settle", values.duration, '"60s"', values.show_duration)
 GATE_LISTEN: Final = _key("listen", values.listen, '"0.0.0.0:8080"')
 IDENTIFY: Final = _key("identify", _identities, '["certificate", "basic", "path"]')
 
+CERTIFICATE: Final = _optional("certificate", values.absolute)
+PRIVATE_KEY: Final = _optional("key", values.absolute)
+CLIENT_CA: Final = _optional("client_ca", values.absolute)
+LISTEN_PLAIN: Final = _optional("listen_plain", values.listen)
+PROXIES: Final = _list("proxies", values.networks)
+
 INTAKE_LISTEN: Final = _key("listen", values.listen, '"0.0.0.0:8081"')
 MAX_BODY: Final = _key("max_body", values.size, '"8MiB"', values.show_size)
 
@@ -233,10 +239,13 @@ RING_POLICY: Final[tuple[AnyKey, ...]] = (
 )  # fmt: skip
 """What a ring may override. The rest belongs to a release as a whole, over all its rings."""
 
+TLS: Final[tuple[AnyKey, ...]] = (CERTIFICATE, PRIVATE_KEY, CLIENT_CA, LISTEN_PLAIN)
+"""What a listening socket needs to speak TLS."""
+
 TABLES: Final[dict[str, tuple[AnyKey, ...]]] = {
     "time": (BUCKET, HEARTBEAT, SILENCE_MIN, SETTLE),
-    "gate": (GATE_LISTEN, IDENTIFY),
-    "intake": (INTAKE_LISTEN, MAX_BODY),
+    "gate": (GATE_LISTEN, *TLS, IDENTIFY, PROXIES),
+    "intake": (INTAKE_LISTEN, *TLS, MAX_BODY),
     "console": (CONSOLE_LISTEN,),
     "policy": POLICY,
     "ledger": (HEAD,),

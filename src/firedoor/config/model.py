@@ -37,16 +37,37 @@ class TimeConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """With what a role proves itself, and whose word it takes about clients.
+
+    Attributes:
+        certificate: PEM file: the certificate and what stands between it and the root.
+        key: PEM file: its private key.
+        client_ca: PEM file: authorities whose client certificates are believed; None for none.
+        listen_plain: Address on which the role goes on without TLS; None: nowhere.
+    """
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None
+    listen_plain: Listen | None
+
+
+@dataclass(frozen=True, slots=True)
 class GateConfig:
     """Where machines read content, and how they may say who they are.
 
     Attributes:
         listen: Address and port.
         identify: Ways to identify a machine, in the order they are tried.
+        tls: What ``listen`` speaks TLS with; None: it is plain.
+        proxies: Addresses and networks whose word is taken about who they ask for.
     """
 
     listen: Listen
     identify: tuple[str, ...]
+    tls: TlsConfig | None = None
+    proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +77,12 @@ class IntakeConfig:
     Attributes:
         listen: Address and port.
         max_body_bytes: Largest body of one request, > 0.
+        tls: What ``listen`` speaks TLS with; None: it is plain.
     """
 
     listen: Listen
     max_body_bytes: int
+    tls: TlsConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)

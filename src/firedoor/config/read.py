@@ -26,6 +26,7 @@ from firedoor.config.model import (
     LedgerConfig,
     RpmConfig,
     TimeConfig,
+    TlsConfig,
 )
 from firedoor.config.problem import Problem, refusal
 from firedoor.config.settings import Setting, Settings, Where, policy_layers
@@ -114,10 +115,13 @@ def _config(settings: Settings) -> Config:
         gate=GateConfig(
             listen=settings.get(("gate",), keys.GATE_LISTEN),
             identify=settings.get(("gate",), keys.IDENTIFY),
+            tls=_tls(settings, ("gate",)),
+            proxies=settings.get(("gate",), keys.PROXIES),
         ),
         intake=IntakeConfig(
             listen=settings.get(("intake",), keys.INTAKE_LISTEN),
             max_body_bytes=settings.get(("intake",), keys.MAX_BODY),
+            tls=_tls(settings, ("intake",)),
         ),
         console=ConsoleConfig(listen=settings.get(("console",), keys.CONSOLE_LISTEN)),
         policy=settings.policy(policy_layers()),
@@ -136,6 +140,20 @@ def _config(settings: Settings) -> Config:
             }
         ),
         settings=settings,
+    )
+
+
+def _tls(settings: Settings, where: Where) -> TlsConfig | None:
+    certificate = settings.get(where, keys.CERTIFICATE)
+    key = settings.get(where, keys.PRIVATE_KEY)
+    if certificate is None or key is None:
+        return None
+    client_ca = settings.get(where, keys.CLIENT_CA)
+    return TlsConfig(
+        certificate=Path(certificate),
+        key=Path(key),
+        client_ca=None if client_ca is None else Path(client_ca),
+        listen_plain=settings.get(where, keys.LISTEN_PLAIN),
     )
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -258,6 +258,22 @@ def listen(value: object) -> Listen:
         if (address.version == 6) is not bracketed:  # noqa: PLR2004 - IPv6
             raise wrong
     return Listen(bare, int(port))
+
+
+def networks(value: object) -> tuple[str, ...]:
+    """A list of IP addresses and networks, such as ``["10.0.0.5", "10.1.0.0/16"]``."""
+    found = words(value)
+    for each in found:
+        try:
+            ip_network(each)
+        except ValueError as error:
+            hint = "write the first address of the network" if "host bits" in str(error) else ""
+            raise Unfit(
+                'a list of addresses and networks, such as ["10.0.0.5", "10.1.0.0/16"]',
+                found=describe(each),
+                hint=hint,
+            ) from None
+    return found
 
 
 def web_address(value: object) -> str:

@@ -16,11 +16,12 @@ from firedoor.core.ring import EVERYONE
 from firedoor.core.units import Digest
 from firedoor.gate.asgi import Receive, Scope, Send
 from firedoor.gate.catalog import Served
-from firedoor.gate.identity import Doorbell
+from firedoor.gate.identity import Doorbell, Shown
 from firedoor.gate.keeper import Channel, Keeper
 from firedoor.gate.problem import send_problem
 from firedoor.gate.remembering import asked_by, noting
 from firedoor.gate.respond import PIECE_BYTES, Answerer, StillAllowed
+from firedoor.ports import CERTIFICATE, Certificate
 from firedoor.services.roster import Roster
 
 _CHALLENGE = (b"www-authenticate", b'Basic realm="firedoor", charset="UTF-8"')
@@ -69,7 +70,7 @@ class Gate:
             allow = [(b"allow", b"GET, HEAD")]
             await send_problem(send, HTTPStatus.METHOD_NOT_ALLOWED, headers=allow)
             return
-        shown: bytes | str | None = None
+        shown: Shown | None = None
         machine = 0
         if path.startswith("/m/"):
             token, _, path = path[3:].partition("/")
@@ -82,6 +83,9 @@ class Gate:
                     shown = value
                     machine = self._doorbell.by_header(value)
                     break
+        certificate = scope.get(CERTIFICATE)
+        if certificate is not None and self._doorbell.reads_certificates:
+            shown, machine = self._by_certificate(certificate, shown, machine)
         channel = self._keeper.channels.get(name)
         if not machine and not self._may_be_nobody(channel, shown):
             # Before anything about channels: strangers need not learn which there are.
@@ -109,7 +113,18 @@ class Gate:
                 path=path,
             )
 
-    def _may_be_nobody(self, channel: Channel | None, shown: bytes | str | None) -> bool:
+    def _by_certificate(
+        self, certificate: Certificate, shown: Shown | None, machine: int
+    ) -> tuple[Shown, int]:
+        """What counts where there is a certificate too: the first that names a machine."""
+        if machine and not self._doorbell.prefers_certificate(shown):
+            return (certificate if shown is None else shown), machine
+        certified = self._doorbell.by_certificate(certificate)
+        if certified or shown is None or not machine:
+            return certificate, certified
+        return shown, machine
+
+    def _may_be_nobody(self, channel: Channel | None, shown: Shown | None) -> bool:
         """Whether this client may go without an identity; who shows a wrong one may not."""
         if shown is not None:
             return False
@@ -140,7 +155,7 @@ class Gate:
         *,
         channel: Channel,
         machine: int,
-        shown: bytes | str | None,
+        shown: Shown | None,
         number: int,
         path: str,
     ) -> Awaitable[None]:
@@ -216,7 +231,7 @@ class Gate:
         *,
         channel: Channel,
         machine: int,
-        shown: bytes | str | None,
+        shown: Shown | None,
         number: int,
         path: str,
         served: Served,
@@ -246,7 +261,7 @@ class Gate:
             )
 
     def _allowance(
-        self, channel: Channel, machine: int, number: int, shown: bytes | str | None
+        self, channel: Channel, machine: int, number: int, shown: Shown | None
     ) -> StillAllowed:
         """Says, during a transfer, whether release and machine are what they were."""
         admission, doorbell = channel.admission, self._doorbell
@@ -255,9 +270,7 @@ class Gate:
             if not admission.allows(machine, number):
                 return False
             try:
-                if isinstance(shown, bytes):
-                    return doorbell.by_header(shown) == machine
-                return shown is None or doorbell.by_token(shown) == machine
+                return shown is None or doorbell.by_shown(shown) == machine
             except Unavailable:
                 return True  # a register that cannot be read has revoked nobody
 

@@ -1,4 +1,4 @@
-"""Who is asking: a machine's read token by Basic authentication or in the path.
+"""Who is asking: a machine's TLS certificate, or its read token by Basic or in the path.
 
 Per-machine state is keyed on nothing else: machines behind one NAT share their address and
 their User-Agent (clients.md, fact 10).
@@ -7,7 +7,10 @@ their User-Agent (clients.md, fact 10).
 import base64
 import binascii
 
-from firedoor.ports import Register
+from firedoor.ports import Certificate, Register
+
+Shown = bytes | str | Certificate
+"""What a client says who it is with: an ``Authorization`` header, a path token, a certificate."""
 
 _READ = "read"
 _REMEMBERED = 100_000
@@ -23,8 +26,14 @@ class Doorbell:
         self.reads_headers = "basic" in order
         self._path = "path" in order
         self.anonymous = "address" in order
+        self.reads_certificates = "certificate" in order
+        self._before: dict[str, bool] = {
+            way: "certificate" in order and order.index("certificate") < order.index(way)
+            for way in ("basic", "path")
+            if way in order
+        }
         self._version = register.version()
-        self._known: dict[bytes | str, int] = {}
+        self._known: dict[Shown, int] = {}
         self._looks = 0
 
     def changed(self) -> bool:
@@ -42,6 +51,27 @@ class Doorbell:
             return False
         self._version = version
         return True
+
+    def prefers_certificate(self, other: Shown | None) -> bool:
+        """Whether a certificate is tried before what else the client has shown."""
+        way = "path" if isinstance(other, str) else "basic"
+        return other is None or self._before.get(way, True)
+
+    def by_shown(self, shown: Shown) -> int:
+        """Register number behind whatever a client has shown, 0 for nobody."""
+        if isinstance(shown, Certificate):
+            return self.by_certificate(shown)
+        return self.by_header(shown) if isinstance(shown, bytes) else self.by_token(shown)
+
+    def by_certificate(self, certificate: Certificate) -> int:
+        """Register number of the machine that the certificate names, 0 for nobody."""
+        number = self._known.get(certificate)
+        if number is None:
+            allowed = self.reads_certificates
+            found = self._register.certified(certificate.name, certificate.fingerprint)
+            number = found if allowed and found is not None else 0
+            self._remember(certificate, number)
+        return number
 
     def by_header(self, authorization: bytes) -> int:
         """Register number behind an ``Authorization`` header, 0 for nobody."""
@@ -61,7 +91,7 @@ class Doorbell:
             self._remember(token, number)
         return number
 
-    def _remember(self, key: bytes | str, number: int) -> None:
+    def _remember(self, key: Shown, number: int) -> None:
         # Only who is known: a stranger must not be able to fill the memory.
         if number:
             if len(self._known) >= _REMEMBERED:

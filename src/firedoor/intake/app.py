@@ -27,7 +27,7 @@ from firedoor.intake.quota import Quota
 from firedoor.intake.replies import Send, problem, reply, status_of
 from firedoor.intake.sorting import Sorted, sort
 from firedoor.intake.voices import Voice, Voices
-from firedoor.ports import Clock, Instant, Register, SignalStore
+from firedoor.ports import CERTIFICATE, Clock, Instant, Register, SignalStore
 
 MAX_BODY: Final = 8 * 1024 * 1024
 
@@ -141,7 +141,9 @@ class Intake:
         self, scope: dict[str, Any], receive: Receive, send: Send, path_token: str | None
     ) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        identity = authenticate(self._register, headers.get(b"authorization", b""), path_token)
+        shown = headers.get(b"authorization", b"")
+        certificate = scope.get(CERTIFICATE)
+        identity = authenticate(self._register, shown, path_token, certificate)
         encoding = headers.get(b"content-encoding", b"identity").strip().lower()
         if encoding not in {b"identity", b"gzip"}:
             unsupported = HTTPStatus.UNSUPPORTED_MEDIA_TYPE

@@ -31,6 +31,7 @@ from firedoor.services.records import GateRecords, JudgeRecords
 from firedoor.services.supply import Refusal
 from firedoor.services.train import Train
 from firedoor.wire.alerts import Alert, Courier, explained_at
+from firedoor.wire.certificates import Certificates
 from firedoor.wire.expiry import Expiry
 from firedoor.wire.files import Files
 from firedoor.wire.head import keep_head, set_aside
@@ -111,6 +112,7 @@ class Court:
         self._clock = clock
         kinds = {channel.name: channel.kind for channel in config.channels}
         self._expiry = Expiry(kinds, store, mirror.read)
+        self._certificates = Certificates(config, files, store, clock)
         self._waiting: list[Result] = []
         self._refused: list[Refusal] = []
         self._inbox_seen = -1
@@ -299,6 +301,7 @@ class Court:
                 else:
                     self._train.fall_back(channel.name, now)
             self._expiry.look(self._judge.ledger, now)
+            self._certificates.look(self._judge.ledger, now)
             board = self._publish_board()
             self._store.put_cursor("alerted", self._courier.delivered)
             for number, answer in answers:

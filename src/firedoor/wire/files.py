@@ -49,6 +49,11 @@ class Files:
         return self.data / "keys" / "ledger.pem"
 
     @property
+    def authority(self) -> Path:
+        """Folder of the site's own certificate authority; there is one if somebody made it."""
+        return self.data / "ca"
+
+    @property
     def console_token(self) -> Path:
         """What a person shows to act through the console."""
         return self.data / "console.token"

@@ -1,7 +1,6 @@
 """The gate's process."""
 
 import asyncio
-import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -11,7 +10,7 @@ import structlog
 
 from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.adapters.clock import SystemClock
-from firedoor.adapters.server import HttpServer
+from firedoor.adapters.server import Limits
 from firedoor.adapters.store.gate import GateReader, GateWriter
 from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.signals import SignalReader
@@ -25,6 +24,7 @@ from firedoor.core.units import MachineNo
 from firedoor.gate.app import Gate
 from firedoor.gate.identity import Doorbell
 from firedoor.gate.keeper import Channel, Keeper
+from firedoor.gate.proxies import behind_proxies
 from firedoor.gate.respond import Answerer
 from firedoor.ports import Clock
 from firedoor.services.admission import Admission
@@ -33,13 +33,14 @@ from firedoor.services.roster import Roster
 from firedoor.wire.files import Files
 from firedoor.wire.lease import LeasedBoard
 from firedoor.wire.process import PRUNE_EVERY_S, RETENTION_MS, every, serve
+from firedoor.wire.transport import Sockets, Transport
 
 # What was down longer ago lies before the last session of nearly every machine.
 _RUNS_LOOKED_AT = 50
 _log = structlog.get_logger()
 
 
-async def run(config: Config, files: Files, listener: socket.socket, parent: int) -> None:
+async def run(config: Config, files: Files, sockets: Sockets, parent: int) -> None:
     """Serve machines until told to stop."""
     clock = SystemClock()
     register = MachineRegister(files.register, clock, read_only=True)
@@ -96,11 +97,13 @@ async def run(config: Config, files: Files, listener: socket.socket, parent: int
     )
     doorbell = Doorbell(register, config.gate.identify)
     gate = Gate(keeper, doorbell, roster, Answerer(), blobs.path)
+    app = behind_proxies(gate, config.gate.proxies)
+    transport = Transport(app, sockets, config.gate.tls, http2=True, limits=Limits())
     await gate.start()
     pruning = asyncio.create_task(
         every(PRUNE_EVERY_S, lambda: keeper.prune(clock.now().wall_ms - RETENTION_MS))
     )
-    await serve(HttpServer(gate, listener), parent, died=keeper.died)
+    await serve(transport, parent, died=keeper.died)
     pruning.cancel()
     await gate.stop()
     writer.close()

@@ -8,8 +8,8 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
-from firedoor.adapters.server import HttpServer
 from firedoor.core.errors import Unavailable
 
 PRUNE_EVERY_S = 3600.0
@@ -17,6 +17,18 @@ RETENTION_MS = 8 * 24 * 3_600_000
 """Signs of life are kept for eight days: longer than any deck waits for its last class."""
 
 _ORPHAN_EVERY_S = 0.5
+
+
+class Server(Protocol):
+    """What answers requests."""
+
+    async def serve(self) -> None:
+        """Serve until ``stop``."""
+        ...
+
+    def stop(self) -> None:
+        """Accept nothing more. Only from the event loop's thread."""
+        ...
 
 
 @contextlib.contextmanager
@@ -38,7 +50,7 @@ def only_one(path: Path) -> Iterator[None]:
 
 
 async def serve(
-    server: HttpServer,
+    server: Server,
     parent: int,
     *,
     before_stop: Callable[[], None] = lambda: None,

@@ -29,6 +29,7 @@ from firedoor.wire.databases import prepare
 from firedoor.wire.files import Files
 from firedoor.wire.process import only_one
 from firedoor.wire.roles import ROLES
+from firedoor.wire.transport import PLAIN
 
 _GRACE_S = 8.0
 _FIRST_BACKOFF_S = 0.1
@@ -84,10 +85,12 @@ def bind(listen: Listen, *, search: bool = False) -> socket.socket:
 def sockets(config: Config, *, search: bool = False, only: str = "") -> dict[str, socket.socket]:
     """The listening sockets: from systemd where it hands them over, else bound here.
 
+    They are named as their roles, that of ``listen_plain`` with ``-plain`` added.
+
     Args:
         config: Says where to listen.
         search: Take the next free port where one is taken.
-        only: One role's socket; "" for all three.
+        only: One role's sockets; "" for all.
 
     Raises:
         Unavailable: An address cannot be bound.
@@ -98,10 +101,13 @@ def sockets(config: Config, *, search: bool = False, only: str = "") -> dict[str
         "intake": config.intake.listen,
         "console": config.console.listen,
     }
+    for role, tls in (("gate", config.gate.tls), ("intake", config.intake.tls)):
+        if tls is not None and tls.listen_plain is not None:
+            wanted[role + PLAIN] = tls.listen_plain
     return {
-        role: given[role] if role in given else bind(listen, search=search)
-        for role, listen in wanted.items()
-        if only in ("", role)
+        name: given[name] if name in given else bind(listen, search=search)
+        for name, listen in wanted.items()
+        if only in ("", name.removesuffix(PLAIN))
     }
 
 
@@ -119,7 +125,7 @@ def up(
     Args:
         config_path: Handed on to the roles, which read it themselves.
         config: The same, already read.
-        held: The listening sockets by role.
+        held: The listening sockets by name, as ``sockets`` gives them.
         stop: Set by a signal handler or a caller.
         on_ready: Called once all roles have been started.
         log: Where the roles' log lines go; None for this process's standard error.
@@ -134,7 +140,7 @@ def up(
     prepare(files)
 
     def start(role: str) -> "subprocess.Popen[bytes]":
-        return _start(role, config_path, config, held.get(role), log)
+        return _start(role, config_path, config, held, log)
 
     with only_one(files.lock("up")):
         keep_up(start, stop, on_ready)
@@ -197,17 +203,18 @@ def _start(
     role: str,
     config_path: Path | None,
     config: Config,
-    held: socket.socket | None,
+    held: Mapping[str, socket.socket],
     log: IO[bytes] | None,
 ) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "firedoor", "serve", role, "--data", str(config.data)]
     if config_path is not None:
         command += ["--config", str(config_path)]
     command += ["--parent", str(os.getpid())]
-    passed: tuple[int, ...] = ()
-    if held is not None:
-        passed = (held.fileno(),)
-        command += ["--fd", str(held.fileno())]
+    passed = []
+    for name, option in ((role, "--fd"), (role + PLAIN, "--plain-fd")):
+        if name in held:
+            passed.append(held[name].fileno())
+            command += [option, str(held[name].fileno())]
     # A group of its own: Ctrl-C reaches the supervisor alone, which ends the roles in order.
     return subprocess.Popen(  # noqa: S603
         command, pass_fds=passed, start_new_session=True, stderr=log
@@ -229,7 +236,7 @@ def _end(processes: "list[subprocess.Popen[bytes]]") -> None:
 
 
 def _from_systemd() -> dict[str, socket.socket]:
-    """Sockets of systemd's socket activation, named gate, intake and console by their units."""
+    """Sockets of systemd's socket activation, named gate, gate-plain, intake .. by their units."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return {}
     names = os.environ.get("LISTEN_FDNAMES", "").split(":")

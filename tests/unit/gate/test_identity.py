@@ -6,7 +6,10 @@ import pytest
 from tests.clocks import HandClock
 
 from firedoor.adapters.store.register import ROTATION_MS, MachineRegister
+from firedoor.adapters.store.register_schema import Issued
+from firedoor.core.units import UnixMs
 from firedoor.gate.identity import Doorbell
+from firedoor.ports import Certificate
 
 BOTH = ("certificate", "basic", "path")
 
@@ -146,3 +149,40 @@ def test_a_machine_cannot_fill_the_memory_with_spellings_of_itself(register, til
 
     assert {doorbell.by_header(header) for header in spellings} == {till.no}
     assert list(doorbell._known) == [usual]  # noqa: SLF001 - nobody else can see its size
+
+
+def test_a_machine_is_known_by_its_certificate(register, till):
+    """Its common name is the machine's; the chain was verified before."""
+    doorbell = Doorbell(register, BOTH)
+
+    assert doorbell.by_certificate(Certificate("till-1", "aa")) == till.no
+    assert doorbell.by_certificate(Certificate("till-2", "bb")) == 0
+    assert Doorbell(register, ("basic",)).by_certificate(Certificate("till-1", "aa")) == 0
+
+
+def test_a_certificate_ends_with_the_revocation_and_does_not_come_back(
+    register, till, office, clock
+):
+    """A machine that is enrolled again has a new one; the old one may be in other hands."""
+    now = clock.now().wall_ms
+    office.note_certificate(Issued("till-1", "aa", UnixMs(now + 1)))
+    doorbell = Doorbell(register, BOTH)
+    assert doorbell.by_certificate(Certificate("till-1", "aa")) == till.no
+
+    office.revoke("till-1", now)
+    assert doorbell.changed()
+    assert doorbell.by_certificate(Certificate("till-1", "aa")) == 0
+    office.enroll("till-1", {}, now)
+    assert doorbell.changed()
+
+    assert doorbell.by_certificate(Certificate("till-1", "aa")) == 0
+    assert doorbell.by_certificate(Certificate("till-1", "cc")) == till.no
+
+
+@pytest.mark.parametrize(
+    ("order", "first"),
+    [(BOTH, True), (("basic", "certificate"), False), (("basic", "path", "certificate"), False)],
+)
+def test_of_two_that_are_shown_the_order_decides(register, order, first):
+    """`[gate].identify`."""
+    assert Doorbell(register, order).prefers_certificate(b"Basic x") is first

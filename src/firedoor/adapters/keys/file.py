@@ -88,7 +88,7 @@ def load_signing_key(path: Path) -> Signer:
             public file belongs to another key.
         Unavailable: The disk would not give it.
     """
-    data = _read_secret(path, "signing key")
+    data = read_secret(path, "signing key")
     try:
         key = load_pem_private_key(data, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -144,7 +144,7 @@ def load_root_key(path: Path) -> bytes:
         BadConfig: The file is missing, open to others, or not a root key.
         Unavailable: The disk would not give it.
     """
-    data = _read_secret(path, "root key").strip()
+    data = read_secret(path, "root key").strip()
     if not re.fullmatch(rb"[0-9a-f]{%d}" % (2 * ROOT_KEY_BYTES), data):
         raise _not_a(path, f"a root key of {2 * ROOT_KEY_BYTES} lower-case hexadecimal digits")
     return bytes.fromhex(data.decode())
@@ -169,10 +169,20 @@ def load_token(path: Path) -> str:
         BadConfig: The file is missing, open to others, or holds no token of 128 bits or more.
         Unavailable: The disk would not give it.
     """
-    token = _read_secret(path, "token").decode("ascii", "replace").strip()
+    token = read_secret(path, "token").decode("ascii", "replace").strip()
     if not _TOKEN.fullmatch(token):
         raise _not_a(path, "a token of 22 or more URL-safe characters")
     return token
+
+
+def read_secret(path: Path, what: str) -> bytes:
+    """Read a small file that only its owner may read; ``what`` it is, for messages.
+
+    Raises:
+        BadConfig: The file is missing or open to others.
+        Unavailable: The disk would not give it.
+    """
+    return _read(path, what, secret=True)
 
 
 def _write_public(path: Path, key: Ed25519PublicKey) -> None:
@@ -213,10 +223,6 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _read_secret(path: Path, what: str) -> bytes:
-    return _read(path, what, secret=True)
 
 
 def _read(path: Path, what: str, *, secret: bool = False) -> bytes:

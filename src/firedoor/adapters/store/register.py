@@ -10,13 +10,20 @@ import json
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
+from firedoor.adapters.store.register_schema import (
+    INDEX_BY_MACHINE,
+    SCHEMA,
+    Collector,
+    Enrolment,
+    Entry,
+    Issued,
+    entry_of,
+)
 from firedoor.adapters.store.sqlite import (
-    Schema,
     open_reader,
     open_writer,
     storage_errors,
@@ -25,7 +32,6 @@ from firedoor.adapters.store.sqlite import (
 from firedoor.core.errors import NotFound, Rejected
 from firedoor.core.machine import (
     TOKEN_ENTROPY_BYTES,
-    Machine,
     Purpose,
     checked_name,
     spell_tokens,
@@ -35,30 +41,6 @@ from firedoor.core.units import MachineNo, UnixMs
 from firedoor.ports import Clock, Identity
 
 _TEXTS_PARSED: Final = 4_096
-_INDEX_BY_MACHINE: Final = "CREATE INDEX token_machine ON token (machine)"
-
-SCHEMA: Final = Schema(
-    version=1,
-    statements=(
-        """CREATE TABLE machine (
-            no INTEGER PRIMARY KEY AUTOINCREMENT,
-            name TEXT NOT NULL UNIQUE,
-            attributes TEXT NOT NULL,
-            enrolled INTEGER NOT NULL,
-            revoked INTEGER
-        ) STRICT""",
-        """CREATE TABLE token (
-            digest BLOB PRIMARY KEY,
-            machine INTEGER,
-            purpose TEXT NOT NULL,
-            binds TEXT,
-            created INTEGER NOT NULL,
-            expires INTEGER
-        ) STRICT, WITHOUT ROWID""",
-        _INDEX_BY_MACHINE,
-    ),
-)
-
 ROTATION_MS: Final = 24 * 3_600_000
 """How long the old tokens of a machine still work after new ones were made."""
 
@@ -67,52 +49,6 @@ _BULK: Final = 100_000
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
-
-
-class Enrolment(NamedTuple):
-    """What enrolling prints once, and nobody can read again.
-
-    Attributes:
-        no: The machine's number.
-        name: Its name.
-        read: Token for the gate, in clear.
-        signal: Token for the intake, in clear.
-    """
-
-    no: MachineNo
-    name: str
-    read: str
-    signal: str
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A machine as the register lists it.
-
-    Attributes:
-        machine: Number, name and attributes.
-        enrolled: When it was (last) enrolled.
-        revoked: Since when its tokens are refused, or None.
-    """
-
-    machine: Machine
-    enrolled: UnixMs
-    revoked: UnixMs | None
-
-
-@dataclass(frozen=True, slots=True)
-class Collector:
-    """Something that posts the signals of several machines.
-
-    Attributes:
-        name: What it is called; the user name in Basic authentication.
-        patterns: Shell-style patterns of the machine names it may speak for.
-        created: When its token was made.
-    """
-
-    name: str
-    patterns: tuple[str, ...]
-    created: UnixMs
 
 
 class MachineRegister:
@@ -136,6 +72,7 @@ class MachineRegister:
         self._seen = self.version()
         self._identities: dict[tuple[bytes, str], tuple[Identity, UnixMs | None]] = {}
         self._numbers: dict[str, MachineNo] = {}
+        self._certified: dict[str, MachineNo] = {}
 
     def close(self) -> None:
         """Close the database file; the object is of no use afterwards."""
@@ -166,6 +103,40 @@ class MachineRegister:
             if known is not None:
                 _remember(self._numbers, name, known)
         return known
+
+    def certified(self, name: str, fingerprint: str) -> MachineNo | None:
+        """Register number behind a verified client certificate, or None.
+
+        Args:
+            name: The common name of its subject: that of the machine.
+            fingerprint: SHA-256 of the certificate, hexadecimal. One that was issued to a machine
+                before it was revoked is refused, also if the machine was enrolled again.
+        """
+        self._refresh()
+        known = self._certified.get(fingerprint)
+        if known is None:
+            known = self.number(name)
+            if known is None:
+                return None
+            with storage_errors(self._file):
+                revoked = self._connection.execute(
+                    "SELECT 1 FROM certificate WHERE fingerprint = ? AND revoked IS NOT NULL",
+                    (fingerprint,),
+                ).fetchone()
+            if revoked is not None:
+                return None
+            _remember(self._certified, fingerprint, known)
+        return known
+
+    def issued(self) -> Sequence[Issued]:
+        """The newest certificate of every machine that has one, by when it expires."""
+        with storage_errors(self._file):
+            rows = self._connection.execute(
+                "SELECT name, fingerprint, max(expires) FROM certificate JOIN machine"
+                " ON no = machine WHERE certificate.revoked IS NULL AND machine.revoked IS NULL"
+                " GROUP BY machine ORDER BY 3"
+            ).fetchall()
+        return [Issued(name, fingerprint, UnixMs(expires)) for name, fingerprint, expires in rows]
 
     def numbers(self, names: Collection[str]) -> Mapping[str, MachineNo]:
         """Register numbers of those of ``names`` that are enrolled and not revoked."""
@@ -236,7 +207,7 @@ class MachineRegister:
                 " WHERE no > ? ORDER BY no LIMIT ?",
                 (after, limit),
             ).fetchall()
-        return [_entry(*row) for row in rows]
+        return [entry_of(*row) for row in rows]
 
     def entry(self, name: str) -> Entry:
         """Look one machine up, revoked or not.
@@ -251,7 +222,7 @@ class MachineRegister:
             ).fetchone()
         if row is None:
             raise NotFound(f"no machine is called {name[:140]!r}")
-        return _entry(*row)
+        return entry_of(*row)
 
     def collectors(self) -> Sequence[Collector]:
         """List the collectors by name."""
@@ -342,6 +313,8 @@ class MachineRegister:
     def revoke(self, name: str, now: UnixMs) -> None:
         """Refuse a machine from now on; its tokens are destroyed, its number is kept.
 
+        Certificates that were issued to it are refused for ever.
+
         Raises:
             NotFound: No machine of this name is enrolled.
             Unavailable: The register cannot be written.
@@ -350,6 +323,23 @@ class MachineRegister:
             no = self._enrolled_no(name)
             self._connection.execute("UPDATE machine SET revoked = ? WHERE no = ?", (now, no))
             self._connection.execute("DELETE FROM token WHERE machine = ?", (no,))
+            self._connection.execute(
+                "UPDATE certificate SET revoked = ? WHERE machine = ? AND revoked IS NULL",
+                (now, no),
+            )
+
+    def note_certificate(self, issued: Issued) -> None:
+        """Remember a certificate before it is handed out, so that it can be revoked.
+
+        Raises:
+            NotFound: No machine of this name is enrolled.
+            Unavailable: The register cannot be written.
+        """
+        with self._change():
+            self._connection.execute(
+                "INSERT INTO certificate (fingerprint, machine, expires) VALUES (?, ?, ?)",
+                (issued.fingerprint, self._enrolled_no(issued.machine), issued.expires),
+            )
 
     def set_attributes(self, name: str, attributes: Mapping[str, str]) -> None:
         """Replace a machine's attributes.
@@ -416,6 +406,7 @@ class MachineRegister:
     def _forget(self) -> None:
         self._identities.clear()
         self._numbers.clear()
+        self._certified.clear()
 
     @contextmanager
     def _change(self) -> Iterator[None]:
@@ -461,18 +452,10 @@ class MachineRegister:
             "INSERT INTO token (digest, machine, purpose, created) VALUES (?, ?, ?, ?)", rows
         )
         if bulk:
-            self._connection.execute(_INDEX_BY_MACHINE)
+            self._connection.execute(INDEX_BY_MACHINE)
 
 
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-
-
-def _entry(no: int, name: str, attributes: str, enrolled: int, revoked: int | None) -> Entry:
-    return Entry(
-        machine=Machine(MachineNo(no), name, json.loads(attributes)),
-        enrolled=UnixMs(enrolled),
-        revoked=None if revoked is None else UnixMs(revoked),
-    )
 
 
 def _canonical(attributes: Mapping[str, str]) -> str:
