@@ -56,9 +56,9 @@ class Fleet:
         path.write_text(path.read_text() + more)
         self.site = Site(path, self.archive.root, "debian")
 
-    def machine(self, name: str) -> Apt:
+    def machine(self, name: str, *, gate: str = "") -> Apt:
         """Enrol a machine and run the script on it: its apt has no other source."""
-        gate = f"http://127.0.0.1:{self.ports['gate']}"
+        gate = gate or f"http://127.0.0.1:{self.ports['gate']}"
         script = self.site.ask("machine", "enroll", name, "--gate", gate).out
         apt = Apt.new(self.folder / name, "")
         etc = apt.root / "etc"

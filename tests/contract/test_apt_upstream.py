@@ -7,6 +7,7 @@ mirror took of it in ``tests/e2e/test_apt.py``.
 import datetime as dt
 import gzip
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def mirrored(
     deferred: Callable[[str], bool] = lambda _: False,
     wanted: Callable[[str], bool] = lambda _: False,
     most: int = 1 << 30,
+    ours: bool = False,
     **part: tuple[str, ...],
 ) -> Snapshot:
     """What the mirror takes of it."""
@@ -56,6 +58,7 @@ def mirrored(
         blobs,
         clock,
         previous=known,
+        ours=ours,
         deferred=deferred,
     )
     return take_snapshot(upstream, blobs, before, max_total_bytes=most, wanted=wanted)
@@ -302,3 +305,29 @@ def test_a_repository_that_defers_may_be_larger_than_what_is_held(archive: Archi
         mirrored(archive, most=100)
 
     assert mirrored(archive, most=10_000, deferred=lambda _: True).manifest
+
+
+def test_suites_that_are_as_they_were_are_not_read_again(archive: Archive) -> None:
+    """Sixty thousand stanzas every ten minutes would be work for nothing."""
+    first = mirrored(archive)
+    for index in archive.root.glob("dists/**/Packages*"):
+        index.unlink()  # nobody asks for it
+
+    assert mirrored(archive, before=first, ours=True) == first
+
+    archive.add("tool", "1.1")
+    archive.publish()
+    second = mirrored(archive, before=first, ours=True)
+    assert "pool/main/t/tool/tool_1.1_all.deb" in second.manifest
+    assert mirrored(archive, before=second, ours=True) == second
+
+
+def test_a_suite_that_has_expired_is_refused_though_it_is_as_it_was(archive: Archive) -> None:
+    """That it did not change is just what is wrong with it."""
+    now = dt.datetime.now(dt.UTC)
+    archive.publish(date=now, valid_for=dt.timedelta(seconds=2))
+    first = mirrored(archive)
+    time.sleep(2.1)
+
+    with pytest.raises(Untrusted, match="expired"):
+        mirrored(archive, before=first, ours=True)

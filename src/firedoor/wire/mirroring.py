@@ -171,6 +171,7 @@ class _Follower:
         self._blobs = blobs
         self._clock = clock
         self._previous = previous
+        self._ours = False
         self._results = results
         self._gate = gate
         self._look_s = look_s
@@ -260,6 +261,7 @@ class _Follower:
                 until_ms=until_ms,
                 quiet=self.quiet,
                 previous=self._previous,
+                ours=self._ours,
             )
             asked = asked_of(self._gate, name) if self._channel.is_lazy else ()
             snapshot = take_snapshot(
@@ -277,7 +279,7 @@ class _Follower:
             _log.exception("mirror_failed", channel=name)
             return Result(name, None, f"{type(error).__name__}: {error}")
         self._failures = 0
-        self._previous = snapshot
+        self._previous, self._ours = snapshot, True
         return Result(name, snapshot, "")
 
 

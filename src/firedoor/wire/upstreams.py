@@ -46,6 +46,7 @@ def upstream_of(
     until_ms: float,
     quiet: Quiet,
     previous: Snapshot | None = None,
+    ours: bool = False,
 ) -> Upstream:
     """The adapter for one look at a channel's upstream.
 
@@ -57,6 +58,7 @@ def upstream_of(
         until_ms: Monotonic time at which the look ends.
         quiet: How long upstream asked to be left alone; outlives the look.
         previous: The last snapshot, if any.
+        ours: It was taken with the configuration as it is.
 
     Raises:
         BadConfig: The channel's upstream is none.
@@ -93,5 +95,6 @@ def upstream_of(
         blobs,
         clock,
         previous=known,
+        ours=ours,
         deferred=channel.may_lack,
     )

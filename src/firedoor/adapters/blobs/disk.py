@@ -139,7 +139,8 @@ class DiskBlobs:
             Unavailable: It is stored and cannot be marked.
             ValueError: It is not a digest.
         """
-        place = self._place(digest)
+        # Asked of every file of a distribution at every look: no Path is made.
+        place = self.path(digest)
         with self._fate:
             try:
                 os.utime(place)

@@ -58,6 +58,8 @@ class AptUpstream:
         blobs: Where indices are kept; they are read to know the packages.
         clock: Tells whether a suite has expired.
         previous: Files of the last snapshot: no suite goes back behind it.
+        ours: The last snapshot was taken with this selection: of suites that are as they were,
+            no index is read again.
         limits: How much is believed to be one channel's content.
         deferred: Whether a package's file need not be fetched before somebody asks for it.
     """
@@ -71,12 +73,14 @@ class AptUpstream:
         clock: Clock,
         *,
         previous: Manifest = MappingProxyType({}),
+        ours: bool = False,
         limits: Limits | None = None,
         deferred: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._deferred = deferred
         self._source = source
         self._previous = previous
+        self._ours = ours
         self._signatures = signatures
         self._selection = selection
         self._blobs = blobs
@@ -91,16 +95,26 @@ class AptUpstream:
             Untrusted: A signature, a digest or an index is wrong, or a suite has expired.
             UpstreamMoved: An index is named and not there: upstream is being updated.
         """
-        files = (file for suite in self._selection.suites for file in self._suite(suite))
+        suites = {suite: self._release(suite) for suite in self._selection.suites}
+        if self._ours and all(map(self._is_as_before, suites.values())):
+            return tuple(
+                Listed(path, file.sha256, file.size, self._deferred(path))
+                for path, file in self._previous.items()
+            )
+        files = (file for suite, signed in suites.items() for file in self._suite(suite, *signed))
         return index.in_order("the repository", one_at_each_path(files), self._limits)
 
     def fetch(self, listed: Listed, known: Fetched | None, into: BlobStore) -> Fetched:
         """Bring one file's bytes into ``into``; an index is asked for by its digest."""
         return self._source.fetch(listed, known, into)
 
-    def _suite(self, suite: str) -> Iterator[Listed]:
+    def _is_as_before(self, signed: tuple[list[Listed], ReleaseFile]) -> bool:
+        """Whether a suite's signed files are those of the last snapshot, and so all they name."""
+        known = [(listed, self._previous.get(listed.path)) for listed in signed[0]]
+        return all(file is not None and file.sha256 == each.sha256 for each, file in known)
+
+    def _suite(self, suite: str, files: list[Listed], release: ReleaseFile) -> Iterator[Listed]:
         at = f"dists/{suite}/"
-        files, release = self._release(suite, at)
         yield from files
         named = {path: release.files[path] for path in self._wanted(release)}
         for path, file in named.items():
@@ -121,8 +135,9 @@ class AptUpstream:
                 deferred = self._deferred(package.path)
                 yield Listed(package.path, package.sha256, package.size, deferred)
 
-    def _release(self, suite: str, at: str) -> tuple[list[Listed], ReleaseFile]:
+    def _release(self, suite: str) -> tuple[list[Listed], ReleaseFile]:
         """A suite's signed files as they are now, and what they say."""
+        at = f"dists/{suite}/"
         signed = self._source.read(f"{at}InRelease", self._limits.max_index_bytes)
         if signed is not None:
             text, files = self._text(f"{at}InRelease", signed), [as_read(f"{at}InRelease", signed)]
