@@ -98,11 +98,8 @@ def test_what_freshclam_takes_and_machines_notice_shuts_the_door(
     kind: str,
 ) -> None:
     """At most a budget's worth of machines is hurt, and all have the good databases again."""
-    fleet = Fleet(tmp_path, more="budget = 3")
+    fleet = Fleet(tmp_path, first, more="budget = 3")
     site, name = fleet.site, "lab.yara" if "lab_yara" in first else "lab.hdb"
-    for file in fleet.vendor.iterdir():
-        file.unlink()
-    publish(fleet.vendor, **first)
     with up(fleet):
         clients = {f"scan-{n}": fleet.machine(f"scan-{n}", tests=tests) for n in range(MACHINES)}
         good = publishes(clients["scan-0"], name)
