@@ -14,7 +14,7 @@ from tests.clamav import MALFORMED, Freshclam, hashes, publish, signed
 from tests.office import HURRIED, Site, console_answers, free_ports, running, until
 from tests.unit.cli.desk import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 CONFIG = (
     HURRIED
@@ -167,7 +167,7 @@ def test_a_release_that_freshclam_throws_away_is_shut_by_what_the_gate_sees(
         bad = site.synced()
 
         codes = set()
-        for _ in range(40):
+        for _ in range(120):
             if site.door(bad)[0] == "shut":
                 break
             codes |= {client.run().returncode for client in clients}
@@ -185,7 +185,7 @@ def test_a_release_that_freshclam_throws_away_is_shut_by_what_the_gate_sees(
         # And the next release, which they take, is let through by what they show.
         publish(fleet.vendor, lab_hdb=hashes(("Lab.Old", OLD), ("Lab.New", NEW)))
         good = site.synced()
-        for _ in range(60):
+        for _ in range(120):
             if site.door(good)[0] == "open":
                 break
             assert {client.run().returncode for client in clients} == {0}
