@@ -4,7 +4,7 @@ import base64
 import signal
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from tests.clamav import MALFORMED, Freshclam, hashes, publish, signed
 from tests.office import HURRIED, Site, console_answers, free_ports, running, until
 from tests.unit.cli.desk import run
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 CONFIG = (
     HURRIED
@@ -29,16 +29,23 @@ session_idle = "{idle}"
 )
 IDLE_S = 0.4
 OLD, NEW = b"an old virus", b"a new virus"
+FIRST = {"lab_hdb": hashes(("Lab.Old", OLD))}
 
 
 class Fleet:
     """A gate in front of a vendor of databases, and machines that read it with freshclam."""
 
-    def __init__(self, folder: Path, *, idle: str = f"{IDLE_S:g}s", more: str = "") -> None:
-        """The vendor has published one release; nothing runs."""
+    def __init__(
+        self,
+        folder: Path,
+        first: Mapping[str, bytes] = FIRST,
+        *,
+        idle: str = f"{IDLE_S:g}s",
+        more: str = "",
+    ) -> None:
+        """The vendor has published its ``first`` release; nothing runs."""
         self.vendor = folder / "vendor"
-        publish(self.vendor, test_cvd=signed(4), lab_hdb=hashes(("Lab.Old", OLD)))
-        publish(self.vendor, ignored_ign2=b"# nothing is ignored\n")
+        publish(self.vendor, **first)
         self.folder = folder
         assert run("init", str(folder)).code == 0
         self.ports = dict(zip(("gate", "intake", "console"), free_ports(3), strict=True))
@@ -77,7 +84,8 @@ def up(fleet: Fleet) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A running gate whose first release is adopted."""
-    fleet = Fleet(tmp_path_factory.mktemp("fleet"))
+    first = {"test_cvd": signed(4), "ignored_ign2": b"# nothing is ignored\n", **FIRST}
+    fleet = Fleet(tmp_path_factory.mktemp("fleet"), first)
     with up(fleet):
         yield fleet
 
@@ -159,7 +167,7 @@ def test_a_release_that_freshclam_throws_away_is_shut_by_what_the_gate_sees(
         bad = site.synced()
 
         codes = set()
-        for _ in range(40):
+        for _ in range(120):
             if site.door(bad)[0] == "shut":
                 break
             codes |= {client.run().returncode for client in clients}
@@ -177,7 +185,7 @@ def test_a_release_that_freshclam_throws_away_is_shut_by_what_the_gate_sees(
         # And the next release, which they take, is let through by what they show.
         publish(fleet.vendor, lab_hdb=hashes(("Lab.Old", OLD), ("Lab.New", NEW)))
         good = site.synced()
-        for _ in range(60):
+        for _ in range(120):
             if site.door(good)[0] == "open":
                 break
             assert {client.run().returncode for client in clients} == {0}
@@ -187,12 +195,9 @@ def test_a_release_that_freshclam_throws_away_is_shut_by_what_the_gate_sees(
 
 def test_a_door_that_moves_in_the_middle_of_a_run_mixes_nothing(tmp_path: Path) -> None:
     """Freshclam asks for one database after the other, and takes its time with each."""
-    fleet = Fleet(tmp_path, idle="10s")
     many = [(f"Lab.{number}", b"%d" % number) for number in range(200_000)]
     old, new = hashes(*many), hashes(*many, ("Lab.New", NEW))
-    publish(fleet.vendor, a_hdb=old, z_hdb=old)
-    for name in ("lab.hdb", "test.cvd", "ignored.ign2"):
-        (fleet.vendor / name).unlink()
+    fleet = Fleet(tmp_path, {"a_hdb": old, "z_hdb": old}, idle="10s")
     with up(fleet):
         site = fleet.site
         client, other = fleet.machine("scan-1"), fleet.machine("scan-2")
