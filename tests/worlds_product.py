@@ -35,7 +35,8 @@ from firedoor.services.late import Late
 from firedoor.services.life import Life
 from firedoor.services.places import Place
 from firedoor.services.pools import Closing, Pool, close_class, count_events
-from firedoor.services.records import Harmed, JudgeRecords, StoredPlace
+from firedoor.services.records import Harmed, StoredPlace
+from firedoor.services.stores import JudgeRecords
 from firedoor.services.waiting import Waiting
 
 

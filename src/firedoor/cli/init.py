@@ -10,7 +10,8 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.keys.file import create_root_key, create_signing_key, create_token
 from firedoor.adapters.store.register import MachineRegister
 from firedoor.cli import output
-from firedoor.cli.machine import print_enrolment, target_of
+from firedoor.cli.machine import print_enrolment
+from firedoor.cli.target import target_of
 from firedoor.config import from_text, load, template
 from firedoor.core.errors import Rejected, Unavailable
 from firedoor.core.machine import checked_name

@@ -1,11 +1,9 @@
 """``firedoor machine``: who may read the gate and post signals."""
 
-import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Final
 
 import msgspec
@@ -15,10 +13,7 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.keys.authority import (
     Authority,
     checked_common_name,
-    is_issued_by,
-    names_of,
 )
-from firedoor.adapters.keys.openpgp import SigningKey
 from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.register_schema import Enrolment, Entry, Issued
 from firedoor.cli import output
@@ -34,22 +29,19 @@ from firedoor.cli.snippets import (
     rpm_client,
     suricata_client,
 )
-from firedoor.config import Config, Listen, TlsConfig
+from firedoor.cli.target import mirrored, target_of
+from firedoor.config import Config
 from firedoor.console.model import MachineView
-from firedoor.core.errors import BadConfig, BadInput, NotFound, Unavailable
+from firedoor.core.errors import BadInput, NotFound, Unavailable
 from firedoor.core.ring import ring_of
 from firedoor.core.units import UnixMs
-from firedoor.formats.clamav import SUFFIXES, suffix_of
-from firedoor.wire.files import Files
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="Enrol machines, see how they are doing, refuse them."
 )
 
 _PAGE: Final = 1_000
-_DISTRIBUTED: Final = Path("/usr/share/keyrings")
 _NO_CERTIFICATE: Final = Own()
-_EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the machine.")]
 
@@ -261,9 +253,7 @@ def enroll(
     if channel:
         place.config.channel(channel)
     # Before anything is enrolled: tokens are made once, and this may be refused.
-    target = target_of(
-        place.config, gate=gate, intake=intake, channel=channel, mirrored=_mirrored(place)
-    )
+    target = target_of(place.config, gate=gate, intake=intake, channel=channel, has=mirrored(place))
     authority = Authority(place.files.authority) if certificate else None
     if authority is not None:
         checked_common_name(name)
@@ -316,43 +306,6 @@ def revoke(
     output.line(f"{name} is revoked")
 
 
-def target_of(
-    config: Config,
-    *,
-    gate: str = "",
-    intake: str = "",
-    channel: str = "",
-    mirrored: Mapping[str, Sequence[str]] = MappingProxyType({}),
-) -> Target:
-    """Where machines find this installation.
-
-    Args:
-        config: Says where gate and intake listen, and which channels there are.
-        gate: URL under which machines reach the gate, where the configuration cannot tell.
-        intake: The same for the intake.
-        channel: Channel of the examples; else the first one.
-        mirrored: Of channels that do not say what they have, what their newest release has.
-
-    Raises:
-        BadInput: A URL is none.
-        BadConfig: A key of a channel cannot be read.
-    """
-    first = config.channels[0].name if config.channels else "CHANNEL"
-    return Target(
-        gate=gate.rstrip("/") or _reached(config.gate.listen, config.gate.tls),
-        intake=intake.rstrip("/") or _reached(config.intake.listen, config.intake.tls),
-        channel=channel or first,
-        keyrings=_keyrings(config),
-        databases={
-            each.name: [path for path in paths if suffix_of(path) in SUFFIXES]
-            for each in config.channels
-            if each.clamav is not None
-            for paths in [each.clamav.databases or mirrored.get(each.name, ())]
-        },
-        ca=_own_authority(config),
-    )
-
-
 def print_enrolment(
     made: Enrolment, target: Target, config: Config, own: Own = _NO_CERTIFICATE
 ) -> None:
@@ -373,34 +326,6 @@ def print_enrolment(
         sys.stdout.write(clamav_client(made.name, made.read, target))
     if ":" in made.name:
         output.say("a name with ':' cannot log in with Basic: use the path token")
-
-
-def _mirrored(place: Place) -> dict[str, list[str]]:
-    """What the newest release of each channel of ClamAV databases has, as far as there is one."""
-    found: dict[str, list[str]] = {}
-    with suppress(Unavailable), place.judge() as records:
-        for channel in place.config.channels:
-            boardings = [] if channel.clamav is None else records.boardings(channel.name)
-            if boardings:
-                found[channel.name] = sorted(records.manifest(boardings[-1].release))
-    return found
-
-
-def _keyrings(config: Config) -> dict[Path, bytes]:
-    """Keys that a machine cannot be expected to have; those of a Debian package it has."""
-    keys = {}
-    for channel in config.channels:
-        believed = () if channel.rpm is None else channel.rpm.trust
-        if channel.apt is not None and channel.apt.sign is not None:
-            keys[channel.apt.sign] = SigningKey(channel.apt.sign).public()
-        elif channel.apt is not None:
-            believed = tuple(f for f in channel.apt.trust if _DISTRIBUTED not in f.parents)
-        for file in believed:
-            try:
-                keys[file] = file.read_bytes()
-            except OSError as error:
-                raise BadConfig(f"the key {file} cannot be read: {error.strerror}") from error
-    return keys
 
 
 @contextmanager
@@ -473,26 +398,6 @@ def _read_names(path: Path) -> list[str]:
     if not names:
         raise BadInput(f"{path} names no machine", hint="one name a line")
     return names
-
-
-def _reached(listen: Listen, tls: TlsConfig | None) -> str:
-    """URL under which other hosts most likely reach this one."""
-    host = socket.gethostname() if listen.host in _EVERYWHERE else str(listen).rpartition(":")[0]
-    if tls is None:
-        return f"http://{host}:{listen.port}"
-    names = names_of(tls.certificate)
-    if names and host not in names:
-        host = f"[{names[0]}]" if ":" in names[0] else names[0]
-    return f"https://{host}:{listen.port}"
-
-
-def _own_authority(config: Config) -> str:
-    """PEM of the site's authority, where it vouches for the server; of others clients know."""
-    authority = Files.of(config).authority / "ca.pem"
-    servers = [tls.certificate for tls in (config.gate.tls, config.intake.tls) if tls]
-    if authority.exists() and any(is_issued_by(each, authority) for each in servers):
-        return authority.read_text(encoding="ascii")
-    return ""
 
 
 def _show(view: MachineView) -> None:

@@ -6,8 +6,9 @@ from typing import Final
 from firedoor.config import ChannelConfig
 from firedoor.core.release import Manifest, changes, release_id
 from firedoor.ports import Instant
-from firedoor.services.records import JudgeRecords, StoredRelease
+from firedoor.services.records import StoredRelease
 from firedoor.services.snapshot import Snapshot
+from firedoor.services.stores import JudgeRecords
 
 _INDEXES: Final = ("SHA256SUMS", "SHA256SUMS.txt", "index.json")
 

@@ -16,7 +16,12 @@ from firedoor.services.flight import Flight
 from firedoor.services.life import Life
 from firedoor.services.places import AFTERWARDS, Census
 from firedoor.services.pools import Mask, Pool
-from firedoor.services.records import GateRecords, StoredCut, StoredInstall, StoredPlace
+from firedoor.services.records import (
+    StoredCut,
+    StoredInstall,
+    StoredPlace,
+)
+from firedoor.services.stores import GateRecords
 
 _ROWS_A_READ = 10_000
 _PAGES_A_TICK = 20

@@ -14,7 +14,7 @@ from firedoor.core.release import changes
 from firedoor.core.risk import Risk, budget_for, worst
 from firedoor.core.terms import Terms, auto_budget
 from firedoor.services.hearing import Hearing
-from firedoor.services.records import JudgeRecords
+from firedoor.services.stores import JudgeRecords
 
 _SHARE = 0.9
 _ENOUGH = 5

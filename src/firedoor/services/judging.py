@@ -36,8 +36,9 @@ from firedoor.services.pools import (
     look_at_told,
 )
 from firedoor.services.recall import recall, rewind
-from firedoor.services.records import GateRecords, Harmed, JudgeRecords, StoredDeck
+from firedoor.services.records import Harmed, StoredDeck
 from firedoor.services.stalls import Stall, explained, stall
+from firedoor.services.stores import GateRecords, JudgeRecords
 from firedoor.services.suspects import Suspects
 from firedoor.services.waiting import Waiting
 

@@ -9,7 +9,7 @@ from firedoor.core.ledger.entry import GENESIS, Entry, Signed, leaf_hash, signed
 from firedoor.core.units import UnixMs
 from firedoor.ports import Instant
 from firedoor.services.boarding import Boarding
-from firedoor.services.records import JudgeRecords
+from firedoor.services.stores import JudgeRecords
 
 Sign = Callable[[bytes], bytes]
 """Signs bytes with the ledger's key."""

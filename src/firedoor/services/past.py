@@ -18,7 +18,7 @@ from firedoor.services.boarding import Boarding
 from firedoor.services.flight import Flight
 from firedoor.services.ledger import LedgerWriter
 from firedoor.services.lines import Line
-from firedoor.services.records import JudgeRecords
+from firedoor.services.stores import JudgeRecords
 
 MOST_RELEASES: Final = 50
 """The newest good releases of a channel; fleets are not what they were long ago."""

@@ -10,7 +10,7 @@ from firedoor.ports import Instant
 from firedoor.services.flight import Flight, Silent, weigh
 from firedoor.services.hearing import CURSORS, Flights, Hearing
 from firedoor.services.pools import Pool
-from firedoor.services.records import JudgeRecords
+from firedoor.services.stores import JudgeRecords
 
 _MOST_DUE = 1 << 16  # cells held in memory at a start before they are weighed
 

@@ -41,7 +41,8 @@ from firedoor.ports import Instant
 from firedoor.services.flight import Flight
 from firedoor.services.ledger import SUSPECTS, LedgerWriter
 from firedoor.services.places import AFTERWARDS, Place
-from firedoor.services.records import GateRecords, Harmed, JudgeRecords, StoredPlace
+from firedoor.services.records import Harmed, StoredPlace
+from firedoor.services.stores import GateRecords, JudgeRecords
 
 WITHIN_MS: Final = 24 * 3_600_000
 """Accusations further apart than this are not of one piece, ms."""

@@ -24,7 +24,8 @@ from firedoor.services.flight import Flight, Silent
 from firedoor.services.late import Late, Wait
 from firedoor.services.life import Life
 from firedoor.services.pools import Mask, Pool
-from firedoor.services.records import Harmed, JudgeRecords
+from firedoor.services.records import Harmed
+from firedoor.services.stores import JudgeRecords
 
 
 class Ears(Protocol):

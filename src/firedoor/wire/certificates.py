@@ -17,7 +17,7 @@ from firedoor.core.errors import FiredoorError
 from firedoor.core.units import UnixMs
 from firedoor.ports import Clock, Instant
 from firedoor.services.ledger import LedgerWriter
-from firedoor.services.records import JudgeRecords
+from firedoor.services.stores import JudgeRecords
 from firedoor.wire.files import Files
 
 WARN_MS: Final = 21 * 24 * 3_600_000

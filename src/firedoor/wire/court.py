@@ -27,7 +27,7 @@ from firedoor.ports import Clock, Instant, Numbered, SignalSource
 from firedoor.services.judging import Judge, Pace
 from firedoor.services.ledger import LedgerWriter, Sign
 from firedoor.services.orders import Answer, Order, Orders
-from firedoor.services.records import GateRecords, JudgeRecords
+from firedoor.services.stores import GateRecords, JudgeRecords
 from firedoor.services.supply import Refusal
 from firedoor.services.train import Train
 from firedoor.wire.alerts import Alert, Courier, explained_at

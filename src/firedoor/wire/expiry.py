@@ -16,7 +16,7 @@ from firedoor.core.units import Digest, UnixMs
 from firedoor.formats.debian import parse_release, unwrapped
 from firedoor.ports import Instant
 from firedoor.services.ledger import LedgerWriter
-from firedoor.services.records import JudgeRecords
+from firedoor.services.stores import JudgeRecords
 
 WARN_MS: Final = 2 * 24 * 3_600_000
 """How long before a suite is refused a person is told."""

@@ -18,7 +18,8 @@ from firedoor.core.ledger.chain import Head
 from firedoor.core.ledger.entry import leaf_hash
 from firedoor.ports import Numbered
 from firedoor.services.judging import LOST_AT
-from firedoor.services.records import Block, GateRecords, JudgeRecords
+from firedoor.services.records import Block
+from firedoor.services.stores import GateRecords, JudgeRecords
 from firedoor.wire.files import Files
 from firedoor.wire.head import read_head
 

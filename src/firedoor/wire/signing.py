@@ -19,7 +19,7 @@ from firedoor.core.release import FileEntry, Manifest, media_type
 from firedoor.core.units import Digest
 from firedoor.formats.debian import redated, unwrapped
 from firedoor.ports import Instant
-from firedoor.services.records import JudgeRecords
+from firedoor.services.stores import JudgeRecords
 
 VALID_FOR: Final = dt.timedelta(days=7)
 """How long clients take what was signed: a machine that sees no gate stops updating after it."""
