@@ -1,11 +1,14 @@
 """Every register that is written in one process and read in another."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from tests.clocks import HandClock
 
 from firedoor.adapters.store import register as store
 from firedoor.adapters.store.register import ROTATION_MS, MachineRegister
-from firedoor.core.errors import BadInput, NotFound, Rejected, Unavailable
+from firedoor.core.errors import BadConfig, BadInput, NotFound, Rejected, Unavailable
 from firedoor.core.units import UnixMs
 from firedoor.ports import Identity
 
@@ -251,3 +254,23 @@ def test_a_reader_before_the_first_enrolment_waits_for_the_file(tmp_path, clock)
     """Roles start in any order."""
     with pytest.raises(Unavailable):
         MachineRegister(tmp_path / "other.db", clock, read_only=True)
+
+
+def test_a_register_of_before_certificates_goes_on(tmp_path, clock):
+    """Tokens are on machines all over the world: none of them may be forgotten."""
+    path = tmp_path / "old.db"
+    old = MachineRegister(path, clock)
+    till = old.enroll("till-17", {"site": "prague"}, now(clock))
+    old.close()
+    with closing(sqlite3.connect(path)) as raw:
+        raw.executescript("DROP TABLE certificate; PRAGMA user_version = 1")
+    with pytest.raises((BadConfig, Unavailable)):
+        MachineRegister(path, clock, read_only=True)
+
+    MachineRegister(path, clock).close()
+    opened = MachineRegister(path, clock, read_only=True)
+
+    assert opened.identify(till.read, "read") == Identity(till.no, "till-17")
+    assert opened.certified("till-17", "aa") == till.no
+    assert opened.issued() == []
+    opened.close()

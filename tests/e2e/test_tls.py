@@ -218,7 +218,7 @@ def test_a_renewed_certificate_is_served_without_a_refused_connection(site):
             finally:
                 client.close()
 
-    before = ssl.get_server_certificate(("localhost", site.port))
+    before = after = ssl.get_server_certificate(("localhost", site.port))
     polling = threading.Thread(target=poll)
     polling.start()
     try:

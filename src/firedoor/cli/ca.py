@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from firedoor.adapters.clock import SystemClock
@@ -13,7 +14,7 @@ from firedoor.adapters.keys.authority import Authority, Pair, expiry_of, names_o
 from firedoor.adapters.store.register import MachineRegister
 from firedoor.cli import output
 from firedoor.cli.context import Place, here
-from firedoor.cli.options import ConfigOption, DataOption
+from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="An authority of your own for TLS, where a site has none."
@@ -33,6 +34,20 @@ NamesOption = Annotated[
 def register(root: typer.Typer) -> None:
     """Add the commands to the app."""
     root.add_typer(app, name="ca")
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of ``ca show``.
+
+    Attributes:
+        what: ``authority``, ``server`` or ``machine``.
+        name: Its file, its names, or the machine's name.
+        until_ms: When it expires.
+    """
+
+    what: str
+    name: str
+    until_ms: int
 
 
 @app.command("init")
@@ -82,7 +97,9 @@ def renew(
 
 
 @app.command("show")
-def show(*, config: ConfigOption = None, data: DataOption = None) -> None:
+def show(
+    *, config: ConfigOption = None, data: DataOption = None, as_json: JsonOption = False
+) -> None:
     """Show what the authority has issued, and until when it holds.
 
     Example: firedoor ca show
@@ -92,18 +109,24 @@ def show(*, config: ConfigOption = None, data: DataOption = None) -> None:
     made = Authority(folder)
     server = folder / "server.pem"
     rows = [
-        ("authority", str(made.path), _day(expiry_of(made.path))),
-        ("server", ", ".join(names_of(server)), _day(expiry_of(server))),
+        Held(what="authority", name=str(made.path), until_ms=expiry_of(made.path)),
+        Held(what="server", name=", ".join(names_of(server)), until_ms=expiry_of(server)),
+        *_machines(place),
     ]
-    rows += [("machine", name, until) for name, until in _machines(place)]
-    output.table(("what", "name", "until"), rows)
+    if as_json:
+        output.document(rows)
+        return
+    output.table(("what", "name", "until"), [(r.what, r.name, _day(r.until_ms)) for r in rows])
 
 
-def _machines(place: Place) -> list[tuple[str, str]]:
+def _machines(place: Place) -> list[Held]:
     with contextlib.closing(
         MachineRegister(place.files.register, SystemClock(), read_only=True)
     ) as known:
-        return [(each.machine, _day(each.expires)) for each in known.issued()]
+        return [
+            Held(what="machine", name=each.machine, until_ms=each.expires)
+            for each in known.issued()
+        ]
 
 
 def _write_server(folder: Path, pair: Pair) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
+from firedoor.adapters.tls.context import TlsFiles, make_context
 from firedoor.cli import output
 from firedoor.cli.context import Place, here
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
@@ -88,6 +89,7 @@ def check(
     Example: firedoor config check --machines 50
     """
     place = here(config, data)
+    _read_certificates(place.config)
     counted = fleet(place) if machines is None else _assumed(place.config, machines)
     found = Check(
         notices=tuple(notices(place.config)),
@@ -184,6 +186,13 @@ def sentence(hope: Prospect) -> str:
         f"{end}; {_held(hope.hold_chance)} because machines go silent by chance (if "
         f"{output.share(SILENCE)} of them miss a deadline)"
     )
+
+
+def _read_certificates(config: Config) -> None:
+    """Find out now what a role would stumble over. Raises BadConfig."""
+    for tls in (config.gate.tls, config.intake.tls):
+        if tls is not None:
+            make_context(TlsFiles(tls.certificate, tls.key, tls.client_ca), http2=True)
 
 
 def _assumed(config: Config, machines: int) -> dict[str, dict[str, int]]:

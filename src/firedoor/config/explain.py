@@ -67,12 +67,13 @@ def notices(config: Config) -> list[str]:
     # Of the default nobody expects anything yet.
     chosen = config.settings.setting(("gate",), keys.IDENTIFY) is not None
     tls = config.gate.tls
-    if chosen and "certificate" in config.gate.identify and (tls is None or not tls.client_ca):
+    certifies = tls is not None and tls.client_ca is not None
+    if chosen and "certificate" in config.gate.identify and not certifies:
         found.append(
             'gate.identify: "certificate" needs gate.certificate, gate.key and gate.client_ca; '
             "it is skipped"
         )
-    if tls is not None and tls.client_ca and "certificate" not in config.gate.identify:
+    if certifies and "certificate" not in config.gate.identify:
         found.append('gate.client_ca: of no use, as gate.identify does not name "certificate"')
     if "address" in config.gate.identify:
         found.append(
@@ -85,7 +86,7 @@ def notices(config: Config) -> list[str]:
             for channel in config.channels
             if channel.unknown == "refuse"
         ]
-    if config.gate.identify == ("certificate",):
+    if config.gate.identify == ("certificate",) and not certifies:
         found.append("gate.identify: no way to identify a machine is left, so none will be served")
     found += [
         f"{shown_path(('channel', channel.name), keys.UPSTREAM.name)}: nothing proves that what "
