@@ -195,8 +195,9 @@ def test_the_ports_behind_the_relay_answer_nobody_else(site):
             )
             answers.append(done.stdout[-3:])
 
-    assert sorted(answers) == [b"000", b"403", b"403", b"403"] or set(answers) <= {b"403", b"000"}
-    assert b"403" in answers
+    # A port that speaks the other protocol only says nothing that a client understands.
+    assert set(answers) <= {b"403", b"000"}
+    assert answers.count(b"403") >= len(ports)
 
 
 def test_a_renewed_certificate_is_served_without_a_refused_connection(site):
