@@ -81,11 +81,11 @@ def up(fleet: Fleet) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """A running gate whose first release is adopted."""
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """A running gate whose first release is adopted, for one test: a vendor never goes back."""
     first = {"test_cvd": signed(4), "ignored_ign2": b"# nothing is ignored\n", **FIRST}
-    fleet = Fleet(tmp_path_factory.mktemp("fleet"), first)
+    fleet = Fleet(tmp_path / "fleet", first)
     with up(fleet):
         yield fleet
 
@@ -171,6 +171,7 @@ def test_a_release_that_freshclam_throws_away_is_shut_by_what_the_gate_sees(
             if site.door(bad)[0] == "shut":
                 break
             codes |= {client.run().returncode for client in clients}
+            time.sleep(2 * IDLE_S)  # who asks without a pause goes on with the session it has
         assert site.door(bad)[:2] == ("shut", "harmful")
 
         shown = site.ask("release", "show", bad, "--json").json()
@@ -189,6 +190,7 @@ def test_a_release_that_freshclam_throws_away_is_shut_by_what_the_gate_sees(
             if site.door(good)[0] == "open":
                 break
             assert {client.run().returncode for client in clients} == {0}
+            time.sleep(2 * IDLE_S)
         assert site.door(good)[0] == "open"
         assert site.ask("release", "show", good, "--json").json()["harmed"] == 0
 
