@@ -189,7 +189,8 @@ class Verdict:
         harm_lower: L, lower bound on the same, in [0, U], at the same confidence; 0 until the
             release is known to be worse.
         log_e_history: ln E against "no worse than past good releases", now.
-        frozen: The control is above the past itself: what happens says nothing of the release.
+        frozen: The control is above the past itself at its looks: what happens says nothing of the
+            release. One crash freezes what was told for a while; that is not told.
         worse: Both say that it is worse than past good releases; a reason to hold.
         log_e_ratio: ln E against "the odds of harm are ``ratio`` times the control's", now.
         alike: That is excluded, at ``alpha_clear``.
@@ -317,7 +318,7 @@ def conclude(
         # Bets that change with the arms may let the bounds cross on odd data.
         harm_lower=min(harm_lower, harm_upper),
         log_e_history=evidence.log_e_history,
-        frozen=bool(evidence.rates) and bool(history.is_frozen(evidence.history).any()),
+        frozen=bool(evidence.rates) and bool(history.is_frozen(evidence.history)[0]),
         worse=_is_worse(evidence),
         log_e_ratio=evidence.log_e_ratio,
         alike=alike,
