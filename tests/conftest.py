@@ -1,10 +1,15 @@
 """What every test has in common."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
+
+# A thread that outlives its test must not log into what the next one takes for its answer.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 
 # No deadline: a test that fails when the machine is busy tells nothing about the code.
 settings.register_profile(
