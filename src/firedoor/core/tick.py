@@ -21,7 +21,14 @@ from firedoor.core.evidence.relative import Relative
 from firedoor.core.harms import absorb_harms
 from firedoor.core.stream import StreamVerdict, describe
 from firedoor.core.units import LogE
-from firedoor.core.verdict import Evidence, Verdict, check, conclude, rate_of
+from firedoor.core.verdict import (
+    Evidence,
+    Verdict,
+    check,
+    conclude,
+    knows_looks_alone,
+    rate_of,
+)
 
 Release: TypeAlias = tuple[Evidence, Sequence[Cell]]
 """What is known of a release, and its next cells, in the order of ``seq``."""
@@ -208,11 +215,11 @@ def _looks(evidence: Evidence, cells: Iterable[Cell]) -> list[_Look]:
 
 def _absorb_past(releases: Sequence[tuple[Evidence, list[_Look]]]) -> list[Evidence]:
     """Take looks that the past knows a rate of; each release has one at least."""
-    queues: dict[tuple[int, int], list[tuple[_Look, int]]] = {}
+    queues: dict[tuple[int, int], list[tuple[_Look, Evidence]]] = {}
     for number, (evidence, looks) in enumerate(releases):
         for look in looks:
             key = number, past.row_of(look[0].signal)
-            queues.setdefault(key, []).append((look, evidence.rules.cluster))
+            queues.setdefault(key, []).append((look, evidence))
     moved = _in_turns(
         History.stacked([releases[number][0].history.take([row]) for number, row in queues]),
         list(queues.values()),
@@ -221,7 +228,8 @@ def _absorb_past(releases: Sequence[tuple[Evidence, list[_Look]]]) -> list[Evide
             Counts.of_cells([cell for (cell, _), _ in turn]),
             [rate for (_, rate), _ in turn],
             [cell.epoch for (cell, _), _ in turn],
-            cluster=[cluster for _, cluster in turn],
+            cluster=[evidence.rules.cluster for _, evidence in turn],
+            mute=[knows_looks_alone(evidence) for _, evidence in turn],
         ),
     )
     rows = [

@@ -367,6 +367,11 @@ def rate_of(evidence: Evidence, cell: Cell) -> float | None:
     return rate if math.isfinite(rate) else None
 
 
+def knows_looks_alone(evidence: Evidence) -> bool:
+    """Say whether its past has nothing that was told: then it is judged as before there was any."""
+    return len(evidence.history) == 1
+
+
 def _absorb_harm(evidence: Evidence, cell: Cell) -> Evidence:
     attributes = evidence.rules.attributes
     streams = tuple(
@@ -420,6 +425,7 @@ def _absorb_history(evidence: Evidence, cell: Cell) -> Evidence:
         rate,
         cell.epoch,
         cluster=evidence.rules.cluster,
+        mute=knows_looks_alone(evidence),
     )
     after = History.stacked(rows)
     return replace(evidence, history=after, log_e_history=history.merged(after))

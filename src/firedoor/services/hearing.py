@@ -186,6 +186,11 @@ class Hearing:
         """Places of one boarding."""
         return self._gate.places_of(channel, number)
 
+    @property
+    def listened_ms(self) -> int:
+        """How long the gate has listened, in all its runs, as of its last bucket."""
+        return self._listened_ms
+
     def events(self, signal: str) -> int:
         """How many events of this stream have ever been read, rejections among them."""
         rejections = sum(each.puts for each in self._rejections.values())

@@ -19,22 +19,15 @@ from firedoor.core.board import Grant
 from firedoor.core.cell import age_of
 from firedoor.core.door import Assessed, Command, Door, Event, State, ended
 from firedoor.core.door import step as step_door
-from firedoor.core.signal import CHECK, CRASH, SILENCE
+from firedoor.core.signal import SILENCE
 from firedoor.core.verdict import Verdict, VerdictState
 from firedoor.ports import Instant, SignalSource
-from firedoor.services import past, reports
+from firedoor.services import past, reports, told
 from firedoor.services.flight import Flight, Numbers, Silent, weigh
 from firedoor.services.hearing import CURSORS, Hearing
 from firedoor.services.ledger import LedgerWriter
 from firedoor.services.places import Census
-from firedoor.services.pools import (
-    Closing,
-    Pool,
-    close_class,
-    count_events,
-    ends_early,
-    look_at_told,
-)
+from firedoor.services.pools import Closing, Pool, close_class, count_events, ends_early
 from firedoor.services.recall import recall, rewind
 from firedoor.services.records import Harmed, StoredDeck
 from firedoor.services.stalls import Stall, explained, stall
@@ -48,7 +41,6 @@ LOST_AT = "lost-at"
 _Rings: TypeAlias = dict[str, Numbers]
 
 _OVER = (State.SHUT, State.SUPERSEDED)
-_EVENTS = (CRASH, CHECK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +119,7 @@ class Judge:
             self._assess(flight, found, numbers, now, board, opens=opens)
             if opens:
                 self._deal(flight, found, numbers, now, board)
-            self._publish(flight, found, numbers, now)
+            self._publish(flight, flight.verdict(), numbers, now)
         for name in CURSORS:
             self.store.put_cursor(name, self.hearing.cursors[name])
         for key in [key for key, flight in self.flights.items() if not flight.watched()]:
@@ -152,7 +144,7 @@ class Judge:
         if Command.DEAL not in commands:
             flight.withdraw(ring)
         if after.state is State.OPEN:
-            self._end_older_watches(after)
+            self._end_older_watches(after, now)
         if flight.watched():
             self.flights.setdefault((after.channel, after.number), flight)
         last = not ended(before.state) and all(ended(d.state) for d in flight.doors.values())
@@ -184,7 +176,7 @@ class Judge:
                 self._cut_early(flight, pool)
                 continue
             age = age_of(now.since(pool.cut_at))
-            decided = [signal for signal in _EVENTS if flight.decides(signal)]
+            decided = [signal for signal in told.EVENTS if flight.decides(signal)]
             for signal in decided:
                 if not pool.unseen(signal, self.hearing.events(signal)):
                     continue
@@ -195,12 +187,13 @@ class Judge:
                 )
                 if closing is not None:
                     self._take(flight, pool, closing, now)
-            if decided and len(pool) and (pool.told_at is None or pool.told.any()):
-                self._take(flight, pool, self._told(pool, now, epoch, age), now)
+            if len(pool) and (not pool.looked or pool.told.any()):
+                self._look_at_told(flight, pool, now)
             for cls in pool.open_classes():
                 rungs = self._rungs(flight, pool, cls)
                 rung = pool.rungs.get(cls, 0)
                 if rung >= len(rungs):
+                    self._look_at_told(flight, pool, now)
                     pool.release(cls)
                     self._save_deck(flight, pool)
                     continue
@@ -208,9 +201,8 @@ class Judge:
                 begin = self._window(pool, cls, rungs[rung], delay)
                 if begin is None:
                     continue
-                if decided and pool.told_at != now:
-                    # All of the deck at once: before any of this look's labels are used.
-                    self._take(flight, pool, self._told(pool, now, epoch, age), now)
+                # All of the deck at once: before any of this look's labels are used.
+                self._look_at_told(flight, pool, now)
                 ready = self._waiting.ready(flight, pool, cls, begin)
                 closing = close_class(
                     pool,
@@ -219,7 +211,7 @@ class Judge:
                     installed=ready,
                     epoch=epoch,
                     age=age,
-                    shown={s: self.hearing.hit(pool, s) for s in _EVENTS if s not in decided},
+                    shown={s: self.hearing.hit(pool, s) for s in told.EVENTS if s not in decided},
                     last=rung + 1 == len(rungs),
                 )
                 self._take(flight, pool, closing, now)
@@ -232,8 +224,11 @@ class Judge:
         self._greet_the_returned(flight, now)
         self._waiting.look(flight, self.hearing, now)
 
-    def _told(self, pool: Pool, now: Instant, epoch: int, age: int) -> Closing:
-        return look_at_told(pool, now, now_ms=self.hearing.when(now, now), epoch=epoch, age=age)
+    def _look_at_told(self, flight: Flight, pool: Pool, now: Instant) -> None:
+        bucket_ms = self._pace.bucket_ms
+        closing = told.look(flight, pool, self.hearing, now, bucket_ms=bucket_ms)
+        if closing is not None:
+            self._take(flight, pool, closing, now)
 
     def _rungs(self, flight: Flight, pool: Pool, cls: int) -> tuple[int, ...]:
         """After how many deadlines a class is looked at; after the last it is released."""
@@ -243,13 +238,13 @@ class Judge:
 
     def _cut_early(self, flight: Flight, pool: Pool) -> None:
         """End a deck whose members report harm in numbers."""
-        decided = [signal for signal in _EVENTS if flight.decides(signal)]
+        decided = [signal for signal in told.EVENTS if flight.decides(signal)]
         channel = flight.boarding.channel
-        told = sum(
+        spoke = sum(
             int((self.hearing.hit(pool, s) | self.hearing.witnessed(channel, pool, s)).sum())
             for s in decided
         )
-        if ends_early(told, len(pool)):
+        if ends_early(spoke, len(pool)):
             flight.withdraw(pool.ring)
 
     def _window(self, pool: Pool, cls: int, rung: int, delay_ms: int) -> int | None:
@@ -277,7 +272,7 @@ class Judge:
                 cls, beating = int(pool.cls[member]), bool(pool.beating[member])
                 until = self.hearing.life.until
                 flight.silent[row] = Silent(machine, pool.ring, until, pool.deck, cls, beating)
-        if closing.signal == SILENCE or closing.told_at is not None:
+        if closing.signal == SILENCE or closing.told_ms is not None:
             self._save_deck(flight, pool)
 
     def _save_deck(self, flight: Flight, pool: Pool) -> None:
@@ -290,7 +285,7 @@ class Judge:
             pool.deck,
             closed,
             looks=pool.looks(),
-            told_ms=pool.told_at.wall_ms if pool.told_at is not None else 0,
+            told_ms=pool.told_ms,
         )
 
     def _greet_the_returned(self, flight: Flight, now: Instant) -> None:
@@ -379,7 +374,7 @@ class Judge:
                 self._open_deck(flight, ring, deck, count, now)
             elif free_to_deal and quiet and numbers.room >= 1 and _only_locked(count):
                 # Nobody else is left to try the release.
-                self._unlock(flight, ring)
+                self._unlock(flight, ring, now)
                 rings[ring] = flight.numbers(ring, found)
             elif all(pool.is_matured() or not len(pool) for pool in flight.pools_of(ring)):
                 # A deck that nobody has drawn from yet may wait for a machine, but not for ever.
@@ -408,14 +403,16 @@ class Judge:
             note = f"the door of release {number} in ring {ring} stands still: {sentence}"
             self.ledger.note(channel, note, now, alert=True)
 
-    def _unlock(self, flight: Flight, ring: str) -> None:
-        """End the watch for late harm in a ring, without another look.
+    def _unlock(self, flight: Flight, ring: str, now: Instant) -> None:
+        """End the watch for late harm in a ring, without another look at who is silent.
 
-        Both arms are released at once, and who is in which had no say in it.
+        Both arms are released at once, and who is in which had no say in it. The quiet minutes are
+        counted, as those with an event were.
         """
         for pool in flight.pools_of(ring):
             if not pool.rungs:
                 continue
+            self._look_at_told(flight, pool, now)
             for cls in list(pool.rungs):
                 pool.release(cls)
             self._save_deck(flight, pool)
@@ -433,13 +430,16 @@ class Judge:
         grant = Grant(number, deck.cards, deck.treated, key.hex(), life_ms, long)
         flight.last_deck[ring] = number
         flight.grants[ring] = grant
-        flight.pools[(ring, number)] = Pool(ring, number, long=long)
+        listened = self.hearing.listened_ms
+        flight.pools[(ring, number)] = Pool(ring, number, long=long, told_ms=listened)
         body = msgspec.json.encode(grant).decode()
         heard, batch, event = (self.hearing.cursors[name] for name in CURSORS)
         self.store.put_deck(
             boarding.channel,
             boarding.number,
-            StoredDeck(ring, number, body, now.wall_ms, heard, batch, event, closed=0),
+            StoredDeck(
+                ring, number, body, now.wall_ms, heard, batch, event, closed=0, told_ms=listened
+            ),
         )
 
     def _deck_life(self, count: Census) -> int:
@@ -462,11 +462,13 @@ class Judge:
         passed = boarded if last is None else now.since(last)
         return passed >= flight.boarding.terms[ring].soak_ms
 
-    def _end_older_watches(self, opened: Door) -> None:
+    def _end_older_watches(self, opened: Door, now: Instant) -> None:
         """Nobody is served an older release any more: what happens now is not its doing."""
         for (channel, number), flight in self.flights.items():
             if channel == opened.channel and number < opened.number:
-                self._unlock(flight, opened.ring)
+                self._unlock(flight, opened.ring, now)
+                if flight.due:
+                    self.publish(flight, now)
 
     def _publish(self, flight: Flight, found: Verdict, rings: _Rings, now: Instant) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firedoor.core.cell import Cell, Test, by_stratum
-from firedoor.core.signal import ANY, SILENCE, TOLD, TOLD_EARLY
+from firedoor.core.signal import ANY, SILENCE
 from firedoor.ports import Instant
 from firedoor.services.records import StoredPlace
 
@@ -27,7 +27,6 @@ Mask = NDArray[np.bool_]
 """One truth a member, shape (members,)."""
 
 _TOLD, _TOLD_SHARE = 3, 0.01  # both: some machines always report
-_MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,8 @@ class Closing:
         closed_class: The class that closed: its labels are no secret any more. None for a tick's
             crash events, and for a class that only matured.
         matured_class: The class of a long deck that was looked at and stays sealed, or None.
-        told_at: Until when what members told has been looked at; None if this is no such look.
+        told_ms: Until when what members told is counted, on the axis of ``Pool.told_ms``; None if
+            this is no such look.
     """
 
     cells: tuple[Cell, ...]
@@ -49,7 +49,7 @@ class Closing:
     signal: str
     closed_class: int | None = None
     matured_class: int | None = None
-    told_at: Instant | None = None
+    told_ms: int | None = None
 
 
 class _Facts(NamedTuple):
@@ -80,7 +80,9 @@ class Pool:
         long: Its members are watched beyond their deadline.
         closed: Classes that have closed.
         rungs: How often each class that has matured, and not closed, was looked at.
-        told_at: When it was last looked at what members told, None before it was.
+        told_ms: Until when the minutes of what members told are counted: how long the gate had
+            listened, ms. Whole minutes are, so that it may lie a little ahead.
+        looked: It has been looked at what members told.
         rows: Row numbers of the places, in the order of the cards, shape (members,).
         machines: Register numbers.
         treated: The labels. Only the counting functions below may read them.
@@ -89,7 +91,7 @@ class Pool:
         drawn_ms: When the card was drawn, on the axis of ``Hearing``, ms.
         stratum: Position of the stratum in ``strata``.
         harmed: Members that were counted as harmed: their label is known.
-        told: Those of them that said so since ``told_at``.
+        told: Those of them that said so themselves, since it was last looked at.
         strata: Strata of the members, in the order in which they came.
     """
 
@@ -113,7 +115,8 @@ class Pool:
         rungs: Mapping[int, int] = MappingProxyType({}),
         harmed_rows: Collection[int] = (),
         told_rows: Collection[int] = (),
-        told_at: Instant | None = None,
+        told_ms: int = 0,
+        looked: bool = False,
     ) -> None:
         """Open a pool without members.
 
@@ -124,8 +127,10 @@ class Pool:
             closed: Classes that have closed already, when it is built again.
             rungs: Classes that have matured already, and how often they were looked at.
             harmed_rows: Rows that were counted as harmed already, likewise.
-            told_rows: Those of them that said so since ``told_at``.
-            told_at: When it was last looked at what members told.
+            told_rows: Those of them that said so since it was last looked at.
+            told_ms: How long the gate had listened when the deck opened, or until when what was
+                told is counted, ms.
+            looked: It has been looked at what members told.
         """
         self.ring = ring
         self.deck = deck
@@ -136,9 +141,10 @@ class Pool:
         self.rungs = dict(rungs)
         self.strata: list[str] = []
         self._codes: dict[str, int] = {}
-        self.told_at = told_at
+        self.told_ms = told_ms
+        self.looked = looked
         self._known_harmed = np.array(sorted(harmed_rows), np.int64)
-        self._known_told = np.array(sorted(told_rows), np.int64)
+        self._known_told = frozenset(told_rows)
         self._facts: _Facts | None = None
         for name, dtype in _COLUMNS.items():
             setattr(self, name, np.zeros(0, dtype))
@@ -158,7 +164,7 @@ class Pool:
             "drawn_ms": [stored.wall_ms for stored in places],
             "stratum": [self._code(stored.place.stratum) for stored in places],
             "harmed": np.isin([stored.id for stored in places], self._known_harmed),
-            "told": np.isin([stored.id for stored in places], self._known_told),
+            "told": [stored.place.beating and stored.id in self._known_told for stored in places],
         }
         for name, values in fresh.items():
             column = np.asarray(values, _COLUMNS[name])
@@ -208,11 +214,12 @@ class Pool:
     def take(self, closing: Closing) -> None:
         """What a closing has revealed is known from now on."""
         self.harmed |= closing.harmed
-        if closing.told_at is not None:
-            self.told_at = closing.told_at
+        if closing.told_ms is not None:
+            self.told_ms, self.looked = closing.told_ms, True
             self.told[:] = False
         elif closing.signal != SILENCE:
-            self.told |= closing.harmed
+            # What the gate saw of machines that do not report is nothing that they told.
+            self.told |= closing.harmed & self.beating
         self._facts = None
         if closing.matured_class is not None:
             self.rungs[closing.matured_class] = self.rungs.get(closing.matured_class, 0) + 1
@@ -386,47 +393,6 @@ def close_class(
         )
     )
     return Closing(tuple(cells), quiet, SILENCE, closed, matured)
-
-
-def look_at_told(pool: Pool, now: Instant, *, now_ms: int, epoch: int, age: int = 0) -> Closing:
-    """Look at what the members of a cut pool have told since the last such look.
-
-    Args:
-        pool: A pool that has been cut, and has members.
-        now: The clocks.
-        now_ms: The same on the axis of ``drawn_ms``.
-        epoch: Epoch of the start-time mixture.
-        age: Bucket of the time since the cut.
-
-    Returns:
-        A late cell of the minutes that the members have been listened to, and of those that were
-        counted as harmed for what they said, also where nobody was. Every member has the same
-        minutes, the mean since the cards were drawn: by minutes of their own the sum would tell
-        who is treated.
-    """
-    if pool.told_at is not None:
-        elapsed = now.since(pool.told_at)
-    else:
-        elapsed = max(0, now_ms - round(float(pool.drawn_ms.mean())))
-    minutes = max(1, -(-elapsed // _MINUTE_MS))
-    listened = pool.sealed() | pool.told
-    treated, control = listened & pool.treated, listened & ~pool.treated
-    early = not pool.rungs and not pool.closed
-    cell = Cell(
-        seq=0,
-        ring=pool.ring,
-        deck=pool.deck,
-        epoch=epoch,
-        test=Test.LATE,
-        signal=TOLD_EARLY if early else TOLD,
-        stratum="",
-        treated=minutes * int(treated.sum()),
-        control=minutes * int(control.sum()),
-        treated_harmed=int((treated & pool.told).sum()),
-        control_harmed=int((control & pool.told).sum()),
-        age=age,
-    )
-    return Closing((cell,), np.zeros(len(pool), np.bool_), cell.signal, told_at=now)
 
 
 def _harm_cells(

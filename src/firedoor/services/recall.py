@@ -4,14 +4,14 @@ import msgspec
 
 from firedoor.core.board import Grant
 from firedoor.core.door import State
-from firedoor.core.signal import SILENCE
-from firedoor.core.units import UnixMs
+from firedoor.core.signal import SILENCE, TOLD, TOLD_EARLY
 from firedoor.ports import Instant
 from firedoor.services.flight import Flight, Silent, weigh
 from firedoor.services.hearing import CURSORS, Flights, Hearing
 from firedoor.services.pools import Pool
 from firedoor.services.stores import JudgeRecords
 
+_AHEAD_MS = 60_000  # whole minutes are counted of what was told
 _MOST_DUE = 1 << 16  # cells held in memory at a start before they are weighed
 
 
@@ -27,6 +27,9 @@ def recall(flights: Flights, store: JudgeRecords, hearing: Hearing, now: Instant
     weigh(flights.values())
     hearing.catch_up(flights, now)
     for flight in flights.values():
+        for pool in flight.pools.values():
+            # Not after the present, where a gate.db of before was restored.
+            pool.told_ms = min(pool.told_ms, hearing.listened_ms + _AHEAD_MS)
         _remember_the_silent(flight, store, hearing, now)
 
 
@@ -44,28 +47,34 @@ def rewind(flights: Flights, store: JudgeRecords, hearing: Hearing) -> None:
 
 def _recall_cells(flight: Flight, store: JudgeRecords) -> None:
     channel, number = flight.boarding.channel, flight.boarding.number
+    looked = set()
     for cell in store.cells(channel, number):
         flight.absorb(cell)
+        if cell.signal in (TOLD_EARLY, TOLD):
+            looked.add((cell.ring, cell.deck))
     for late in store.late(channel, number):
         flight.wait(late)
     # What was late and harmed has no cell: its pool does not know its label, and looks again.
     own = {row for row, late in flight.late.late.items() if late.harmed}
     harmed = [each for each in store.harmed(channel, number) if each.place not in own]
     known = {each.place for each in harmed}
+    said = {each.place for each in harmed if each.signal != SILENCE}
     for deck in store.decks(channel, number):
         flight.last_deck[deck.ring] = max(deck.deck, flight.last_deck.get(deck.ring, 0))
         if deck.closed < 0:
             continue
-        grant = msgspec.json.decode(deck.grant, type=Grant)
-        flight.pools[(deck.ring, deck.deck)] = Pool(
+        grant, key = msgspec.json.decode(deck.grant, type=Grant), (deck.ring, deck.deck)
+        flight.pools[key] = Pool(
             deck.ring,
             deck.deck,
             long=grant.long,
             closed=deck.classes(),
             rungs=deck.rungs(),
             harmed_rows=known,
-            told_rows={h.place for h in harmed if h.signal != SILENCE and h.at_ms > deck.told_ms},
-            told_at=Instant("", 0, UnixMs(deck.told_ms)) if deck.told_ms else None,
+            # Whoever spoke is looked at in the same step, but in decks of before there were looks.
+            told_rows=() if key in looked else said,
+            told_ms=deck.told_ms,
+            looked=key in looked,
         )
         # The latest deck is the one that may be dealt; ``catch_up`` takes out what was cut.
         flight.withdraw(deck.ring)

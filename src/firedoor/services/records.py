@@ -88,7 +88,8 @@ class StoredDeck:
         closed: Bit mask of closed classes; -1 when the whole pool has closed.
         looks: How often each class that has matured and not closed was looked at: a digit for
             each class from 0 on, as far as there is one.
-        told_ms: When it was last looked at what members told, wall clock; 0 for never.
+        told_ms: Until when what members told is counted: how long the gate had listened, ms. At
+            first when the deck opened; 0 in decks of a version without such looks.
     """
 
     ring: str

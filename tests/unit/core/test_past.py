@@ -102,6 +102,28 @@ def test_who_boarded_before_anything_was_told_is_judged_as_then():
     assert mixed.log_e_history == said(KNOWING, *cells).log_e_history
 
 
+def test_a_freeze_of_before_is_a_freeze_again():
+    """Frozen looks counted nothing then; decisions that rest on them lie in ledgers."""
+    cut_off = look(1, 5, 40, 5, 40), look(2, 5, 40, 0, 40), look(3, 50, 40, 0, 0)
+    talking = replace(RULES, past=(CLEAN, PastBucket("everyone", TOLD, 0, 0, 1_000_000)))
+
+    assert said(KNOWING, *cut_off).log_e_history == pytest.approx(0.0, abs=1e-15)
+    assert said(talking, *cut_off).log_e_history < -0.01
+
+
+def test_machine_minutes_crowd_no_look_out_of_the_past():
+    """There are more minutes than machines: forty loud rings would leave nothing to look with."""
+    cells = [
+        replace(cell, seq=seq, ring=f"ring-{ring}")
+        for ring in range(40)
+        for seq, cell in enumerate((look(1, 50, 50, 0, 0), told(2, 900, 8_100, 0, 3)), 2 * ring)
+    ]
+    kept = past.summed(cells)
+
+    assert len(kept) == past.MOST_BUCKETS
+    assert sum(bucket.signal == ANY for bucket in kept) == past.MOST_BUCKETS // 2
+
+
 def test_rings_are_not_compared_with_each_other():
     """Every release begins in the laboratory, which is switched off more often than the tills."""
     elsewhere = replace(look(1, 10, 10, 5, 0), ring="lab")

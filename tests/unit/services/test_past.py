@@ -196,6 +196,6 @@ def test_each_machine_that_spoke_is_counted_once_whenever_the_judge_is_started_a
 
 def looked(loop: Loop, number: int) -> dict[tuple[str, int], tuple[list[int], int]]:
     return {
-        key: (pool.rows[pool.told].tolist(), pool.told_at.wall_ms if pool.told_at else 0)
+        key: (pool.rows[pool.told].tolist(), pool.told_ms)
         for key, pool in loop.flight(number).pools.items()
     }

@@ -5,12 +5,11 @@ import pytest
 
 from firedoor.core.cell import Test
 from firedoor.core.signal import ANY, CHECK, CRASH, SILENCE, TOLD, TOLD_EARLY
-from firedoor.core.units import UnixMs
-from firedoor.ports import Instant
 from firedoor.services.life import Life
 from firedoor.services.places import Place
-from firedoor.services.pools import Pool, close_class, count_events, look_at_told
+from firedoor.services.pools import Pool, close_class, count_events
 from firedoor.services.records import StoredPlace
+from firedoor.services.told import look_at_told
 
 MINUTE = 60_000
 
@@ -277,8 +276,10 @@ def test_what_is_read_again_makes_nobody_younger(life):
 
 
 def look(opened, minute):
-    now = Instant("boot-1", minute * MINUTE, UnixMs(minute * MINUTE))
-    (cell,) = take(opened, look_at_told(opened, now, now_ms=now.wall_ms, epoch=0)).cells
+    now = minute * MINUTE
+    closing = look_at_told(opened, listened_ms=now, now_ms=now, epoch=0)
+    assert closing is not None
+    (cell,) = take(opened, closing).cells
     return cell
 
 

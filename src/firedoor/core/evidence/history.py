@@ -26,6 +26,11 @@ and the freeze ends.
 This closing's own controls are asked, for a shock comes all at once, and a closing may come at a
 moment that somebody's harm has chosen. Neither touches validity: no factor is above f.
 
+Where all closings come at fixed moments a frozen one may count nothing at all, factor 1 (``mute``):
+f rises with x1 and "not frozen" falls with x0, so that E[f; not frozen] <= E[f] P(not frozen) if,
+given the past, failures of the two arms are independent or rise together. This was the rule before
+there were other closings, and what was judged by it has to be judged so again.
+
 The history says "worse than used to be", and not whose fault it is: it may hold a release and
 never shuts one.
 
@@ -177,7 +182,13 @@ def start(streams: int) -> History:
 
 
 def absorb(
-    history: History, counts: Counts, rates: ArrayLike, epoch: ArrayLike, *, cluster: ArrayLike = 1
+    history: History,
+    counts: Counts,
+    rates: ArrayLike,
+    epoch: ArrayLike,
+    *,
+    cluster: ArrayLike = 1,
+    mute: ArrayLike = False,
 ) -> History:
     """Take one closing of one age bucket into each of S streams.
 
@@ -189,6 +200,8 @@ def absorb(
         epoch: Present epoch, a scalar or shape (S,), from 0.
         cluster: Largest number of machines harmed together (c), a scalar or shape (S,): every
             count is divided by it.
+        mute: A frozen closing counts nothing, a scalar or shape (S,): only for rows all of whose
+            closings come at fixed moments.
 
     Returns:
         The state after; the argument is untouched.
@@ -208,7 +221,8 @@ def absorb(
     counted = known & ~_above(summed)
     gained = log_factors(counts.treated_harmed, counts.treated * allowed) / size
     opened = mixture.open_through(history.wealth, epoch)
-    kept = np.where(counted[:, None], gained, np.minimum(gained, 0.0))
+    still = np.where(np.broadcast_to(mute, known.shape)[:, None], 0.0, np.minimum(gained, 0.0))
+    kept = np.where(counted[:, None], gained, still)
     return History(
         mixture.absorb(opened, np.where(known[:, None], kept, 0.0)),
         frozen(summed),

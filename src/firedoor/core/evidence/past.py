@@ -30,6 +30,7 @@ Source: evidence.md 2.6; ADR 0016 and 0029.
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 from firedoor.core.cell import Cell, Test
@@ -37,7 +38,11 @@ from firedoor.core.evidence import history
 from firedoor.core.signal import TOLD, TOLD_EARLY
 
 MOST_BUCKETS: Final = 60
-"""More are not kept, those with the largest exposure first: an entry of the ledger has bounds."""
+"""More are not kept, those with the largest exposure first: an entry of the ledger has bounds.
+
+Looks count machines, what was told counts their minutes: the first of each of the two is kept
+before the second of either, or minutes would leave no look.
+"""
 
 Place = tuple[str, str, int]
 """Ring, signal, age bucket of the look."""
@@ -93,7 +98,10 @@ def summed(cells: Iterable[Cell]) -> tuple[PastBucket, ...]:
             events[place_of(cell)] += cell.treated_harmed + late * cell.control_harmed
             exposure[place_of(cell)] += cell.treated + late * cell.control
     seen = sorted((p for p in exposure if exposure[p]), key=lambda p: (-exposure[p], p))
-    kept = sorted(seen[:MOST_BUCKETS])
+    looks, told = ([place for place in seen if row_of(place[1]) == row] for row in (0, 1))
+    turns = (place for turn in zip_longest(looks, told) for place in turn)
+    first: list[Place] = [place for place in turns if place is not None]
+    kept = sorted(first[:MOST_BUCKETS])
     return tuple(PastBucket(*place, events[place], exposure[place]) for place in kept)
 
 
