@@ -183,9 +183,13 @@ class Pool:
             return ~self.harmed
         return ~self.harmed & ~_among(self.cls, self.closed)
 
-    def blocks(self) -> list[Mask]:
-        """Sealed members among whom, as far as is known, all labels are equally likely."""
-        sealed = self.sealed()
+    def blocks(self, revealed: Mask | None = None) -> list[Mask]:
+        """Sealed members among whom, as far as is known, all labels are equally likely.
+
+        Args:
+            revealed: Members that were sealed a moment ago, and belong to their blocks as well.
+        """
+        sealed = self.sealed() if revealed is None else self.sealed() | revealed
         if not self.rungs:
             return [sealed]
         early = sealed & ~_among(self.cls, self.rungs)

@@ -5,6 +5,8 @@ before its members are released: no minute without an event is left out that wou
 counted had there been one. Source: ADR 0029.
 """
 
+import math
+
 import numpy as np
 
 from firedoor.core.cell import Cell, Test, age_of
@@ -18,6 +20,7 @@ EVENTS = (CRASH, CHECK)
 """Streams of what machines say."""
 
 _MINUTE_MS = 60_000
+_ROUNDING = 1e-6  # minutes
 
 
 def look(
@@ -55,17 +58,16 @@ def look_at_told(
         that report at all: by minutes of their own the sum would tell who is treated.
         None where there is nothing to count: nobody reports, or no minute has passed.
     """
+    blocks = pool.blocks(pool.told)
     listened = pool.sealed() | pool.told
-    able = int(np.count_nonzero(listened & pool.beating))
     span = listened_ms - pool.told_ms
     if not pool.looked:
         span = min(span, now_ms - round(float(pool.drawn_ms.mean())))
     # A minute that has begun is counted, and taken off the next ones; who spoke has one at least.
     minutes = max(-(-span // _MINUTE_MS), int(pool.told.any()))
-    if not able or minutes <= 0:
+    if not (listened & pool.beating).any() or minutes <= 0:
         return None
     treated, control = listened & pool.treated, listened & ~pool.treated
-    every = int(np.count_nonzero(listened))
     early = not pool.rungs and not pool.closed
     cell = Cell(
         seq=0,
@@ -75,8 +77,8 @@ def look_at_told(
         test=Test.LATE,
         signal=TOLD_EARLY if early else TOLD,
         stratum="",
-        treated=_of_those_able(minutes, treated, pool.told, able, every),
-        control=_of_those_able(minutes, control, pool.told, able, every),
+        treated=_listened(minutes, treated, blocks, pool),
+        control=_listened(minutes, control, blocks, pool),
         treated_harmed=int((treated & pool.told).sum()),
         control_harmed=int((control & pool.told).sum()),
         age=age,
@@ -85,7 +87,12 @@ def look_at_told(
     return Closing((cell,), np.zeros(len(pool), np.bool_), cell.signal, told_ms=until)
 
 
-def _of_those_able(minutes: int, arm: Mask, told: Mask, able: int, every: int) -> int:
-    """Minutes of an arm, as if its share of those that report were that of the whole pool."""
-    shared = -(-minutes * int(arm.sum()) * able // every)
-    return max(shared, int((arm & told).sum()))
+def _listened(minutes: int, arm: Mask, blocks: list[Mask], pool: Pool) -> int:
+    """Minutes of an arm, as if as many of it reported as of its whole block do."""
+    shared = sum(
+        int((arm & block).sum()) * int((block & pool.beating).sum()) / int(block.sum())
+        for block in blocks
+        if block.any()
+    )
+    # Less a rounding of the sum, which must not make one minute more.
+    return max(math.ceil(minutes * shared - _ROUNDING), int((arm & pool.told).sum()))

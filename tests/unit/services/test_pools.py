@@ -1,5 +1,7 @@
 """Counting: when what is known of sealed members becomes a cell."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -331,3 +333,21 @@ def test_the_minutes_say_nothing_of_who_is_treated():
         opened.cut_ms = 60 * MINUTE
 
     assert counts(look(one, 60)) == counts(look(other, 60)) == (24, 48, 0, 0)
+
+
+@pytest.mark.parametrize("labels", ["TTcccc", "ccccTT"])
+def test_the_minutes_of_those_who_report_say_nothing_of_who_is_treated(labels):
+    """One half reports: a sum over the treated that do would tell which half they are in."""
+    opened = pool(labels, beating=[True, True, True, False, False, False])
+
+    assert counts(look(opened, 10)) == (10, 20, 0, 0)
+
+
+def test_what_the_gate_saw_of_a_machine_that_does_not_report_is_nothing_it_told():
+    """It has no share in the minutes, and counts against the control and at its look."""
+    opened = pool("TTcccc", beating=[False, True, True, False, False, True])
+    nobody, seen = np.zeros(6, np.bool_), mask("x.x...")
+    take(opened, count_events(opened, nobody, signal=CRASH, epoch=0, witnessed=seen))
+
+    assert opened.harmed.tolist() == seen.tolist()
+    assert counts(look(opened, 4)) == (math.ceil(4 * 3 / 5), math.ceil(4 * 4 * 3 / 5), 0, 1)
