@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -205,9 +206,10 @@ def is_issued_by(path: Path, authority: Path) -> bool:
         BadConfig: There is none in one of them.
         Unavailable: A file cannot be read.
     """
+    certificate, issuer = _read(path), _read(authority)
     try:
-        _read(path).verify_directly_issued_by(_read(authority))
-    except Exception:  # noqa: BLE001 - it says no in three ways
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
         return False
     return True
 

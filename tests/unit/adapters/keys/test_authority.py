@@ -6,7 +6,7 @@ import pytest
 from tests.clocks import HandClock
 
 from firedoor.adapters.keys.authority import Authority, expiry_of, is_issued_by, names_of, write
-from firedoor.core.errors import BadConfig, BadInput, Rejected
+from firedoor.core.errors import BadConfig, BadInput, Rejected, Unavailable
 from firedoor.core.units import UnixMs
 
 NOW = HandClock().now().wall_ms
@@ -60,6 +60,8 @@ def test_a_server_has_its_names_and_an_end(authority, tmp_path):
     assert expiry_of(tmp_path / "server.pem") == pair.expires > NOW
     assert is_issued_by(tmp_path / "server.pem", tmp_path / "ca" / "ca.pem")
     assert not is_issued_by(tmp_path / "server.pem", tmp_path / "server.pem")
+    with pytest.raises(Unavailable):
+        is_issued_by(tmp_path / "none.pem", tmp_path / "ca" / "ca.pem")
 
 
 def test_a_name_that_no_certificate_can_hold_is_refused(authority):
