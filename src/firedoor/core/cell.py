@@ -24,6 +24,10 @@ _MINUTE_MS: Final = 60_000
 AGE_EDGES_MS: Final = tuple(_MINUTE_MS * minutes for minutes in (5, 15, 60, 240, 1440))
 """Where the buckets of a cell's age end; the last has no end."""
 
+TOLD_EDGES_MS: Final = tuple(_MINUTE_MS * minutes for minutes in (1, 4, 16, 64, 256))
+"""The same for what was told. What fails as it installs does so in the first minute; and no two
+decks of which one lived up to four times as long differ by more than that within a bucket."""
+
 
 class Test(StrEnum):
     """Which of the two questions a cell answers."""
@@ -64,7 +68,9 @@ class Cell:
         installed: Clearance only: treated members that are known to have installed, <= treated.
             0 for harm cells.
         age: Bucket of the time since the deck was cut: 0 to 5 min, 15 min, 1 h, 4 h, 24 h, or
-            longer; 0..5. No factor looks at it: it is for history and for people.
+            longer; 0..5. Of what was told: time since the cards were drawn, 0 to 1 min, 4 min,
+            16 min, 64 min, 256 min, or longer. No factor looks at it: it is for history and for
+            people.
     """
 
     seq: int
@@ -100,6 +106,11 @@ class Cell:
 def age_of(elapsed_ms: int) -> int:
     """Bucket of a time since the cut, ms >= 0."""
     return bisect_right(AGE_EDGES_MS, elapsed_ms)
+
+
+def told_age_of(elapsed_ms: int) -> int:
+    """Bucket of the time since a card was drawn, ms: for what was told."""
+    return bisect_right(TOLD_EDGES_MS, elapsed_ms)
 
 
 def by_stratum(whole: Cell, harmed: Mapping[str, tuple[int, int]]) -> tuple[Cell, ...]:

@@ -216,6 +216,18 @@ class Hearing:
             return np.zeros(len(pool), np.bool_)
         return known.of(pool.machines) > pool.drawn_ms
 
+    def spoke_ms(self, channel: str, pool: Pool, now_ms: int) -> NDArray[np.int64]:
+        """When each member of a pool told something since its card, shape (members,).
+
+        The newest of each stream is known, and the first of these is taken; ``now_ms`` for a
+        member that told nothing. On the axis of ``drawn_ms``.
+        """
+        spoke = np.full(len(pool), now_ms, np.int64)
+        for latest in (*self._events.values(), self._rejections.get(channel, _NOTHING)):
+            at = latest.of(pool.machines)
+            np.minimum(spoke, at, out=spoke, where=at > pool.drawn_ms)
+        return spoke
+
     def when(self, at: Instant, now: Instant) -> int:
         """A place on one axis for draws and events, ms: steps of the wall clock do not move it.
 
@@ -340,3 +352,6 @@ class Latest:
         if machine >= len(self._values):
             more = max(machine + 1, 2 * len(self._values)) - len(self._values)
             self._values = np.pad(self._values, (0, more))
+
+
+_NOTHING: Final = Latest()

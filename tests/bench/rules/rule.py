@@ -36,7 +36,7 @@ class Closing:
         treated_harmed: Of the treated, newly harmed.
         control_harmed: Of the control, newly harmed.
         late: A later look at all that are sealed still, for the comparison with the past.
-        age: Minutes since the cut.
+        age: Minutes since the cut; of what was told, since the cards were drawn.
         strata: (stratum, treated, control) of those who were harmed; empty where nothing is
             known of them.
     """

@@ -1,14 +1,16 @@
 """What the pools of a ring reveal, closing by closing, as the product's judge would see it."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from tests.bench.rules.rule import Bools, Closing, Floats, Ints
+from tests.bench.rules.rule import Closing, Floats, Ints
 from tests.bench.streams.stream import Closings, reveal
 
+from firedoor.core.cell import TOLD_EDGES_MS
 from firedoor.core.signal import ANY, TOLD, TOLD_EARLY
 from firedoor.core.stratum import stratum_of
+from firedoor.services.told import exposures, minutes_by_age
 
 if TYPE_CHECKING:
     from tests.bench.streams.ring import Run
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 NEVER = 1e9
 CRASH, SILENCE = 0, 1
 SIGNALS = ("crash", "silence")
+
+_MINUTE_MS = 60_000
+_EDGES = (0.0, *(edge / _MINUTE_MS for edge in TOLD_EDGES_MS))
 
 
 def revealed(run: "Run", who: Ints, when: Floats, silent: Floats) -> Closings:
@@ -41,7 +46,7 @@ def revealed(run: "Run", who: Ints, when: Floats, silent: Floats) -> Closings:
     closings = reveal(run.deck, run.treated, tick, signal, SIGNALS, strata=strata)
     for deck in range(int(run.deck.max()) + 1):
         members = run.deck == deck
-        _tell(run, closings, members, tick, signal)
+        _tell(run, closings, deck, _Counted(crashed, tick, signal))
         for rung in ring.rungs:
             due = run.due(rung)[members][0]
             mature = int(due // ring.tick)
@@ -67,32 +72,53 @@ def revealed(run: "Run", who: Ints, when: Floats, silent: Floats) -> Closings:
     return closings
 
 
-def _tell(run: "Run", closings: Closings, members: Bools, tick: Ints, signal: Ints) -> None:
+class _Counted(NamedTuple):
+    """When each machine's first report arrives, in which interval it is counted, and for what."""
+
+    told: Floats
+    tick: Ints
+    signal: Ints
+
+
+def _tell(run: "Run", closings: Closings, deck: int, known: _Counted) -> None:
     """Looks at what a deck's members told: at its cut, whenever they did, and before the others."""
-    cut = float(run.cut[members][0])
-    dealt = float(run.index[members].mean())
+    members = run.deck == deck
+    cut, drawn, treated = float(run.cut[members][0]), run.index[members], run.treated[members]
+    told, tick, signal = (column[members] for column in known)
+    said = (tick >= 0) & (signal == CRASH)
+    age_then = np.searchsorted(_EDGES, told - drawn, side="right") - 1
     dues = [float(run.due(rung)[members][0]) for rung in run.ring.rungs]
     looked = [moment // run.ring.tick for moment in (cut, *dues)]
-    spoke = members & (tick >= 0) & (signal == CRASH)
-    before, last = -1, dealt
-    for now in sorted({int(t) for t in (*looked, *tick[spoke].tolist()) if t <= looked[-1]}):
+    before, counted = -1, float(drawn.min())
+    for now in sorted({int(t) for t in (*looked, *tick[said].tolist()) if t <= looked[-1]}):
         if now >= run.ring.intervals:
             return
-        moment = min(max(cut, (now + 1.0) * run.ring.tick), dues[-1])
-        said = spoke & (tick > before) & (tick <= now)
-        listened = said | (members & ((tick < 0) | (tick > now)))
-        listened |= members & (tick == now) & (signal == SILENCE)
-        minutes = max(1, math.ceil(moment - last))
-        closings.setdefault(now, []).append(
-            Closing(
-                deck=int(run.deck[members][0]) + 1,
-                signal=TOLD_EARLY if now <= looked[1] else TOLD,
-                treated=minutes * int((listened & run.treated).sum()),
-                control=minutes * int((listened & ~run.treated).sum()),
-                treated_harmed=int((said & run.treated).sum()),
-                control_harmed=int((said & ~run.treated).sum()),
-                late=True,
-                age=round(moment - cut),
-            )
-        )
-        before, last = now, moment
+        # As in the product: whole minutes, and what is counted too early is taken off the next.
+        since, moment = counted, min(max(cut, (now + 1.0) * run.ring.tick), dues[-1])
+        counted += max(0, math.ceil(moment - counted))
+        passed = [minutes_by_age(_ms(until - drawn)) for until in (since, counted)]
+        spoke = said & (tick > before) & (tick <= now)
+        sealed = spoke | (tick < 0) | (tick > now) | ((tick == now) & ~said)
+        share = float((sealed & run.reports[members]).sum()) / max(1, int(sealed.sum()))
+        arms = [sealed & treated, sealed & ~treated]
+        exposed = [exposures(share * float(arm.sum()), *passed) for arm in arms]
+        for age, minutes in enumerate(zip(*exposed, strict=True)):
+            x1, x0 = (int((spoke & (age_then == age) & arm).sum()) for arm in arms)
+            if any((*minutes, x1, x0)):
+                closings.setdefault(now, []).append(
+                    Closing(
+                        deck=deck + 1,
+                        signal=TOLD_EARLY if now <= looked[1] else TOLD,
+                        treated=max(minutes[0], x1),
+                        control=max(minutes[1], x0),
+                        treated_harmed=x1,
+                        control_harmed=x0,
+                        late=True,
+                        age=int(_EDGES[age]),
+                    )
+                )
+        before = now
+
+
+def _ms(minutes: Floats) -> Ints:
+    return np.round(minutes * _MINUTE_MS).astype(np.int64)

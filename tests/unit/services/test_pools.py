@@ -277,29 +277,39 @@ def test_what_is_read_again_makes_nobody_younger(life):
 # What was told
 
 
-def look(opened, minute):
-    now = minute * MINUTE
-    closing = look_at_told(opened, listened_ms=now, now_ms=now, epoch=0)
+def look(opened, minute, spoke=0.0):
+    """Age -> signal and counts; whoever spoke did so at a minute of this clock."""
+    now, spoke_ms = minute * MINUTE, np.full(len(opened), round(spoke * MINUTE))
+    closing = look_at_told(opened, spoke_ms=spoke_ms, listened_ms=now, now_ms=now, epoch=0)
     assert closing is not None
-    (cell,) = take(opened, closing).cells
-    return cell
+    return {cell.age: (cell.signal, *counts(cell)) for cell in take(opened, closing).cells}
 
 
-def test_what_was_told_is_counted_once_and_by_the_minute():
+def test_what_was_told_is_counted_once_by_the_minute_and_at_its_age():
     """Cards were drawn at 5 s; who spoke was listened to until the look that counts it."""
     opened = pool("TTcccc", long=True)
 
     crash(opened, "x..x..")
-    first = look(opened, 3)
+    first = look(opened, 3, spoke=0.5)
     second = look(opened, 10)
     crash(opened, "....x.")
-    third = look(opened, 12)
+    third = look(opened, 12, spoke=11.5)
 
-    assert (first.test, first.signal, counts(first)) == (
-        Test.LATE, TOLD_EARLY, (2 * 3, 4 * 3, 1, 1),
-    )  # fmt: skip
-    assert counts(second) == (1 * 7, 3 * 7, 0, 0)
-    assert counts(third) == (1 * 2, 3 * 2, 0, 1)
+    assert first == {0: (TOLD_EARLY, 2, 4, 1, 1), 1: (TOLD_EARLY, 4, 8, 0, 0)}
+    # 65 s of the second age, a part of which was rounded up, and 355 s of the third.
+    assert second == {1: (TOLD_EARLY, 1, 3, 0, 0), 2: (TOLD_EARLY, 6, 18, 0, 0)}
+    assert third == {2: (TOLD_EARLY, 2, 6, 0, 1)}
+
+
+def test_who_spoke_long_before_a_look_is_counted_at_the_age_of_then():
+    """A deck fills for hours: what fails as it installs would be of any age at the cut."""
+    opened = pool("TTcccc")
+    crash(opened, "x.....")
+
+    assert look(opened, 200, spoke=0.9)[0] == (TOLD_EARLY, 2, 4, 1, 0)
+    opened = pool("TTcccc")
+    crash(opened, "x.....")
+    assert look(opened, 200, spoke=190.0)[4][1:] == (2 * 136, 4 * 136, 1, 0)
 
 
 def test_what_is_told_after_the_first_look_at_a_class_is_told_late():
@@ -310,8 +320,8 @@ def test_what_is_told_after_the_first_look_at_a_class_is_told_late():
     close(opened, ".x....", last=False)
     late = look(opened, 6)
 
-    assert early.signal == TOLD_EARLY
-    assert (late.signal, counts(late)) == (TOLD, (1 * 4, 4 * 4, 0, 0))
+    assert {signal for signal, *_ in early.values()} == {TOLD_EARLY}
+    assert late == {1: (TOLD, 2, 8, 0, 0), 2: (TOLD, 2, 8, 0, 0)}
 
 
 def test_the_minutes_say_nothing_of_who_is_treated():
@@ -332,7 +342,10 @@ def test_the_minutes_say_nothing_of_who_is_treated():
         )
         opened.cut_ms = 60 * MINUTE
 
-    assert counts(look(one, 60)) == counts(look(other, 60)) == (24, 48, 0, 0)
+    means = look(one, 60)
+    assert means == look(other, 60)
+    # Ages 60, 10 and 2 minutes: together 3, 7, 18 and 44 minutes at the four ages.
+    assert [row[1:3] for row in means.values()] == [(1, 2), (3, 5), (6, 12), (15, 30)]
 
 
 @pytest.mark.parametrize("labels", ["TTcccc", "ccccTT"])
@@ -340,7 +353,9 @@ def test_the_minutes_of_those_who_report_say_nothing_of_who_is_treated(labels):
     """One half reports: a sum over the treated that do would tell which half they are in."""
     opened = pool(labels, beating=[True, True, True, False, False, False])
 
-    assert counts(look(opened, 10)) == (10, 20, 0, 0)
+    assert [row[1:] for row in look(opened, 10).values()] == [
+        (1, 2, 0, 0), (3, 6, 0, 0), (6, 12, 0, 0),
+    ]  # fmt: skip
 
 
 def test_what_the_gate_saw_of_a_machine_that_does_not_report_is_nothing_it_told():
@@ -350,4 +365,22 @@ def test_what_the_gate_saw_of_a_machine_that_does_not_report_is_nothing_it_told(
     take(opened, count_events(opened, nobody, signal=CRASH, epoch=0, witnessed=seen))
 
     assert opened.harmed.tolist() == seen.tolist()
-    assert counts(look(opened, 4)) == (math.ceil(4 * 3 / 5), math.ceil(4 * 4 * 3 / 5), 0, 1)
+    # Three of five report.
+    assert look(opened, 4, spoke=1.0) == {
+        0: (TOLD_EARLY, 1, math.ceil(4 * 3 / 5), 0, 1),
+        1: (TOLD_EARLY, 2, 7, 0, 0),
+    }
+
+
+def test_a_clock_that_was_set_back_takes_no_minute_from_a_deck_that_was_looked_at():
+    """Minutes without an event that are not counted make the fleet look worse than its past."""
+    opened = pool("TTcccc")
+    look(opened, 10)
+    nobody = np.zeros(6, np.int64)
+
+    closing = look_at_told(
+        opened, spoke_ms=nobody, listened_ms=40 * MINUTE, now_ms=-MINUTE, epoch=0
+    )
+
+    assert closing is not None
+    assert sum(cell.treated for cell in closing.cells) == 2 * 30

@@ -9,8 +9,7 @@ Only cells that are written at every look, whether or not anybody was harmed, ar
 * late cells of what was told: the minutes that all sealed members were listened to since the
   last look, and those that said within them that they were harmed (``told-early`` up to the
   first of the looks above, then ``told``). Decks live as long as machines take to poll, so these
-  are counted by time and not by looks; and such a look may come because somebody spoke, so their
-  ages are not kept apart: the minutes before would lie in one age and the event in the next.
+  are counted by time and not by looks. Their ages are those of the members, since their cards.
 
 Harm cells are written only where somebody was harmed, so their totals are no exposure. In a first
 look, and in what was told early, controls do not count: they installed nothing. Later they do:
@@ -56,7 +55,8 @@ class PastBucket:
         ring: Ring.
         signal: ``any`` for first looks, ``silence`` for later ones, ``told-early`` or ``told``
             for what was said.
-        age: Bucket of the time since the cut, as in ``core.cell``; 0 for what was said.
+        age: Bucket of the time since the cut, or for what was said since the card, as in
+            ``core.cell``.
         events: Members harmed, count >= 0; of first looks and ``told-early`` the treated alone.
         exposure: Members at risk, or their minutes, likewise, count >= events.
     """
@@ -85,7 +85,7 @@ def row_of(signal: str) -> int:
 
 def place_of(cell: Cell) -> Place:
     """With what of the past a look is compared."""
-    return cell.ring, cell.signal, 0 if row_of(cell.signal) else cell.age
+    return cell.ring, cell.signal, cell.age
 
 
 def summed(cells: Iterable[Cell]) -> tuple[PastBucket, ...]:
