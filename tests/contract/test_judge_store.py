@@ -10,6 +10,7 @@ from firedoor.core.board import Board, ChannelBoard, Grant, Lane, Withdrawn
 from firedoor.core.cell import Cell, Test
 from firedoor.core.door import Door, Reason, State
 from firedoor.core.errors import Unavailable
+from firedoor.core.evidence import past
 from firedoor.core.ledger.entry import GENESIS, Entry, Signed, leaf_hash
 from firedoor.core.release import FileEntry
 from firedoor.core.terms import Policy, resolve
@@ -175,6 +176,21 @@ def test_a_boarding_cannot_be_stored_twice(store):
 
     with pytest.raises(Exception, match="UNIQUE"), store.step():
         store.add_boarding(boarding())
+
+
+def test_looks_are_summed_to_what_their_cells_are(store, reader):
+    """Fifty past releases are read when one boards, and a long one has ten thousand cells."""
+    cells = [
+        cell(n, test=list(Test)[n % 3], treated_harmed=n % 4, age=n % 5, ring="ab"[n % 2])
+        for n in range(1, 91)
+    ]
+    with store.step():
+        for each in cells:
+            store.add_cell("av", 2, each)
+
+    looks = reader.looks("av", 2)
+    assert past.summed(looks) == past.summed(cells) != ()
+    assert len(looks) == len({(c.ring, c.test, c.signal, c.age) for c in looks}) < len(cells)
 
 
 def test_cells_come_back_in_order_and_none_is_written_twice(store, reader):

@@ -52,7 +52,7 @@ def known(lines: Iterable[Line], rules: Rules, store: JudgeRecords) -> tuple[Pas
         cell
         for line in good(lines, store)
         if _deciding(line.boarding.rules) == _deciding(rules)
-        for cell in store.cells(line.boarding.channel, line.boarding.number)
+        for cell in store.looks(line.boarding.channel, line.boarding.number)
     )
 
 

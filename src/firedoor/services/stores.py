@@ -169,6 +169,10 @@ class JudgeRecords(Protocol):
         """Cells of one boarding, in order."""
         ...
 
+    def looks(self, channel: str, number: int) -> list[Cell]:
+        """What was counted at every look at one boarding, summed by ring, signal and age."""
+        ...
+
     def add_cell(self, channel: str, number: int, cell: Cell) -> None:
         """Append a cell."""
         ...

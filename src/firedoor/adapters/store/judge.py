@@ -22,7 +22,7 @@ from firedoor.adapters.store.sqlite import (
     transaction,
 )
 from firedoor.core.board import Board
-from firedoor.core.cell import Cell
+from firedoor.core.cell import Cell, Test
 from firedoor.core.door import Door
 from firedoor.core.errors import Unavailable
 from firedoor.core.ledger.entry import Signed, leaf_bytes, parse_leaf
@@ -179,6 +179,19 @@ class JudgeReader(MirroredReader):
         """Cells of one boarding in order, all or up to ``upto``."""
         sql = "SELECT * FROM cell WHERE channel = ? AND number = ? ORDER BY seq LIMIT ?"
         return [cell_of(row) for row in self._rows(sql, channel, number, upto)]
+
+    def looks(self, channel: str, number: int) -> list[Cell]:
+        """What was counted at every look at one boarding, summed by ring, signal and age.
+
+        Their sequence numbers, decks and epochs are 0.
+        """
+        sql = (
+            "SELECT channel, number, 0, ring, 0, 0, test, signal, '', sum(treated), sum(control), "
+            "sum(treated_harmed), sum(control_harmed), sum(installed), age FROM cell "
+            "WHERE channel = ? AND number = ? AND test IN (?, ?) GROUP BY ring, test, signal, age"
+        )
+        looks = Test.CLEARANCE.value, Test.LATE.value
+        return [cell_of(row) for row in self._rows(sql, channel, number, *looks)]
 
     def cells_after(self, channel: str, number: int, seq: int, limit: int) -> list[Cell]:
         """The next cells of one boarding above ``seq``, in order."""
