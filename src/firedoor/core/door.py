@@ -134,7 +134,8 @@ class Assessed:
         harmful: The release's E reached 1/alpha_harm, in any ring.
         cleared: U_t <= delta, strata covered, soaked, E below the warning level.
         walked: Every active machine is admitted, matured and soaked, E below the warning level.
-        spent: The window is full of harmed machines and nobody is unresolved.
+        spent: The window is full of harmed machines and nobody is unresolved; or as many as the
+            budget are harmed, most of those that tried it, and nobody is left to try it.
         recovered: The silent machines that spent the budget have spoken again.
         worse: The release is worse than past good ones.
         newest: No later release of the channel is open or under way.

@@ -227,7 +227,11 @@ class Flight:
 
     def all_spoke_again(self, ring: str) -> bool:
         """Every treated machine that was counted as harmed was only silent, and spoke again."""
-        return self.harmed.get(ring, 0) == self.recovered.get(ring, 0)
+        return self.lost(ring) == 0
+
+    def lost(self, ring: str) -> int:
+        """Treated machines that were counted as harmed and have not spoken again."""
+        return self.harmed.get(ring, 0) - self.recovered.get(ring, 0)
 
     def numbers(self, ring: str, found: Verdict) -> Numbers:
         """Where the ring stands under this verdict."""

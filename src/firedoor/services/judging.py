@@ -326,6 +326,9 @@ class Judge:
             # Those of whom records were lost have not been admitted: only nobody knows of them.
             walked = walked and not self.hearing.forgotten(door.channel, ring)
             spent = numbers.room < 1 and not flight.unresolved(ring) and numbers.debt > 0
+            # Nobody is left to compare with: that most of them were harmed has to be enough.
+            lost = flight.lost(ring)
+            spent = spent or (walked and lost >= numbers.budget and 2 * lost > numbers.matured)
             spent = spent and not terms.shadow
             event = Assessed(
                 harmful=harmful,

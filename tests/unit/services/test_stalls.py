@@ -157,3 +157,20 @@ def test_only_what_cannot_change_by_itself_is_a_stall(counts, why):
 def test_strangers_are_told_of_by_their_number(unknown, words):
     """How many machines nobody protects is what a person needs to know."""
     assert words in explained(Stall.UNKNOWN, unknown)
+
+
+@pytest.mark.parametrize(("machines", "budget"), [(4, 3), (6, 5), (12, 10)])
+def test_what_harmed_a_whole_small_fleet_is_not_walked_open(start, machines, budget):
+    """With a budget as large as the fleet nobody is left to compare with, and it "reached all"."""
+    loop = start(machines, policy=f"budget = {budget}")
+    loop.settle_in()
+    loop.deadly.add(loop.publish("2"))
+    until(loop, 2, State.HELD)
+
+    assert len(loop.treated(2)) == machines
+    assert loop.door(2).reason is Reason.BUDGET_SPENT
+
+    # A person who has looked can still let it go on: they have given it more to spend.
+    loop.order("resume", release=loop.release_of(2))
+    until(loop, 2, State.OPEN)
+    assert loop.door(2).reason is Reason.WALKED
