@@ -1,5 +1,6 @@
 """A machine with its own dnf: one ``.repo`` file names the gate, and nothing else."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from tests.debian import replace
 from tests.office import Site, adopting, enrolled, moved_into, until
 from tests.rpm import Dnf, Repository
 
+from firedoor.adapters.blobs.disk import DiskBlobs
+from firedoor.core.units import Digest
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 CHANNEL = """[[channel]]
@@ -21,6 +25,7 @@ architectures = ["x86_64"]
 trust = ["{keyring}"]
 poll = "1h"
 session_idle = "200ms"
+pool = "{pool}"
 """
 IDLE_S = 0.2
 NOON = 1_700_000_000
@@ -29,7 +34,7 @@ NOON = 1_700_000_000
 class Fleet:
     """A gate in front of an RPM repository, and machines that read it with dnf."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, pool: str = "eager") -> None:
         """The vendor has published one release; nothing runs."""
         self.vendor = Repository.new(folder / "vendor")
         self.revision = NOON
@@ -38,7 +43,9 @@ class Fleet:
         self.publish()
         self.folder = folder
         keyring = self.vendor.keyring
-        self.site = moved_into(folder, CHANNEL, self.vendor.root, name="vendor", keyring=keyring)
+        self.site = moved_into(
+            folder, CHANNEL, self.vendor.root, name="vendor", keyring=keyring, pool=pool
+        )
 
     def publish(self) -> None:
         """The vendor publishes a minute later than before."""
@@ -234,3 +241,37 @@ def test_a_switch_in_the_middle_of_an_update_never_mixes_two_releases(fleet: Fle
     assert failed == []
     assert len(set(runs)) > 2
     assert offered(machines[0], "moving") == "6"
+
+
+def test_packages_are_fetched_when_a_dnf_asks_for_them(tmp_path: Path) -> None:
+    """An enterprise distribution has a hundred gigabytes; its machines have a hundredth."""
+    fleet = Fleet(tmp_path, pool="lazy")
+    blobs = tmp_path / "firedoor-data" / "blobs"
+
+    def held(name: str) -> bool:
+        (package,) = (fleet.vendor.root / "packages").glob(f"{name}-*.rpm")
+        digest = hashlib.sha256(package.read_bytes()).hexdigest()
+        return DiskBlobs(blobs).has(Digest(digest))
+
+    with adopting(fleet.site):
+        assert (held("tool"), held("other+more")) == (False, False)
+        assert "named only" in fleet.site.ask("channel", "show", "vendor").out
+        dnf = fleet.machine("web-1")
+        dnf.looked("install", "tool")
+        assert (dnf.has("tool"), held("tool"), held("other+more")) == ("1.0", True, False)
+
+        # It is in demand: what replaces it is held before a machine can be let in.
+        release = fleet.released("tool", "1.1")
+        assert (held("tool"), held("other+more")) == (True, False)
+        fleet.let_through(release, "tool", "1.1", dnf)
+        (package,) = (fleet.vendor.root / "packages").glob("tool-*.rpm")
+        package.unlink()
+        dnf.looked("upgrade")
+        assert dnf.has("tool") == "1.1"
+
+        # What upstream has lost before anybody asked is refused, and said.
+        (package,) = (fleet.vendor.root / "packages").glob("other+more-*.rpm")
+        package.unlink()
+        refused = dnf.run("install", "other+more")
+        assert refused.returncode == 1
+        assert "404" in refused.stdout + refused.stderr

@@ -167,11 +167,15 @@ class RpmConfig:
         packages: Shell patterns of package names; empty for all.
         trust: Files with the OpenPGP keys of which one has to sign ``repomd.xml``; empty where
             the vendor does not sign it.
+        lazy: As in ``AptConfig``.
+        eager: Likewise.
     """
 
     architectures: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     trust: tuple[Path, ...] = ()
+    lazy: bool = True
+    eager: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,15 +224,17 @@ class ChannelConfig:
 
     def may_lack(self, path: str) -> bool:
         """Whether a release may name a file without its bytes being held."""
-        if self.apt is None or not self.apt.lazy or not self.traits.is_deferrable(path):
+        part = self.apt or self.rpm
+        if part is None or not part.lazy or not self.traits.is_deferrable(path):
             return False
         name = package_of(path).partition(":")[0]
-        return not any(fnmatchcase(name, pattern) for pattern in self.apt.eager)
+        return not any(fnmatchcase(name, pattern) for pattern in part.eager)
 
     @property
     def is_lazy(self) -> bool:
         """Whether there may be files that a release names and nobody holds."""
-        return self.apt is not None and self.apt.lazy
+        part = self.apt or self.rpm
+        return part is not None and part.lazy
 
     @property
     def directory(self) -> str | None:

@@ -197,6 +197,8 @@ def _rpm(settings: Settings, where: Where) -> RpmConfig:
         architectures=settings.get(where, keys.ARCHITECTURES),
         packages=settings.get(where, keys.PACKAGES),
         trust=tuple(Path(file) for file in settings.get(where, keys.TRUST)),
+        lazy=settings.get(where, keys.POOL) != "eager",
+        eager=settings.get(where, keys.EAGER),
     )
 
 

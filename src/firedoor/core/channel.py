@@ -212,6 +212,7 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
             freshness=("repodata/repomd.xml", "repodata/repomd.xml.asc"),
             indices=("repodata/*",),
             immutable=("*.rpm", _HASH_NAMED),
+            deferrable=("*.rpm",),
         ),
         Kind.SURICATA: Traits(
             session_idle_ms=10_000,
@@ -291,8 +292,14 @@ def package_of(path: str) -> str:
     Returns:
         The name and architecture, or "" where the name of the file does not tell.
 
-    Source: Debian policy, 5.6.12 (a version has no underscore); the names that dak gives.
+    Source: Debian policy, 5.6.12 (a version has no underscore); the names that dak gives. RPM:
+    ``name-version-release.architecture.rpm``, where neither version nor release has a hyphen.
     """
+    if path.endswith(".rpm"):
+        whole, _, architecture = path.rpartition("/")[2][: -len(".rpm")].rpartition(".")
+        named, _, release = whole.rpartition("-")
+        package, _, version = named.rpartition("-")
+        return f"{package}:{architecture}" if package and version and release else ""
     name, _, rest = path.rpartition("/")[2].partition("_")
     version, _, last = rest.rpartition("_")
     architecture, dot, suffix = last.partition(".")

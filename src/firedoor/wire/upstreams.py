@@ -81,6 +81,7 @@ def upstream_of(
             blobs,
             clock,
             previous=fetched,
+            deferred=channel.may_lack,
         )
     if channel.feeds:
         return SuricataUpstream(source, channel.feeds, blobs, previous=fetched)

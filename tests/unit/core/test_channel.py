@@ -98,4 +98,23 @@ def test_all_versions_of_a_package_have_its_name_and_architecture_in_common(path
     assert package_of(path) == package
     in_pool = path.startswith("pool/")
     assert traits(Kind.APT).is_deferrable(path) is (bool(package) and in_pool)
+
+
+@pytest.mark.parametrize(
+    ("path", "package"),
+    [
+        ("Packages/b/bash-5.1.8-9.el9.x86_64.rpm", "bash:x86_64"),
+        ("Packages/p/python3-dnf-plugin-x-4.3.0-13.el9.noarch.rpm", "python3-dnf-plugin-x:noarch"),
+        ("other+more-3~rc1^git-1.x86_64.rpm", "other+more:x86_64"),
+        ("tool-1.noarch.rpm", ""),
+        ("tool-1-1.rpm", ""),
+        ("tool--1.noarch.rpm", ""),
+        ("-1-1.noarch.rpm", ""),
+        ("repodata/primary.xml.gz", ""),
+    ],
+)
+def test_the_name_of_an_rpm_ends_where_its_version_begins(path, package):
+    """Names have hyphens, too; versions and releases have none."""
+    assert package_of(path) == package
+    assert traits(Kind.RPM).is_deferrable(path) is bool(package)
     assert not traits(Kind.FILES).is_deferrable(path)

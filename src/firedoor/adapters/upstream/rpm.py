@@ -60,6 +60,8 @@ class RpmUpstream:
         previous: A file of the last snapshot by its path, or None: the repository does not go
             back behind it.
         limits: How much is believed to be one channel's content.
+        deferred: Whether a package's file need not be fetched before somebody asks for it: of
+            those whose SHA-256 the repository promises.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class RpmUpstream:
         *,
         previous: Callable[[str], Fetched | None] = nothing_before,
         limits: Limits | None = None,
+        deferred: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._source = source
         self._signatures = signatures
@@ -80,6 +83,7 @@ class RpmUpstream:
         self._clock = clock
         self._previous = previous
         self._limits = limits or Limits()
+        self._deferred = deferred
         self._promises: dict[str, Checksum] = {}
         self._right: dict[Checksum, Fetched] = {}
         self._last: tuple[list[Listed], tuple[Listed, ...]] = ([], ())
@@ -225,7 +229,10 @@ class RpmUpstream:
             self._promises.setdefault(file.path, file.checksum) != file.checksum
         ):
             raise Untrusted(f"upstream promises two different files at {file.path}")
-        return Listed(file.path, file.checksum.sha256, file.size)
+        sha256 = file.checksum.sha256
+        told = sha256 is not None and file.size is not None
+        deferred = told and isinstance(file, Package) and self._deferred(file.path)
+        return Listed(file.path, sha256, file.size, deferred)
 
     def _path(self, file: Fetched) -> Path:
         return Path(self._blobs.path(file.entry.sha256))
