@@ -326,14 +326,15 @@ class Judge:
             # Those of whom records were lost have not been admitted: only nobody knows of them.
             walked = walked and not self.hearing.forgotten(door.channel, ring)
             spent = numbers.room < 1 and not flight.unresolved(ring) and numbers.debt > 0
-            # Nobody is left to compare with: that most of them were harmed has to be enough.
-            lost = flight.lost(ring)
-            spent = spent or (walked and lost >= numbers.budget and 2 * lost > numbers.matured)
             spent = spent and not terms.shadow
+            walked = ready and walked and numbers.matured > 0 and not spent
+            if walked and 2 * flight.lost(ring) > max(2 * numbers.budget - 1, numbers.matured):
+                # It reached everybody, and most of them are gone: nobody is left to compare with.
+                walked, spent = False, not terms.shadow
             event = Assessed(
                 harmful=harmful,
                 cleared=ready and numbers.matured > 0 and found.excludes(terms.delta),
-                walked=ready and walked and numbers.matured > 0 and not spent,
+                walked=walked,
                 spent=spent,
                 recovered=opens and numbers.room >= 1 and flight.all_spoke_again(ring),
                 worse=found.worse,

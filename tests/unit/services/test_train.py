@@ -378,7 +378,7 @@ def test_a_ring_that_emptied_opens_when_its_turn_comes(start):
 def test_harm_in_one_ring_shuts_the_release_in_all(ringed):
     """E is one number per release."""
     ringed.deadly.add(ringed.publish("2"))
-    ringed.order("expedite", release=ringed.release_of(2), reason="x", budget=5, ring="lab")
+    ringed.order("expedite", release=ringed.release_of(2), reason="x", budget=20, ring="lab")
     until(ringed, 2, State.SHUT, ring="lab")
 
     assert {at(ringed, 2, ring) for ring in ("lab", "shops", "everyone")} == {
