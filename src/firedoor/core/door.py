@@ -134,8 +134,8 @@ class Assessed:
         harmful: The release's E reached 1/alpha_harm, in any ring.
         cleared: U_t <= delta, strata covered, soaked, E below the warning level.
         walked: Every active machine is admitted, matured and soaked, E below the warning level.
-        spent: The window is full of harmed machines and nobody is unresolved; or as many as the
-            budget are harmed, most of those that tried it, and nobody is left to try it.
+        gone: Most of the machines that matured are harmed and have not spoken again.
+        spent: The window is full of harmed machines and nobody is unresolved.
         recovered: The silent machines that spent the budget have spoken again.
         worse: The release is worse than past good ones.
         newest: No later release of the channel is open or under way.
@@ -145,6 +145,7 @@ class Assessed:
     harmful: bool = False
     cleared: bool = False
     walked: bool = False
+    gone: bool = False
     spent: bool = False
     recovered: bool = False
     worse: bool = False
@@ -336,10 +337,12 @@ def _assess(door: Door, event: Assessed, now: UnixMs) -> tuple[Door, Commands]:
         if event.cleared:
             opened = _to(door, State.OPEN, Reason.CLEARED, now, note=note)
             return opened, (Command.ADMIT_ALL, Command.REVEAL)
-        if event.walked:
+        # Walked to the end nobody is left to compare with: that most of them are gone is enough,
+        # but for a person who has seen it.
+        if event.walked and not (event.gone and door.reason is not Reason.PERSON):
             opened = _to(door, State.OPEN, Reason.WALKED, now, note=note)
             return opened, (Command.ADMIT_ALL, Command.REVEAL)
-        if event.spent:
+        if event.spent or event.walked:
             held = _to(door, State.HELD, Reason.BUDGET_SPENT, now, note=note)
             return held, (Command.STOP, Command.ALERT)
     if door.state is State.HELD and door.reason is Reason.BUDGET_SPENT and event.recovered:

@@ -327,14 +327,11 @@ class Judge:
             walked = walked and not self.hearing.forgotten(door.channel, ring)
             spent = numbers.room < 1 and not flight.unresolved(ring) and numbers.debt > 0
             spent = spent and not terms.shadow
-            walked = ready and walked and numbers.matured > 0 and not spent
-            if walked and 2 * flight.lost(ring) > max(2 * numbers.budget - 1, numbers.matured):
-                # It reached everybody, and most of them are gone: nobody is left to compare with.
-                walked, spent = False, not terms.shadow
             event = Assessed(
                 harmful=harmful,
                 cleared=ready and numbers.matured > 0 and found.excludes(terms.delta),
-                walked=walked,
+                walked=ready and walked and numbers.matured > 0 and not spent,
+                gone=2 * flight.lost(ring) > numbers.matured,
                 spent=spent,
                 recovered=opens and numbers.room >= 1 and flight.all_spoke_again(ring),
                 worse=found.worse,

@@ -375,15 +375,27 @@ def test_a_ring_that_emptied_opens_when_its_turn_comes(start):
     assert at(loop, 2, "shops") == at(loop, 2) == (State.OPEN, Reason.EMPTY)
 
 
-def test_harm_in_one_ring_shuts_the_release_in_all(ringed):
+def test_harm_in_one_ring_shuts_the_release_in_all(start):
     """E is one number per release."""
+    ringed = start(60, rings=RINGS)
+    ringed.ring = {m: "lab" if m <= 40 else "shops" for m in ringed.machines if m <= 50}
+    ringed.settle_in()
     ringed.deadly.add(ringed.publish("2"))
-    ringed.order("expedite", release=ringed.release_of(2), reason="x", budget=20, ring="lab")
     until(ringed, 2, State.SHUT, ring="lab")
 
     assert {at(ringed, 2, ring) for ring in ("lab", "shops", "everyone")} == {
         (State.SHUT, Reason.HARMFUL)
     }
+
+
+def test_what_killed_all_of_the_first_ring_does_not_go_on_to_the_next(ringed):
+    """Nobody of the ring is left to compare with; the next ring is not there to find out."""
+    ringed.deadly.add(ringed.publish("2"))
+    ringed.order("expedite", release=ringed.release_of(2), reason="x", budget=20, ring="lab")
+    until(ringed, 2, State.HELD, ring="lab")
+
+    assert at(ringed, 2, "lab") == (State.HELD, Reason.BUDGET_SPENT)
+    assert {m for m in ringed.dead if m > 8} == set()
 
 
 def test_a_held_waiting_ring_waits_on_when_it_is_resumed(ringed):
