@@ -37,6 +37,12 @@ def is_current(asked: Mapping[bytes, bytes], etag: bytes, last_modified: bytes |
     return last_modified is not None and asked.get(b"if-modified-since") == last_modified
 
 
+def holds(asked: Mapping[bytes, bytes], etag: bytes) -> bool:
+    """Whether the client says by our entity-tag that it has these very bytes."""
+    tags = asked.get(b"if-none-match")
+    return tags is not None and _names(tags, etag, weak=True)
+
+
 def is_refused(asked: Mapping[bytes, bytes], etag: bytes) -> bool:
     """Whether the client wants other bytes than ours or none, so that 412 is the answer."""
     tags = asked.get(b"if-match")

@@ -32,7 +32,7 @@ from firedoor.core.release import FileEntry
 from firedoor.core.units import Digest
 from firedoor.gate.asgi import Header, Message, Receive, Scope, Send
 from firedoor.gate.blob import OpenBlob, check_blob
-from firedoor.gate.conditional import NAMES, continues, is_current, is_refused
+from firedoor.gate.conditional import NAMES, continues, holds, is_current, is_refused
 from firedoor.gate.problem import send_problem
 from firedoor.gate.ranges import asked_part
 
@@ -147,7 +147,8 @@ class Answerer:
             delivered: Told, in order and as it happens, which bytes were handed over. That is
                 what the server took before the client went away: what was still on the way then
                 (half a megabyte at most with ``adapters.server``) may not have arrived. An empty
-                file that was sent is ``(0, 0)``; HEAD, 304 and errors tell nothing.
+                file that was sent is ``(0, 0)``. A client that names them by their entity-tag has
+                got them before, and counts; HEAD, any other 304 and errors tell nothing.
             still_allowed: Asked before every piece of a file that is not sent from memory; a
                 reply that is not allowed any more is broken off.
         """
@@ -268,6 +269,9 @@ async def _answered_by_condition(exchange: _Exchange, asked: Mapping[bytes, byte
         return True
     if is_current(asked, heads.etag, heads.last_modified):
         await _send_head(exchange.send, heads.current)
+        if exchange.delivered is not None and holds(asked, heads.etag):
+            # From the release before, which had the same bytes, or from another host.
+            exchange.delivered(0, exchange.entry.size)
         return True
     return False
 

@@ -178,6 +178,22 @@ def test_not_modified_keeps_the_headers_that_identify_the_release(client):
         }
 
 
+@pytest.mark.parametrize(
+    ("condition", "has"),
+    [("If-None-Match: {etag}", True), ("If-None-Match: W/{etag}", True),
+     ("If-None-Match: *", False), ("If-Modified-Since: " + DATE, False)],
+)  # fmt: skip
+def test_who_names_the_bytes_it_has_needs_no_other_to_have_installed(client, condition, has):
+    """From a release before with the same file: it would never count as having installed."""
+    entry = client.store(b"content")
+    name, _, value = condition.partition(": ")
+
+    sent = {name: value.format(etag=f'"{entry.sha256}"')}
+    assert client.ask(entry, sent=sent, watched=True).status == 304
+
+    assert client.delivered == ([(0, len(b"content"))] if has else [])
+
+
 def test_a_channel_without_dates_sends_none(client):
     """Libcurl throws a body away whose date is older than its file (clients.md, fact 1)."""
     reply = client.ask(client.store(b"x"), sent={"If-Modified-Since": DATE}, dated=False)
