@@ -25,8 +25,8 @@ AGE_EDGES_MS: Final = tuple(_MINUTE_MS * minutes for minutes in (5, 15, 60, 240,
 """Where the buckets of a cell's age end; the last has no end."""
 
 TOLD_EDGES_MS: Final = tuple(_MINUTE_MS * minutes for minutes in (1, 4, 16, 64, 256))
-"""The same for what was told. What fails as it installs does so in the first minute; and no two
-decks of which one lived up to four times as long differ by more than that within a bucket."""
+"""The same for what was told, since the cards were drawn: what fails as it installs does so in the
+first minute."""
 
 
 class Test(StrEnum):
@@ -60,13 +60,14 @@ class Cell:
             of them, where strata are pooled, and for clearance and late.
         treated: Harm: sealed treated members of the whole pool just before this cell (R1).
             Clearance: all treated members of the matured class (m1). Late: those of them that
-            are sealed still; of what was told, minutes that these have been listened to since
-            the last look, all together. Count >= 0.
+            are sealed still; of what was told, seconds at this age of those of them that have
+            come to it since the last look: all that the age has, at once. Count >= 0.
         control: The same for control members (R0, m0). Count >= 0.
         treated_harmed: Of the treated, those with a new first event (x1), <= treated.
         control_harmed: Of the control, likewise (x0), <= control.
-        installed: Clearance only: treated members that are known to have installed, <= treated.
-            0 for harm cells.
+        installed: Clearance: treated members that are known to have installed, <= treated. Of
+            what was told: seconds that members were really listened to since the last look, of
+            the arms that are the past (``evidence.past``), >= 0. 0 for other cells.
         age: Bucket of the time since the deck was cut: 0 to 5 min, 15 min, 1 h, 4 h, 24 h, or
             longer; 0..5. Of what was told: time since the cards were drawn, 0 to 1 min, 4 min,
             16 min, 64 min, 256 min, or longer. No factor looks at it: it is for history and for
@@ -97,7 +98,7 @@ class Cell:
             raise ValueError(f"treated_harmed {self.treated_harmed} of treated {self.treated}")
         if not 0 <= self.control_harmed <= self.control:
             raise ValueError(f"control_harmed {self.control_harmed} of control {self.control}")
-        if not 0 <= self.installed <= self.treated:
+        if self.installed < 0 or (self.installed > self.treated and self.test is not Test.LATE):
             raise ValueError(f"installed {self.installed} of treated {self.treated}")
         if not 0 <= self.age <= len(AGE_EDGES_MS):
             raise ValueError(f"age {self.age}")
@@ -106,11 +107,6 @@ class Cell:
 def age_of(elapsed_ms: int) -> int:
     """Bucket of a time since the cut, ms >= 0."""
     return bisect_right(AGE_EDGES_MS, elapsed_ms)
-
-
-def told_age_of(elapsed_ms: int) -> int:
-    """Bucket of the time since a card was drawn, ms: for what was told."""
-    return bisect_right(TOLD_EDGES_MS, elapsed_ms)
 
 
 def by_stratum(whole: Cell, harmed: Mapping[str, tuple[int, int]]) -> tuple[Cell, ...]:

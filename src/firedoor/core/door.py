@@ -91,6 +91,7 @@ class Door:
         was_held: It was held by evidence when a newer release took its place.
         shadow: It holds nothing: evidence is told, and stops nobody.
         compared: Past releases may hold it. False once a person has overridden that.
+        excused: A person has let it go on after it was held for its harm.
     """
 
     channel: str
@@ -108,6 +109,7 @@ class Door:
     was_held: bool = False
     shadow: bool = False
     compared: bool = True
+    excused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,8 @@ class Assessed:
         walked: Every active machine is admitted, matured and soaked, E below the warning level.
         gone: Most of the machines that matured are harmed and have not spoken again.
         spent: The window is full of harmed machines and nobody is unresolved.
-        recovered: The silent machines that spent the budget have spoken again.
+        recovered: The silent machines that spent the budget have spoken again: all of them, or
+            where everybody has the release, so many that most are well.
         worse: The release is worse than past good ones.
         newest: No later release of the channel is open or under way.
         sentence: The numbers behind it, in one sentence.
@@ -334,12 +337,13 @@ def _assess(door: Door, event: Assessed, now: UnixMs) -> tuple[Door, Commands]:
             held = _to(door, State.HELD, Reason.LATE_HARM, now, note=note)
             return held, (Command.STOP, Command.ALERT)
     if door.state is State.OPENING:
-        if event.cleared:
+        # Evidence of other rings clears no ring whose own machines are gone; and walked to the
+        # end, where nobody is left to compare with, that is enough. A person may have seen it.
+        gone = event.gone and not door.shadow and not door.excused
+        if event.cleared and not gone:
             opened = _to(door, State.OPEN, Reason.CLEARED, now, note=note)
             return opened, (Command.ADMIT_ALL, Command.REVEAL)
-        # Walked to the end nobody is left to compare with: that most of them are gone is enough,
-        # but for a person who has seen it.
-        if event.walked and not (event.gone and door.reason is not Reason.PERSON):
+        if event.walked and not gone:
             opened = _to(door, State.OPEN, Reason.WALKED, now, note=note)
             return opened, (Command.ADMIT_ALL, Command.REVEAL)
         if event.spent or event.walked:
@@ -364,8 +368,8 @@ def _resume(door: Door, event: Resume, now: UnixMs) -> tuple[Door, Commands]:
         return replace(waiting, compared=compared), ()
     more = event.fresh if door.reason is Reason.BUDGET_SPENT else 0
     opening = _to(door, State.OPENING, Reason.PERSON, now, by=by, note=note)
-    opening = replace(opening, budget=door.budget + more, compared=compared)
-    return opening, (Command.DEAL,)
+    budget, excused = door.budget + more, _is_excused(door)
+    return replace(opening, budget=budget, compared=compared, excused=excused), (Command.DEAL,)
 
 
 def _expedite(door: Door, event: Expedite, now: UnixMs) -> tuple[Door, Commands]:
@@ -384,9 +388,13 @@ def _expedite(door: Door, event: Expedite, now: UnixMs) -> tuple[Door, Commands]
     if door.reason is Reason.LATE_HARM:
         raise _illegal(door, "expedite by a budget")
     opening = _to(door, State.OPENING, Reason.EXPEDITED, now, by=event.by, note=event.note)
-    budget = door.budget + event.budget
-    widened = replace(opening, budget=budget, judged=judged, compared=compared)
+    budget, excused = door.budget + event.budget, _is_excused(door)
+    widened = replace(opening, budget=budget, judged=judged, compared=compared, excused=excused)
     return widened, (Command.DEAL,)
+
+
+def _is_excused(door: Door) -> bool:
+    return door.excused or (door.state is State.HELD and door.reason is Reason.BUDGET_SPENT)
 
 
 def _to(

@@ -233,6 +233,10 @@ class Flight:
         """Treated machines that were counted as harmed and have not spoken again."""
         return self.harmed.get(ring, 0) - self.recovered.get(ring, 0)
 
+    def gone(self, ring: str, numbers: Numbers) -> bool:
+        """Most of those of a ring that tried the release are harmed and have not spoken again."""
+        return 2 * self.lost(ring) > numbers.matured
+
     def numbers(self, ring: str, found: Verdict) -> Numbers:
         """Where the ring stands under this verdict."""
         counts = [pool.sealed_counts() for pool in self.pools_of(ring)]
@@ -246,19 +250,22 @@ class Flight:
         budget = self.doors[ring].budget
         terms = self.boarding.terms[ring]
         growth = valve.growth(terms.budget_growth, self.background.get(ring, 0))
-        window = valve.window(budget + growth, found.harm_upper)
+        matured = admitted - in_flight - dormant
+        # What is known of other rings says nothing of those before anybody here has tried it.
+        upper = found.harm_upper if matured > 0 else 1.0
+        window = valve.window(budget + growth, upper)
         return Numbers(
             admitted=admitted,
             control=sealed - treated,
             in_flight=in_flight,
-            matured=admitted - in_flight - dormant,
+            matured=matured,
             harmed=self.harmed.get(ring, 0),
             budget=budget,
             window=window,
             debt=debt,
             room=valve.room(
                 budget=budget + growth,
-                upper=found.harm_upper,
+                upper=upper,
                 in_flight=in_flight + max(0, dormant - window),
                 debt=debt,
             ),

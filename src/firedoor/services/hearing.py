@@ -1,6 +1,6 @@
 """Hearing: what the gate and the intake have recorded since the last tick, brought to the pools."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -216,14 +216,19 @@ class Hearing:
             return np.zeros(len(pool), np.bool_)
         return known.of(pool.machines) > pool.drawn_ms
 
-    def spoke_ms(self, channel: str, pool: Pool, now_ms: int) -> NDArray[np.int64]:
-        """When each member of a pool told something since its card, shape (members,).
+    def spoke_ms(
+        self, channel: str, pool: Pool, streams: Collection[str], now_ms: int
+    ) -> NDArray[np.int64]:
+        """When each member of a pool told something of these streams since its card.
 
         The newest of each stream is known, and the first of these is taken; ``now_ms`` for a
-        member that told nothing. On the axis of ``drawn_ms``.
+        member that told nothing. On the axis of ``drawn_ms``, shape (members,).
         """
         spoke = np.full(len(pool), now_ms, np.int64)
-        for latest in (*self._events.values(), self._rejections.get(channel, _NOTHING)):
+        known = [self._events[stream] for stream in streams]
+        if CHECK in streams and channel in self._rejections:
+            known.append(self._rejections[channel])
+        for latest in known:
             at = latest.of(pool.machines)
             np.minimum(spoke, at, out=spoke, where=at > pool.drawn_ms)
         return spoke
@@ -352,6 +357,3 @@ class Latest:
         if machine >= len(self._values):
             more = max(machine + 1, 2 * len(self._values)) - len(self._values)
             self._values = np.pad(self._values, (0, more))
-
-
-_NOTHING: Final = Latest()

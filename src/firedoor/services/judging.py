@@ -272,7 +272,7 @@ class Judge:
                 cls, beating = int(pool.cls[member]), bool(pool.beating[member])
                 until = self.hearing.life.until
                 flight.silent[row] = Silent(machine, pool.ring, until, pool.deck, cls, beating)
-        if closing.signal == SILENCE or closing.told_ms is not None:
+        if closing.signal == SILENCE or closing.spent is not None:
             self._save_deck(flight, pool)
 
     def _save_deck(self, flight: Flight, pool: Pool) -> None:
@@ -327,13 +327,15 @@ class Judge:
             walked = walked and not self.hearing.forgotten(door.channel, ring)
             spent = numbers.room < 1 and not flight.unresolved(ring) and numbers.debt > 0
             spent = spent and not terms.shadow
+            gone = flight.gone(ring, numbers)
+            back = flight.all_spoke_again(ring) or (walked and not gone)
             event = Assessed(
                 harmful=harmful,
                 cleared=ready and numbers.matured > 0 and found.excludes(terms.delta),
                 walked=ready and walked and numbers.matured > 0 and not spent,
-                gone=2 * flight.lost(ring) > numbers.matured,
+                gone=gone,
                 spent=spent,
-                recovered=opens and numbers.room >= 1 and flight.all_spoke_again(ring),
+                recovered=opens and numbers.room >= 1 and back,
                 worse=found.worse,
                 newest=newest,
                 sentence=sentence,
@@ -349,7 +351,8 @@ class Judge:
             count = self.hearing.count(door.channel, ring, board=board)
             terms, numbers = flight.boarding.terms[ring], rings[ring]
             # Evidence of other rings does not open this one: somebody here has to try it first.
-            clears = found.excludes(terms.delta) and numbers.matured > 0 and not found.warn
+            tried = numbers.matured > 0 and not flight.gone(ring, numbers)
+            clears = found.excludes(terms.delta) and tried and not found.warn
             if door.state is not State.OPENING or count is None or clears:
                 continue
             free_to_deal = flight.may_deal(ring)
@@ -432,14 +435,14 @@ class Judge:
         flight.last_deck[ring] = number
         flight.grants[ring] = grant
         listened = self.hearing.listened_ms
-        flight.pools[(ring, number)] = Pool(ring, number, long=long, told_ms=listened)
+        flight.pools[(ring, number)] = Pool(ring, number, long=long, began_ms=listened)
         body = msgspec.json.encode(grant).decode()
         heard, batch, event = (self.hearing.cursors[name] for name in CURSORS)
         self.store.put_deck(
             boarding.channel,
             boarding.number,
             StoredDeck(
-                ring, number, body, now.wall_ms, heard, batch, event, closed=0, told_ms=listened
+                ring, number, body, now.wall_ms, heard, batch, event, 0, "", listened, listened
             ),
         )
 

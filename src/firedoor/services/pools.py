@@ -40,8 +40,8 @@ class Closing:
         closed_class: The class that closed: its labels are no secret any more. None for a tick's
             crash events, and for a class that only matured.
         matured_class: The class of a long deck that was looked at and stays sealed, or None.
-        told_ms: Until when what members told is counted, on the axis of ``Pool.told_ms``; None if
-            this is no such look.
+        spent: How long the members have been listened to at each age, if this is a look at what
+            they told; None if it is none.
     """
 
     cells: tuple[Cell, ...]
@@ -49,7 +49,21 @@ class Closing:
     signal: str
     closed_class: int | None = None
     matured_class: int | None = None
-    told_ms: int | None = None
+    spent: "Spent | None" = None
+
+
+class Spent(NamedTuple):
+    """How the mean member of a deck has spent its time, by the ages of ``core.cell``.
+
+    Attributes:
+        until_ms: Until when this is counted: how long the gate had listened, ms.
+        entered: Seconds of the ages it has come to, whole ages but for the last.
+        listened: Seconds that it was listened to at each age, each <= entered.
+    """
+
+    until_ms: int
+    entered: tuple[float, ...]
+    listened: tuple[float, ...]
 
 
 class _Facts(NamedTuple):
@@ -80,9 +94,11 @@ class Pool:
         long: Its members are watched beyond their deadline.
         closed: Classes that have closed.
         rungs: How often each class that has matured, and not closed, was looked at.
-        told_ms: Until when the minutes of what members told are counted: how long the gate had
-            listened, ms. Whole minutes are, so that it may lie a little ahead.
+        began_ms: How long the gate had listened when the deck was opened, ms.
+        told_ms: Until when it is counted what members told: how long the gate had listened, ms.
         looked: It has been looked at what members told.
+        spent: How its members have spent their time until then; None before the first such look
+            of this run.
         rows: Row numbers of the places, in the order of the cards, shape (members,).
         machines: Register numbers.
         treated: The labels. Only the counting functions below may read them.
@@ -115,7 +131,8 @@ class Pool:
         rungs: Mapping[int, int] = MappingProxyType({}),
         harmed_rows: Collection[int] = (),
         told_rows: Collection[int] = (),
-        told_ms: int = 0,
+        began_ms: int = 0,
+        told_ms: int | None = None,
         looked: bool = False,
     ) -> None:
         """Open a pool without members.
@@ -128,8 +145,9 @@ class Pool:
             rungs: Classes that have matured already, and how often they were looked at.
             harmed_rows: Rows that were counted as harmed already, likewise.
             told_rows: Those of them that said so since it was last looked at.
-            told_ms: How long the gate had listened when the deck opened, or until when what was
-                told is counted, ms.
+            began_ms: How long the gate had listened when the deck was opened, ms.
+            told_ms: Until when what was told is counted, on the same axis; ``began_ms`` if it
+                never was.
             looked: It has been looked at what members told.
         """
         self.ring = ring
@@ -141,8 +159,11 @@ class Pool:
         self.rungs = dict(rungs)
         self.strata: list[str] = []
         self._codes: dict[str, int] = {}
-        self.told_ms = told_ms
+        self.began_ms = began_ms
+        self.told_ms = began_ms if told_ms is None else told_ms
         self.looked = looked
+        self.spent: Spent | None = None
+        self._drawn: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
         self._known_harmed = np.array(sorted(harmed_rows), np.int64)
         self._known_told = frozenset(told_rows)
         self._facts: _Facts | None = None
@@ -169,7 +190,14 @@ class Pool:
         for name, values in fresh.items():
             column = np.asarray(values, _COLUMNS[name])
             setattr(self, name, np.concatenate([getattr(self, name), column]))
-        self._facts = None
+        self._facts = self._drawn = None
+
+    def drawn(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """In which seconds of the axis of ``drawn_ms`` cards were drawn, and how many in each."""
+        if self._drawn is None:
+            seconds, cards = np.unique(self.drawn_ms // 1000, return_counts=True)
+            self._drawn = seconds, cards
+        return self._drawn
 
     def _code(self, stratum: str) -> int:
         if stratum not in self._codes:
@@ -218,8 +246,8 @@ class Pool:
     def take(self, closing: Closing) -> None:
         """What a closing has revealed is known from now on."""
         self.harmed |= closing.harmed
-        if closing.told_ms is not None:
-            self.told_ms, self.looked = closing.told_ms, True
+        if closing.spent is not None:
+            self.told_ms, self.looked, self.spent = closing.spent.until_ms, True, closing.spent
             self.told[:] = False
         elif closing.signal != SILENCE:
             # What the gate saw of machines that do not report is nothing that they told.

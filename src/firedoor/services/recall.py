@@ -11,7 +11,6 @@ from firedoor.services.hearing import CURSORS, Flights, Hearing
 from firedoor.services.pools import Pool
 from firedoor.services.stores import JudgeRecords
 
-_AHEAD_MS = 60_000  # whole minutes are counted of what was told
 _MOST_DUE = 1 << 16  # cells held in memory at a start before they are weighed
 
 
@@ -29,7 +28,8 @@ def recall(flights: Flights, store: JudgeRecords, hearing: Hearing, now: Instant
     for flight in flights.values():
         for pool in flight.pools.values():
             # Not after the present, where a gate.db of before was restored.
-            pool.told_ms = min(pool.told_ms, hearing.listened_ms + _AHEAD_MS)
+            pool.told_ms = min(pool.told_ms, hearing.listened_ms)
+            pool.began_ms = min(pool.began_ms, pool.told_ms)
         _remember_the_silent(flight, store, hearing, now)
 
 
@@ -73,6 +73,7 @@ def _recall_cells(flight: Flight, store: JudgeRecords) -> None:
             harmed_rows=known,
             # Whoever spoke is looked at in the same step, but in decks of before there were looks.
             told_rows=() if key in looked else said,
+            began_ms=deck.began_ms,
             told_ms=deck.told_ms,
             looked=key in looked,
         )

@@ -90,6 +90,7 @@ class StoredDeck:
             each class from 0 on, as far as there is one.
         told_ms: Until when what members told is counted: how long the gate had listened, ms. At
             first when the deck opened; 0 in decks of a version without such looks.
+        began_ms: How long the gate had listened when it opened, ms, likewise.
     """
 
     ring: str
@@ -102,6 +103,7 @@ class StoredDeck:
     closed: int
     looks: str = ""
     told_ms: int = 0
+    began_ms: int = 0
 
     @property
     def matured(self) -> int:

@@ -18,7 +18,7 @@ from tests.bench.rules.rule import (
     nobody,
 )
 
-from firedoor.core.cell import Cell, Test, age_of, by_stratum, told_age_of
+from firedoor.core.cell import Cell, Test, age_of, by_stratum
 from firedoor.core.evidence import past
 from firedoor.core.evidence.mixture import epoch_of
 from firedoor.core.evidence.past import PastBucket
@@ -45,7 +45,7 @@ def shipped_rules(machines: int, policy: Policy, *, reporting: bool = True) -> R
 
 def cell_of(closing: Closing, seq: int, minute: int) -> Cell:
     """A closing as a cell of the release, whatever the strata."""
-    bucket = told_age_of if closing.signal in (TOLD_EARLY, TOLD) else age_of
+    told = closing.signal in (TOLD_EARLY, TOLD)
     test = Test.CLEARANCE if closing.signal == ANY else Test.LATE if closing.late else Test.HARM
     return Cell(
         seq=seq,
@@ -59,8 +59,8 @@ def cell_of(closing: Closing, seq: int, minute: int) -> Cell:
         control=closing.control,
         treated_harmed=closing.treated_harmed,
         control_harmed=closing.control_harmed,
-        installed=closing.treated if test is Test.CLEARANCE else 0,
-        age=bucket(closing.age * _MINUTE_MS),
+        installed=closing.treated if test is Test.CLEARANCE else closing.listened,
+        age=closing.age if told else age_of(closing.age * _MINUTE_MS),
     )
 
 

@@ -36,7 +36,8 @@ class Closing:
         treated_harmed: Of the treated, newly harmed.
         control_harmed: Of the control, newly harmed.
         late: A later look at all that are sealed still, for the comparison with the past.
-        age: Minutes since the cut; of what was told, since the cards were drawn.
+        age: Minutes since the cut; of what was told the bucket of the time since the cards.
+        listened: Of what was told, seconds that the past counts.
         strata: (stratum, treated, control) of those who were harmed; empty where nothing is
             known of them.
     """
@@ -49,6 +50,7 @@ class Closing:
     control_harmed: int
     late: bool = False
     age: int = 0
+    listened: int = 0
     strata: tuple[tuple[str, int, int], ...] = ()
 
 

@@ -10,7 +10,7 @@ from tests.bench.streams.stream import Closings, reveal
 from firedoor.core.cell import TOLD_EDGES_MS
 from firedoor.core.signal import ANY, TOLD, TOLD_EARLY
 from firedoor.core.stratum import stratum_of
-from firedoor.services.told import exposures, minutes_by_age
+from firedoor.services.told import passed, spent
 
 if TYPE_CHECKING:
     from tests.bench.streams.ring import Run
@@ -20,7 +20,7 @@ CRASH, SILENCE = 0, 1
 SIGNALS = ("crash", "silence")
 
 _MINUTE_MS = 60_000
-_EDGES = (0.0, *(edge / _MINUTE_MS for edge in TOLD_EDGES_MS))
+_EDGES = tuple(edge / _MINUTE_MS for edge in TOLD_EDGES_MS)
 
 
 def revealed(run: "Run", who: Ints, when: Floats, silent: Floats) -> Closings:
@@ -86,39 +86,39 @@ def _tell(run: "Run", closings: Closings, deck: int, known: _Counted) -> None:
     cut, drawn, treated = float(run.cut[members][0]), run.index[members], run.treated[members]
     told, tick, signal = (column[members] for column in known)
     said = (tick >= 0) & (signal == CRASH)
-    age_then = np.searchsorted(_EDGES, told - drawn, side="right") - 1
+    age_then = np.searchsorted(_EDGES, np.maximum(told - drawn, 0.0))
     dues = [float(run.due(rung)[members][0]) for rung in run.ring.rungs]
     looked = [moment // run.ring.tick for moment in (cut, *dues)]
-    before, counted = -1, float(drawn.min())
+    before, was = -1, spent(np.zeros(1), np.ones(1, np.int64), 0)
+    cards = np.ones(len(drawn), np.int64)
     for now in sorted({int(t) for t in (*looked, *tick[said].tolist()) if t <= looked[-1]}):
         if now >= run.ring.intervals:
             return
-        # As in the product: whole minutes, and what is counted too early is taken off the next.
-        since, moment = counted, min(max(cut, (now + 1.0) * run.ring.tick), dues[-1])
-        counted += max(0, math.ceil(moment - counted))
-        passed = [minutes_by_age(_ms(until - drawn)) for until in (since, counted)]
+        moment = min(max(cut, (now + 1.0) * run.ring.tick), dues[-1])
+        after = spent((moment - drawn) * 60.0, cards, 0, was)
         spoke = said & (tick > before) & (tick <= now)
         sealed = spoke | (tick < 0) | (tick > now) | ((tick == now) & ~said)
         share = float((sealed & run.reports[members]).sum()) / max(1, int(sealed.sum()))
         arms = [sealed & treated, sealed & ~treated]
-        exposed = [exposures(share * float(arm.sum()), *passed) for arm in arms]
-        for age, minutes in enumerate(zip(*exposed, strict=True)):
+        reporting = [share * float(arm.sum()) for arm in arms]
+        entered = [passed(m, was.entered, after.entered, math.ceil) for m in reporting]
+        early = now <= looked[1]
+        past = reporting[0] if early else sum(reporting)
+        heard = passed(past, was.listened, after.listened, math.floor)
+        for age, (m1, m0, seconds) in enumerate(zip(*entered, heard, strict=True)):
             x1, x0 = (int((spoke & (age_then == age) & arm).sum()) for arm in arms)
-            if any((*minutes, x1, x0)):
+            if any((m1, m0, seconds, x1, x0)):
                 closings.setdefault(now, []).append(
                     Closing(
                         deck=deck + 1,
-                        signal=TOLD_EARLY if now <= looked[1] else TOLD,
-                        treated=max(minutes[0], x1),
-                        control=max(minutes[1], x0),
+                        signal=TOLD_EARLY if early else TOLD,
+                        treated=max(m1, x1),
+                        control=max(m0, x0),
                         treated_harmed=x1,
                         control_harmed=x0,
                         late=True,
-                        age=int(_EDGES[age]),
+                        age=age,
+                        listened=seconds,
                     )
                 )
-        before = now
-
-
-def _ms(minutes: Floats) -> Ints:
-    return np.round(minutes * _MINUTE_MS).astype(np.int64)
+        before, was = now, after

@@ -278,15 +278,16 @@ def test_what_is_read_again_makes_nobody_younger(life):
 
 
 def look(opened, minute, spoke=0.0):
-    """Age -> signal and counts; whoever spoke did so at a minute of this clock."""
+    """Age -> signal, counts and seconds for the past; whoever spoke did so at a minute."""
     now, spoke_ms = minute * MINUTE, np.full(len(opened), round(spoke * MINUTE))
     closing = look_at_told(opened, spoke_ms=spoke_ms, listened_ms=now, now_ms=now, epoch=0)
     assert closing is not None
-    return {cell.age: (cell.signal, *counts(cell)) for cell in take(opened, closing).cells}
+    cells = take(opened, closing).cells
+    return {cell.age: (cell.signal, *counts(cell), cell.installed) for cell in cells}
 
 
-def test_what_was_told_is_counted_once_by_the_minute_and_at_its_age():
-    """Cards were drawn at 5 s; who spoke was listened to until the look that counts it."""
+def test_what_was_told_is_counted_once_by_the_second_and_at_its_age():
+    """Cards were drawn at 5 s; who has come to an age has all of it against the release."""
     opened = pool("TTcccc", long=True)
 
     crash(opened, "x..x..")
@@ -295,10 +296,10 @@ def test_what_was_told_is_counted_once_by_the_minute_and_at_its_age():
     crash(opened, "....x.")
     third = look(opened, 12, spoke=11.5)
 
-    assert first == {0: (TOLD_EARLY, 2, 4, 1, 1), 1: (TOLD_EARLY, 4, 8, 0, 0)}
-    # 65 s of the second age, a part of which was rounded up, and 355 s of the third.
-    assert second == {1: (TOLD_EARLY, 1, 3, 0, 0), 2: (TOLD_EARLY, 6, 18, 0, 0)}
-    assert third == {2: (TOLD_EARLY, 2, 6, 0, 1)}
+    # 60 s of the first age and 115 of the 180 of the second, of two treated machines.
+    assert first == {0: (TOLD_EARLY, 120, 240, 1, 1, 120), 1: (TOLD_EARLY, 360, 720, 0, 0, 230)}
+    assert second == {1: (TOLD_EARLY, 0, 0, 0, 0, 65), 2: (TOLD_EARLY, 720, 2160, 0, 0, 355)}
+    assert third == {2: (TOLD_EARLY, 0, 1, 0, 1, 120)}
 
 
 def test_who_spoke_long_before_a_look_is_counted_at_the_age_of_then():
@@ -306,14 +307,16 @@ def test_who_spoke_long_before_a_look_is_counted_at_the_age_of_then():
     opened = pool("TTcccc")
     crash(opened, "x.....")
 
-    assert look(opened, 200, spoke=0.9)[0] == (TOLD_EARLY, 2, 4, 1, 0)
+    assert look(opened, 200, spoke=0.9)[0] == (TOLD_EARLY, 120, 240, 1, 0, 120)
     opened = pool("TTcccc")
     crash(opened, "x.....")
-    assert look(opened, 200, spoke=190.0)[4][1:] == (2 * 136, 4 * 136, 1, 0)
+    assert look(opened, 200, spoke=190.0)[4] == (
+        TOLD_EARLY, 2 * 11_520, 4 * 11_520, 1, 0, 2 * (12_000 - 5 - 3_840),
+    )  # fmt: skip
 
 
 def test_what_is_told_after_the_first_look_at_a_class_is_told_late():
-    """By then the controls have lived with nothing new for as long as the treated with it."""
+    """By then the controls have lived with nothing new for as long: both arms are the past."""
     opened = pool("TTcccc", long=True)
 
     early = look(opened, 2)
@@ -321,11 +324,11 @@ def test_what_is_told_after_the_first_look_at_a_class_is_told_late():
     late = look(opened, 6)
 
     assert {signal for signal, *_ in early.values()} == {TOLD_EARLY}
-    assert late == {1: (TOLD, 2, 8, 0, 0), 2: (TOLD, 2, 8, 0, 0)}
+    assert late == {1: (TOLD, 0, 0, 0, 0, 5 * 125), 2: (TOLD, 720, 2_880, 0, 0, 5 * 115)}
 
 
-def test_the_minutes_say_nothing_of_who_is_treated():
-    """A sum of minutes of their own would: here the only treated card was drawn first."""
+def test_the_seconds_say_nothing_of_who_is_treated():
+    """A sum of seconds of their own would: here the only treated card was drawn first."""
     times = (0, 50, 58)
     one, other = (Pool("tills", 3), Pool("tills", 3))
     for opened, labels in ((one, "Tcc"), (other, "ccT")):
@@ -344,22 +347,23 @@ def test_the_minutes_say_nothing_of_who_is_treated():
 
     means = look(one, 60)
     assert means == look(other, 60)
-    # Ages 60, 10 and 2 minutes: together 3, 7, 18 and 44 minutes at the four ages.
-    assert [row[1:3] for row in means.values()] == [(1, 2), (3, 5), (6, 12), (15, 30)]
+    # Two of the three have come to the third age of 720 s, and one to the fourth of 2,880 s.
+    assert [row[1:3] for row in means.values()] == [(60, 120), (180, 360), (480, 960), (960, 1920)]
+    assert sum(row[5] for row in means.values()) == (3600 + 600 + 120) // 3
 
 
 @pytest.mark.parametrize("labels", ["TTcccc", "ccccTT"])
-def test_the_minutes_of_those_who_report_say_nothing_of_who_is_treated(labels):
+def test_the_seconds_of_those_who_report_say_nothing_of_who_is_treated(labels):
     """One half reports: a sum over the treated that do would tell which half they are in."""
     opened = pool(labels, beating=[True, True, True, False, False, False])
 
     assert [row[1:] for row in look(opened, 10).values()] == [
-        (1, 2, 0, 0), (3, 6, 0, 0), (6, 12, 0, 0),
+        (60, 120, 0, 0, 60), (180, 360, 0, 0, 180), (720, 1_440, 0, 0, 355),
     ]  # fmt: skip
 
 
 def test_what_the_gate_saw_of_a_machine_that_does_not_report_is_nothing_it_told():
-    """It has no share in the minutes, and counts against the control and at its look."""
+    """It has no share in the seconds, and counts against the control and at its look."""
     opened = pool("TTcccc", beating=[False, True, True, False, False, True])
     nobody, seen = np.zeros(6, np.bool_), mask("x.x...")
     take(opened, count_events(opened, nobody, signal=CRASH, epoch=0, witnessed=seen))
@@ -367,20 +371,53 @@ def test_what_the_gate_saw_of_a_machine_that_does_not_report_is_nothing_it_told(
     assert opened.harmed.tolist() == seen.tolist()
     # Three of five report.
     assert look(opened, 4, spoke=1.0) == {
-        0: (TOLD_EARLY, 1, math.ceil(4 * 3 / 5), 0, 1),
-        1: (TOLD_EARLY, 2, 7, 0, 0),
+        0: (TOLD_EARLY, 36, 144, 0, 1, 36),
+        1: (TOLD_EARLY, 108, 432, 0, 0, 105),
     }
 
 
-def test_a_clock_that_was_set_back_takes_no_minute_from_a_deck_that_was_looked_at():
-    """Minutes without an event that are not counted make the fleet look worse than its past."""
+def test_parts_of_a_second_are_lost_to_the_past_and_never_to_the_release():
+    """One of seven reports: what is rounded against good releases adds up over decks."""
+    opened = pool("Tcccccc", beating=[True, *[False] * 6])
+
+    first = look(opened, 3)[0]
+
+    assert first == (TOLD_EARLY, math.ceil(60 / 7), math.ceil(360 / 7), 0, 0, 60 // 7)
+
+
+def test_a_clock_that_was_set_back_makes_nobody_younger_than_the_last_look():
+    """Otherwise everybody would come to the first ages once more."""
     opened = pool("TTcccc")
     look(opened, 10)
-    nobody = np.zeros(6, np.int64)
 
     closing = look_at_told(
-        opened, spoke_ms=nobody, listened_ms=40 * MINUTE, now_ms=-MINUTE, epoch=0
+        opened,
+        spoke_ms=np.zeros(6, np.int64),
+        listened_ms=40 * MINUTE,
+        now_ms=-MINUTE,
+        epoch=0,
     )
 
     assert closing is not None
-    assert sum(cell.treated for cell in closing.cells) == 2 * 30
+    assert {cell.age: cell.treated for cell in closing.cells if cell.treated} == {3: 2 * 2_880}
+    assert sum(cell.installed for cell in closing.cells) == 2 * (1_800 - 595)
+
+
+@pytest.mark.parametrize("lost", [0, 5, 300])
+def test_time_in_which_nobody_listened_is_not_taken_from_the_youngest_ages(lost):
+    """Firedoor was down while the deck filled: what failed at the install keeps its exposure."""
+    opened = pool("TTcccc", began_ms=0)
+    crash(opened, "x.....")
+
+    closing = look_at_told(
+        opened,
+        spoke_ms=np.full(6, 6_000),
+        listened_ms=3 * MINUTE,
+        now_ms=(3 + lost) * MINUTE,
+        epoch=0,
+    )
+
+    assert closing is not None
+    first, *_ = closing.cells
+    assert (first.age, first.treated_harmed, first.installed) == (0, 1, 120)
+    assert sum(cell.installed for cell in closing.cells) <= 2 * 180

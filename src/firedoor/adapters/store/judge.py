@@ -170,8 +170,8 @@ class JudgeReader(MirroredReader):
     def decks(self, channel: str, number: int) -> list[StoredDeck]:
         """Decks of one boarding, in order."""
         sql = (
-            "SELECT ring, deck, body, opened_ms, heard, batch, event, closed, looks, told_ms "
-            "FROM deck WHERE channel = ? AND number = ? ORDER BY ring, deck"
+            "SELECT ring, deck, body, opened_ms, heard, batch, event, closed, looks, "
+            "told_ms, began_ms FROM deck WHERE channel = ? AND number = ? ORDER BY ring, deck"
         )
         return [StoredDeck(*row) for row in self._rows(sql, channel, number)]
 
@@ -351,7 +351,7 @@ class JudgeStore(JudgeReader, MirroredStore):
     def put_deck(self, channel: str, number: int, deck: StoredDeck) -> None:
         """Store a deck."""
         self._do(
-            "INSERT OR REPLACE INTO deck VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO deck VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
             channel,
             number,
             deck.ring,
@@ -364,6 +364,7 @@ class JudgeStore(JudgeReader, MirroredStore):
             deck.closed,
             deck.looks,
             deck.told_ms,
+            deck.began_ms,
         )
 
     def close_deck(

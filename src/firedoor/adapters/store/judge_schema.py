@@ -28,7 +28,7 @@ _REFUSAL = """CREATE TABLE refusal (
     sha256 TEXT NOT NULL, gone INTEGER NOT NULL, error TEXT NOT NULL, at_ms INTEGER NOT NULL)"""
 
 SCHEMA = Schema(
-    version=5,
+    version=6,
     statements=(
         "CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         _CHANNEL,
@@ -54,7 +54,7 @@ SCHEMA = Schema(
             deck INTEGER NOT NULL, body TEXT NOT NULL, opened_ms INTEGER NOT NULL,
             heard INTEGER NOT NULL, batch INTEGER NOT NULL, event INTEGER NOT NULL,
             closed INTEGER NOT NULL, looks TEXT NOT NULL DEFAULT '',
-            told_ms INTEGER NOT NULL DEFAULT 0,
+            told_ms INTEGER NOT NULL DEFAULT 0, began_ms INTEGER NOT NULL DEFAULT 0,
             PRIMARY KEY (channel, number, ring, deck)) WITHOUT ROWID""",
         """CREATE TABLE cell (
             channel TEXT NOT NULL, number INTEGER NOT NULL, seq INTEGER NOT NULL,
@@ -119,6 +119,7 @@ SCHEMA = Schema(
                 "DROP TABLE channel_4",
                 _REFUSAL,
             ),
+            5: ("ALTER TABLE deck ADD COLUMN began_ms INTEGER NOT NULL DEFAULT 0",),
         }
     ),
 )

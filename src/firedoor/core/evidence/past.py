@@ -6,10 +6,13 @@ Only cells that are written at every look, whether or not anybody was harmed, ar
   deck to its deadline, and harmed if any signal that decides told of it by then (``any``);
 * late cells of silence: each member of a matured class that nothing was told of is at risk once
   at every later look, and harmed if it was silent (``silence``);
-* late cells of what was told: the minutes that all sealed members were listened to since the
+* late cells of what was told: the seconds that all sealed members were listened to since the
   last look, and those that said within them that they were harmed (``told-early`` up to the
   first of the looks above, then ``told``). Decks live as long as machines take to poll, so these
   are counted by time and not by looks. Their ages are those of the members, since their cards.
+  A release that is judged has all seconds of an age against it from the moment in which its
+  members come to it (``Cell.treated``): when in an age things fail, nobody knows. The past has
+  those that it was really listened to (``Cell.installed``).
 
 Harm cells are written only where somebody was harmed, so their totals are no exposure. In a first
 look, and in what was told early, controls do not count: they installed nothing. Later they do:
@@ -39,8 +42,9 @@ from firedoor.core.signal import TOLD, TOLD_EARLY
 MOST_BUCKETS: Final = 60
 """More are not kept, those with the largest exposure first: an entry of the ledger has bounds.
 
-Looks count machines, what was told counts their minutes: the first of each of the two is kept
-before the second of either, or minutes would leave no look.
+Looks count machines, what was told counts their seconds: the first of each of the two is kept
+before the second of either, or seconds would leave no look. Of what was told the youngest ages
+come first, whatever their exposure: most harm is done there, and they are the shortest.
 """
 
 Place = tuple[str, str, int]
@@ -58,7 +62,7 @@ class PastBucket:
         age: Bucket of the time since the cut, or for what was said since the card, as in
             ``core.cell``.
         events: Members harmed, count >= 0; of first looks and ``told-early`` the treated alone.
-        exposure: Members at risk, or their minutes, likewise, count >= events.
+        exposure: Members at risk, or their seconds, likewise, count >= events.
     """
 
     ring: str
@@ -92,21 +96,24 @@ def summed(cells: Iterable[Cell]) -> tuple[PastBucket, ...]:
     """Add up the looks of past good releases, in the order of their places."""
     events: dict[Place, int] = defaultdict(int)
     exposure: dict[Place, int] = defaultdict(int)
-    for cell in cells:
-        if is_look(cell):
-            late = cell.test is Test.LATE and cell.signal != TOLD_EARLY
-            events[place_of(cell)] += cell.treated_harmed + late * cell.control_harmed
-            exposure[place_of(cell)] += cell.treated + late * cell.control
+    for cell in filter(is_look, cells):
+        place, late = place_of(cell), cell.test is Test.LATE and cell.signal != TOLD_EARLY
+        events[place] += cell.treated_harmed + late * cell.control_harmed
+        told = row_of(cell.signal)
+        exposure[place] += cell.installed if told else cell.treated + late * cell.control
+    # Rounded down it may be less than a second each.
+    exposure = {place: max(seconds, events[place]) for place, seconds in exposure.items()}
     seen = sorted((p for p in exposure if exposure[p]), key=lambda p: (-exposure[p], p))
-    looks, told = ([place for place in seen if row_of(place[1]) == row] for row in (0, 1))
-    turns = (place for turn in zip_longest(looks, told) for place in turn)
+    looks, told_of = ([place for place in seen if row_of(place[1]) == row] for row in (0, 1))
+    told_of.sort(key=lambda place: (place[1] != TOLD_EARLY, place[2]))
+    turns = (place for turn in zip_longest(looks, told_of) for place in turn)
     first: list[Place] = [place for place in turns if place is not None]
     kept = sorted(first[:MOST_BUCKETS])
     return tuple(PastBucket(*place, events[place], exposure[place]) for place in kept)
 
 
 def rates(past: Iterable[PastBucket], alpha_ref: float) -> dict[Place, float]:
-    """Upper bounds of the rates of past good releases, events per machine at risk or minute.
+    """Upper bounds of the rates of past good releases, events per machine at risk or second.
 
     Args:
         past: What they showed.
