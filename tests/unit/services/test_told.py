@@ -5,7 +5,8 @@ from tests.loop import AV, MINUTE, Loop
 
 from firedoor.core.cell import Cell
 from firedoor.core.door import State
-from firedoor.core.signal import TOLD, TOLD_EARLY
+from firedoor.core.signal import CHECK, CRASH, TOLD, TOLD_EARLY
+from firedoor.services.fetches import Rejection
 from firedoor.wire.replay import replay
 
 STRICT = "alpha_harm = 0.000000001"
@@ -134,3 +135,32 @@ def test_quiet_minutes_are_counted_when_a_watch_is_ended(start):
     assert loop.door(2).state is State.OPEN
     assert ended
     assert replay(loop.store, loop.gate).difference is None
+
+
+def test_the_moment_of_a_report_is_the_first_of_those_that_decide_after_the_card(start):
+    """An older crash is not this release's, and what only shows moves no crash to another age."""
+    loop = fleet(start, 200)
+    before, both, shown, thrown, quiet = loop.machines[:5]
+    loop.crash(before)
+    loop.bucket()
+    loop.publish("2")
+    until_cut(loop, 2)
+    began = loop.clock.wall_ms
+    loop.crash(both, shown, kind="check-failed")
+    loop.bucket()
+    loop.crash(both)
+    loop.rejections.append(Rejection(AV, 2, thrown, "x", loop.clock.mono_ms))
+    loop.bucket(2)
+    hearing = loop.judge.hearing
+    pool = next(iter(loop.flight(2).pools.values()))
+    now = loop.clock.wall_ms
+
+    def minutes(*streams: str) -> dict[int, int]:
+        spoke = hearing.spoke_ms(AV, pool, streams, now)
+        known = dict(zip(pool.machines.tolist(), spoke.tolist(), strict=True))
+        return {m: (at - began) // MINUTE for m, at in known.items() if at < now}
+
+    assert minutes(CRASH) == {both: 1}
+    assert minutes(CHECK) == {both: 0, shown: 0, thrown: 1}
+    assert minutes(CRASH, CHECK) == {both: 0, shown: 0, thrown: 1}
+    assert {before, quiet}.isdisjoint(minutes(CRASH, CHECK))
