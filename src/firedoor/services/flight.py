@@ -251,8 +251,8 @@ class Flight:
         terms = self.boarding.terms[ring]
         growth = valve.growth(terms.budget_growth, self.background.get(ring, 0))
         matured = admitted - in_flight - dormant
-        # What is known of other rings says nothing of those before anybody here has tried it.
-        upper = found.harm_upper if matured > 0 else 1.0
+        # What other rings have shown is no bound for one that has not tried it, or is gone from it.
+        upper = found.harm_upper if matured > 0 and 2 * self.lost(ring) <= matured else 1.0
         window = valve.window(budget + growth, upper)
         return Numbers(
             admitted=admitted,
