@@ -7,7 +7,7 @@ compared nothing with nothing. Calling that "undecided" would promise a verdict 
 from collections.abc import Iterator
 from typing import Final
 
-from firedoor.cli.output import count
+from firedoor.cli.output import count, short, when
 from firedoor.console.model import Judgement, ReleaseView
 from firedoor.core.door import State
 from firedoor.services.stalls import Stall, explained
@@ -47,6 +47,22 @@ def late(release: ReleaseView) -> Iterator[str]:
         yield (
             f"ring {ring}: {count(door.waiting)} in flight had not installed when their deck was "
             f"looked at, {count(door.dormant)} are dormant"
+        )
+
+
+def urgent(release: ReleaseView) -> Iterator[str]:
+    """Fast lanes with their ends, and orders that wait for a second person."""
+    for ring, door in release.door.items():
+        if door.lane is not None:
+            yield (
+                f"ring {ring}: a fast lane puts {door.lane.slots} more machines at risk until "
+                f"{when(door.lane.ends_ms)}, and then ends by itself"
+            )
+    for order in release.orders:
+        yield (
+            f"order {order.number} of {order.by} ({order.verb}: {order.reason}) waits for a second "
+            f"person until {when(order.until_ms)}: "
+            f"firedoor release approve {short(release.id)} {order.number} --by NAME"
         )
 
 

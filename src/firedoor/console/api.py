@@ -33,6 +33,7 @@ from firedoor.console.model import (
 from firedoor.console.openapi import Operation, Parameter
 from firedoor.console.reading import Requests
 from firedoor.core.errors import BadInput, NotFound
+from firedoor.services.orders import LONGEST_LANE_MS
 
 DEFAULT_LIMIT: Final = 100
 LARGEST_LIMIT: Final = 1000
@@ -55,20 +56,24 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         by: Who asks.
-        reason: Why; only ``sync`` does without.
+        reason: Why; only ``sync`` and ``approve`` do without.
         ring: The ring concerned; all of them when it is missing.
         budget: ``expedite``: machines to add to the harm budget.
+        lasts_s: ``expedite`` by a budget: it ends by itself after so many seconds.
         all: ``expedite``: let everybody through.
         approved_by: ``expedite``, ``pin`` and ``resume``: the second person, where the policy
-            wants one.
+            wants one; without it the order waits for an ``approve``.
+        order: ``approve``: number of the order that waits.
     """
 
     by: Name
     reason: Text = ""
     ring: Name | None = None
     budget: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_BUDGET)] | None = None
+    lasts_s: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_LANE_MS // 1000)] | None = None
     all: bool = False
     approved_by: Name | None = None
+    order: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_INDEX)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +287,8 @@ class Api:
                 target = self._release(request).id
             given = msgspec.structs.asdict(action)
             by = given.pop("by")
+            lasts_s = given.pop("lasts_s")
+            given["lasts_ms"] = None if lasts_s is None else lasts_s * 1000
             arguments = {name: value for name, value in given.items() if value not in (None, False)}
             return _json(await self.requests.submit(verb, target, arguments, by))
 
@@ -304,8 +311,10 @@ _RELEASE_VERBS: Final = (
     (Verb.EXPEDITE, "widen the harm budget, or let everybody through"),
     (Verb.PIN, "give a ring exactly this release, evidence or not"),
     (Verb.UNPIN, "end a pin"),
+    (Verb.APPROVE, "approve, as the second person, an order that waits for one"),
 )
 
+_SPEAK_FOR_THEMSELVES: Final = frozenset({Verb.SYNC, Verb.APPROVE})
 _MAY_NEED_TWO: Final = frozenset({Verb.EXPEDITE, Verb.PIN, Verb.RESUME})
 
 
@@ -314,13 +323,15 @@ def _action(verb: Verb, body: bytes) -> Action:
         action = msgspec.json.decode(body, type=Action)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise BadInput(str(error)) from error
-    if verb is not Verb.SYNC and not action.reason.strip():
+    if verb not in _SPEAK_FOR_THEMSELVES and not action.reason.strip():
         raise BadInput(f"{verb.value} wants a reason: it goes on the record")
     if verb is Verb.EXPEDITE:
         if (action.budget is None) == (not action.all):
             raise BadInput("expedite wants either a budget or all")
-    elif action.budget is not None or action.all:
-        raise BadInput(f"budget and all do not belong to {verb.value}")
+    elif action.budget is not None or action.all or action.lasts_s is not None:
+        raise BadInput(f"budget, all and lasts_s do not belong to {verb.value}")
+    if (action.order is None) == (verb is Verb.APPROVE):
+        raise BadInput("approve, and nothing else, names the order that waits")
     if action.approved_by is not None and verb not in _MAY_NEED_TWO:
         raise BadInput(f"approved_by does not belong to {verb.value}")
     if verb in (Verb.SYNC, Verb.RESUME_CHANNEL) and action.ring is not None:

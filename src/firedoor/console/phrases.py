@@ -17,6 +17,7 @@ from firedoor.console.model import (
     Judgement,
     ReleaseView,
 )
+from firedoor.console.urgent import WaitingOrder
 from firedoor.core.door import Reason, State
 from firedoor.services.ledger import BOARDED, MORE_RINGS, NOTE, REVEALED
 from firedoor.services.records import Block
@@ -269,12 +270,42 @@ def because(language: Language, state: State, reason: Reason | None) -> str:
 
 def decided(language: Language, decision: DecisionView) -> str:
     """Say in one sentence what an entry of the ledger did."""
+    if decision.lane_over:
+        return language.gettext(_("Its fast lane is over: its harm budget is the usual one again."))
     if decision.state is not None:
         move = _MOVES.get((decision.state, decision.reason)) or _MOVES[decision.state, None]
         return language.gettext(move)
     if decision.kind in _ENTRIES:
         return language.gettext(_ENTRIES[decision.kind])
     return language.gettext(_("An entry of kind %(kind)s."), kind=decision.kind)
+
+
+def lane(language: Language, door: DoorView, now_ms: int) -> str:
+    """Say how long a fast lane lasts; ``""`` where there is none."""
+    if door.lane is None:
+        return ""
+    return language.ngettext(
+        "Fast lane: the budget is one machine wider until %(end)s UTC, and then ends by itself.",
+        "Fast lane: the budget is %(count)s machines wider until %(end)s UTC, and then ends by "
+        "itself.",
+        door.lane.slots,
+        end=language.time(door.lane.ends_ms, now_ms),
+    )
+
+
+def order(language: Language, release: ReleaseView, each: WaitingOrder, now_ms: int) -> str:
+    """Say what waits for a second person, until when, and how that person approves it."""
+    return language.gettext(
+        _(
+            "Order %(number)s of %(by)s (%(verb)s) waits for a second person until %(end)s UTC: "
+            "firedoor release approve %(release)s %(number)s --by NAME"
+        ),
+        number=str(each.number),
+        by=each.by,
+        verb=each.verb,
+        end=language.time(each.until_ms, now_ms),
+        release=release.id[:_SHORT_ID],
+    )
 
 
 def quoted(decision: DecisionView) -> str:

@@ -14,6 +14,7 @@
       opening, open -- worse than past good releases --> held
       held (late harm) -- resume --> open
       waiting, opening, held, shut -- expedite --> opening | open        any -- pin --> open
+      waiting, opening, held in a fast lane -- its time is over --> the same, as it was before
 
 In *shadow* mode a door holds nothing: every machine gets the release, but for a control share that
 waits one deadline. It moves as evidence has it, and where an enforcing door would be shut by
@@ -70,6 +71,23 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class FastLane:
+    """A wider budget for a time: what a person gave, and what holds again when it ends.
+
+    Attributes:
+        slots: By how much the budget is wider, machines, >= 1.
+        ends_ms: When it ends, wall clock.
+        judged: What ``Door.judged`` was before.
+        compared: What ``Door.compared`` was before.
+    """
+
+    slots: int
+    ends_ms: UnixMs
+    judged: bool = True
+    compared: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Door:
     """One door.
 
@@ -91,6 +109,7 @@ class Door:
         was_held: It was held by evidence when a newer release took its place.
         shadow: It holds nothing: evidence is told, and stops nobody.
         compared: Past releases may hold it. False once a person has overridden that.
+        lane: The part of ``budget`` that ends by itself, None for none.
     """
 
     channel: str
@@ -108,6 +127,7 @@ class Door:
     was_held: bool = False
     shadow: bool = False
     compared: bool = True
+    lane: FastLane | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +207,27 @@ class Shut:
 
 @dataclass(frozen=True, slots=True)
 class Expedite:
-    """A named person widens the budget (``budget``), or admits everybody (``budget`` None)."""
+    """A named person widens the budget (``budget``), or admits everybody (``budget`` None).
+
+    Attributes:
+        by: Who.
+        note: Why.
+        budget: Machines more that may be put at risk, >= 1; None admits everybody.
+        ends_ms: When the wider budget ends by itself, wall clock; None: with the door. A lane that
+            is open already ends then as well. Only with a budget.
+    """
 
     by: str
     note: str
     budget: int | None
+    ends_ms: UnixMs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOver:
+    """The time of a fast lane is over."""
+
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +247,18 @@ class Supersede:
     note: str = ""
 
 
-Event = Boarded | EarlierOpened | Assessed | Hold | Resume | Shut | Expedite | Pin | Supersede
+Event = (
+    Boarded
+    | EarlierOpened
+    | Assessed
+    | Hold
+    | Resume
+    | Shut
+    | Expedite
+    | LaneOver
+    | Pin
+    | Supersede
+)
 
 
 class Command(StrEnum):
@@ -220,7 +267,7 @@ class Command(StrEnum):
     DEAL = "deal"
     """Decks may be opened."""
     STOP = "stop"
-    """Cut the open deck; deal no more."""
+    """Cut the open deck; deal no more from it."""
     ADMIT_ALL = "admit all"
     """The release becomes what every machine of the ring gets."""
     CONTAIN = "contain"
@@ -280,6 +327,8 @@ def step(door: Door, event: Event, now: UnixMs) -> tuple[Door, Commands]:
             return shut, (Command.CONTAIN, Command.ALERT)
         case Expedite():
             return _expedite(door, event, now)
+        case LaneOver(note):
+            return _end_lane(door, note, now)
         case Pin(by, note):
             pinned = _to(door, State.OPEN, Reason.PINNED, now, by=by, note=note)
             return replace(pinned, judged=False), (Command.ADMIT_ALL, Command.REVEAL)
@@ -379,15 +428,42 @@ def _expedite(door: Door, event: Expedite, now: UnixMs) -> tuple[Door, Commands]
         )
     if door.reason is Reason.LATE_HARM:
         raise _illegal(door, "expedite by a budget")
+    lane = door.lane
+    if event.ends_ms is not None:
+        if event.ends_ms <= now:
+            raise ValueError("a fast lane that is over before it begins")
+        before = lane or FastLane(0, event.ends_ms, door.judged, door.compared)
+        lane = replace(before, slots=before.slots + event.budget, ends_ms=event.ends_ms)
     opening = _to(door, State.OPENING, Reason.EXPEDITED, now, by=event.by, note=event.note)
     budget = door.budget + event.budget
-    widened = replace(opening, budget=budget, judged=judged, compared=compared)
+    widened = replace(opening, budget=budget, judged=judged, compared=compared, lane=lane)
     return widened, (Command.DEAL,)
+
+
+def _end_lane(door: Door, note: str, now: UnixMs) -> tuple[Door, Commands]:
+    """What the lane overrode holds again, so a shut release that it let through is shut anew."""
+    lane = door.lane
+    if lane is None:
+        raise _illegal(door, "the end of a fast lane")
+    narrow = replace(
+        door,
+        budget=door.budget - lane.slots,
+        judged=lane.judged,
+        compared=lane.compared,
+        lane=None,
+    )
+    if door.state is not State.OPENING:
+        return narrow, ()
+    # The open deck was dealt for the wider budget.
+    return _to(narrow, State.OPENING, Reason.EVIDENCE, now, note=note), (Command.STOP,)
 
 
 def _to(
     door: Door, state: State, reason: Reason, now: UnixMs, *, by: str = "", note: str = ""
 ) -> Door:
+    if door.lane is not None and state in _ENDED:
+        # Nothing is left to end; what it added must not outlive it in another attempt.
+        door = replace(door, budget=door.budget - door.lane.slots, lane=None)
     return replace(door, state=state, reason=reason, since_ms=now, by=by, note=note)
 
 

@@ -237,6 +237,18 @@ class JudgeRecords(Protocol):
         """Answer a request."""
         ...
 
+    def asked(self) -> list[str]:
+        """Orders that wait for a second person, oldest first, JSON."""
+        ...
+
+    def put_asked(self, number: int, body: str) -> None:
+        """Let one wait."""
+        ...
+
+    def drop_asked(self, number: int) -> None:
+        """It waits no more."""
+        ...
+
     def forget_answers(self, after: int) -> None:
         """Drop answers to requests above a number, which will be given again."""
         ...

@@ -26,7 +26,8 @@ from firedoor.core.terms import Mode
 from firedoor.ports import Clock, Instant, Numbered, SignalSource
 from firedoor.services.judging import Judge, Pace
 from firedoor.services.ledger import LedgerWriter, Sign
-from firedoor.services.orders import Answer, Order, Orders
+from firedoor.services.order import Answer, Order
+from firedoor.services.orders import Orders
 from firedoor.services.stores import GateRecords, JudgeRecords
 from firedoor.services.supply import Refusal
 from firedoor.services.train import Train
@@ -285,6 +286,7 @@ class Court:
             results, self._waiting = self._waiting, []
         with self._store.step():
             answers = [(number, self._obey(number, order, now)) for number, order in orders]
+            self._orders.expire(now)
             for result in results:
                 self._take_over(result)
             refused, self._refused = self._refused, []

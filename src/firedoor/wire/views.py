@@ -35,7 +35,7 @@ from firedoor.core.verdict import VerdictState
 from firedoor.ports import Clock
 from firedoor.services.boarding import Boarding
 from firedoor.services.places import Census
-from firedoor.wire import channels, decisions, explaining, verdicts
+from firedoor.wire import channels, decisions, explaining, urgency, verdicts
 from firedoor.wire.files import Files
 from firedoor.wire.followed import Followed
 from firedoor.wire.machines import Machines
@@ -279,6 +279,7 @@ class Views:
             artefacts=self._changes(judge, previous, boarding.release),
             size_bytes=0 if mirrored is None else mirrored.size,
             previous=previous,
+            orders=urgency.waiting(judge, boarding.release),
         )
 
     def _doors(
