@@ -14,6 +14,7 @@ from firedoor.services.stalls import Stall, explained
 from firedoor.wire.verdicts import claims_nothing
 
 NO_VERDICT: Final = "-"
+_TRIED: Final = (State.WAITING, State.OPENING)
 _UNDECIDED: Final = (State.WAITING, State.OPENING, State.HELD)
 
 
@@ -51,13 +52,24 @@ def late(release: ReleaseView) -> Iterator[str]:
 
 
 def urgent(release: ReleaseView) -> Iterator[str]:
-    """Fast lanes with their ends, and orders that wait for a second person."""
+    """Fast lanes with their ends, what is known to be exploited, orders that wait."""
     for ring, door in release.door.items():
         if door.lane is not None:
             yield (
                 f"ring {ring}: a fast lane puts {door.lane.slots} more machines at risk until "
                 f"{when(door.lane.ends_ms)}, and then ends by itself"
             )
+    for each in release.exploited:
+        ransom = ", by ransomware too" if each.ransomware else ""
+        yield (
+            f"names {each.cve} {each.name}, known to be exploited (listed {each.added}{ransom}); "
+            f"said by {each.source}"
+        )
+    if release.exploited and any(door.state in _TRIED for door in release.door.values()):
+        yield (
+            "whether to hurry it is for a person to decide: firedoor release expedite "
+            f'{short(release.id)} --budget N --for 4h --reason "WHY"'
+        )
     for order in release.orders:
         yield (
             f"order {order.number} of {order.by} ({order.verb}: {order.reason}) waits for a second "

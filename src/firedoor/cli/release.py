@@ -20,6 +20,7 @@ from firedoor.cli.client import (
 )
 from firedoor.cli.context import ReleaseArgument, here, release_of
 from firedoor.cli.differing import difference, show_difference
+from firedoor.cli.named import vulnerabilities
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.cli.releases import channel_names, list_, reply
 from firedoor.config.values import Unfit, some_duration
@@ -55,7 +56,8 @@ def show(
 
     Example: firedoor release show 2cb81f3d
     """
-    views = here(config, data).views()
+    place = here(config, data)
+    views = place.views()
     view = release_of(views, release)
     if as_json:
         output.document(reply(view))
@@ -79,6 +81,7 @@ def show(
             ("harm upper", f"{output.share(view.verdict.harm_upper)}"),
             ("delta", output.share(view.thresholds.delta)),
             ("at risk at most", sum(door.budget for door in view.door.values())),
+            ("vulnerabilities", vulnerabilities(place, view)),
         ]
     )
     output.heading("doors")
@@ -354,6 +357,38 @@ def approve(
     place = here(config, data)
     path = f"releases/{release_of(place.views(), release).id}/approve"
     act(place, console, path, by=by, as_json=as_json, order=order, reason=reason)
+
+
+@app.command("note")
+def note(
+    *,
+    release: ReleaseArgument,
+    cve: Annotated[
+        list[str],
+        typer.Option(
+            "--cve",
+            metavar="CVE",
+            show_default=False,
+            help="A vulnerability it has to do with; may be repeated.",
+        ),
+    ],
+    reason: ReasonOption,
+    by: ByOption = None,
+    console: ConsoleOption = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which vulnerabilities a release has to do with, where its content does not.
+
+    Debian's indices name none: whoever has read the vendor's advisory can. If one of them is known
+    to be exploited (exploited.feed), people are told. No door moves by it.
+
+    Example: firedoor release note 2cb81f3d --cve CVE-2024-3094 --reason "DSA-5649"
+    """
+    place = here(config, data)
+    path = f"releases/{release_of(place.views(), release).id}/note"
+    act(place, console, path, by=by, as_json=as_json, reason=reason, cves=tuple(cve))
 
 
 @app.command("pin")

@@ -33,7 +33,7 @@ from firedoor.console.model import (
 from firedoor.console.openapi import Operation, Parameter
 from firedoor.console.reading import Requests
 from firedoor.core.errors import BadInput, NotFound
-from firedoor.services.orders import LONGEST_LANE_MS
+from firedoor.services.orders import LONGEST_LANE_MS, MOST_CVES
 
 DEFAULT_LIMIT: Final = 100
 LARGEST_LIMIT: Final = 1000
@@ -42,6 +42,7 @@ LARGEST_INDEX: Final = 2**53 - 1
 """Largest ledger index: what JSON readers hold exactly."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Cve = Annotated[str, msgspec.Meta(min_length=1, max_length=30)]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
 
 
@@ -64,6 +65,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         approved_by: ``expedite``, ``pin`` and ``resume``: the second person, where the policy
             wants one; without it the order waits for an ``approve``.
         order: ``approve``: number of the order that waits.
+        cves: ``note``: CVE identifiers that the release has to do with.
     """
 
     by: Name
@@ -74,6 +76,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     all: bool = False
     approved_by: Name | None = None
     order: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_INDEX)] | None = None
+    cves: Annotated[tuple[Cve, ...], msgspec.Meta(max_length=MOST_CVES)] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +292,9 @@ class Api:
             by = given.pop("by")
             lasts_s = given.pop("lasts_s")
             given["lasts_ms"] = None if lasts_s is None else lasts_s * 1000
-            arguments = {name: value for name, value in given.items() if value not in (None, False)}
+            arguments = {
+                name: value for name, value in given.items() if value not in (None, False, ())
+            }
             return _json(await self.requests.submit(verb, target, arguments, by))
 
         return act
@@ -312,6 +317,7 @@ _RELEASE_VERBS: Final = (
     (Verb.PIN, "give a ring exactly this release, evidence or not"),
     (Verb.UNPIN, "end a pin"),
     (Verb.APPROVE, "approve, as the second person, an order that waits for one"),
+    (Verb.NOTE, "say which vulnerabilities the release has to do with"),
 )
 
 _SPEAK_FOR_THEMSELVES: Final = frozenset({Verb.SYNC, Verb.APPROVE})
@@ -332,6 +338,8 @@ def _action(verb: Verb, body: bytes) -> Action:
         raise BadInput(f"budget, all and lasts_s do not belong to {verb.value}")
     if (action.order is None) == (verb is Verb.APPROVE):
         raise BadInput("approve, and nothing else, names the order that waits")
+    if bool(action.cves) != (verb is Verb.NOTE):
+        raise BadInput("note, and nothing else, names CVEs")
     if action.approved_by is not None and verb not in _MAY_NEED_TWO:
         raise BadInput(f"approved_by does not belong to {verb.value}")
     if verb in (Verb.SYNC, Verb.RESUME_CHANNEL) and action.ring is not None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
-from firedoor.console.urgent import LaneView, WaitingOrder
+from firedoor.console.urgent import ExploitedView, LaneView, WaitingOrder
 from firedoor.core.cell import Cell
 from firedoor.core.door import Reason, State
 from firedoor.core.evidence.past import PastBucket
@@ -174,6 +174,8 @@ class ReleaseView(msgspec.Struct, frozen=True, kw_only=True):
         size_bytes: Size of all its files together.
         previous: Release its machines came from, ``""`` for a channel's first.
         orders: Orders about it that wait for a second person, oldest first.
+        cves: How many vulnerabilities it names, as far as is known.
+        exploited: Those of them that are known to be exploited, by identifier.
     """
 
     id: str
@@ -189,6 +191,8 @@ class ReleaseView(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int = 0
     previous: str = ""
     orders: tuple[WaitingOrder, ...] = ()
+    cves: int = 0
+    exploited: tuple[ExploitedView, ...] = ()
 
 
 class GroupView(msgspec.Struct, frozen=True, kw_only=True):
@@ -415,6 +419,7 @@ class Verb(StrEnum):
     PIN = "pin"
     UNPIN = "unpin"
     APPROVE = "approve"
+    NOTE = "note"
     SYNC = "sync"
     RESUME_CHANNEL = "resume channel"
 

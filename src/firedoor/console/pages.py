@@ -413,6 +413,7 @@ def _templates(language: Language) -> jinja2.Environment:
         "_": translate,
         "decided": partial(phrases.decided, language),
         "ngettext": translate_many,
+        "exploited": partial(phrases.exploited, language),
         "harm": partial(phrases.harm, language),
         "lane": partial(phrases.lane, language),
         "number": language.number,

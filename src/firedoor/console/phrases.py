@@ -29,6 +29,7 @@ def _(message: str) -> str:
 
 
 _SHORT_ID = 12
+_TRIED = (State.WAITING, State.OPENING)
 
 STATES: Final[Mapping[State, str]] = {
     State.WAITING: _("waiting"),
@@ -291,6 +292,20 @@ def lane(language: Language, door: DoorView, now_ms: int) -> str:
         door.lane.slots,
         end=language.time(door.lane.ends_ms, now_ms),
     )
+
+
+def exploited(language: Language, release: ReleaseView) -> str:
+    """Say that a release names what is known to be exploited, and whose matter that is."""
+    trying = any(door.state in _TRIED for door in release.door.values())
+    message = (
+        _(
+            "This release names what is known to be exploited: %(cves)s. Whether to hurry it is "
+            "for a person to decide; the list moves no door."
+        )
+        if trying
+        else _("This release names what is known to be exploited: %(cves)s.")
+    )
+    return language.gettext(message, cves=", ".join(each.cve for each in release.exploited))
 
 
 def order(language: Language, release: ReleaseView, each: WaitingOrder, now_ms: int) -> str:

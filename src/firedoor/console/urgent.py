@@ -1,4 +1,4 @@
-"""What is urgent, as it is shown: fast lanes, orders that wait for a second person.
+"""What is urgent, as it is shown: fast lanes, orders that wait, exploited vulnerabilities.
 
 Conventions as in ``console.model``.
 """
@@ -40,3 +40,21 @@ class WaitingOrder(msgspec.Struct, frozen=True, kw_only=True):
     budget: int | None
     lasts_s: int | None
     until_ms: int
+
+
+class ExploitedView(msgspec.Struct, frozen=True, kw_only=True):
+    """A vulnerability that a release names and that is known to be exploited.
+
+    Attributes:
+        cve: Its identifier.
+        name: What the list calls it.
+        added: Day it came on the list, ``YYYY-MM-DD``.
+        ransomware: It is known to be used by ransomware.
+        source: The file that names it, or the person who says so.
+    """
+
+    cve: str
+    name: str
+    added: str
+    ransomware: bool
+    source: str

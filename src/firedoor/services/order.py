@@ -20,6 +20,7 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         lasts_ms: After so long ``budget`` ends by itself, None for never, for ``expedite``.
         all: Admit everybody now, for ``expedite``.
         approved_by: A second person, where the policy wants one.
+        cves: CVE identifiers that the release has to do with, for ``note``.
         order: Number of the order that waits for a second person, for ``approve``.
     """
 
@@ -34,6 +35,7 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     all: bool = False
     approved_by: str = ""
     order: int = 0
+    cves: tuple[str, ...] = ()
 
     @property
     def who(self) -> str:

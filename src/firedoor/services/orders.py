@@ -8,6 +8,7 @@ from firedoor.config import Config
 from firedoor.core.door import Expedite, Hold, Pin, Reason, Resume, Shut, State, Supersede
 from firedoor.core.errors import BadInput, FiredoorError, IllegalTransition, NotAllowed, NotFound
 from firedoor.core.units import UnixMs
+from firedoor.formats.cve import cve_id
 from firedoor.ports import Instant
 from firedoor.services.flight import Flight
 from firedoor.services.judging import Judge
@@ -15,7 +16,11 @@ from firedoor.services.order import Answer, Moved, Order
 from firedoor.services.seconds import Seconds
 from firedoor.services.train import Train
 
-VERBS = ("hold", "resume", "shut", "expedite", "pin", "unpin", "approve", "sync", "unblock")
+VERBS = (
+    *("hold", "resume", "shut", "expedite", "pin", "unpin", "approve", "note"),
+    *("sync", "unblock"),
+)
+MOST_CVES = 50
 SHORTEST_LANE_MS = 60_000
 LONGEST_LANE_MS = 30 * 24 * 3_600_000
 _NOTE_LIMIT = 500
@@ -85,12 +90,26 @@ class Orders:
                 return self._pin(order, now)
             case "unpin":
                 return self._unpin(order, now)
+            case "note":
+                return self._note(order, now)
             case "approve":
                 return self._approve(order, now)
             case "hold" | "resume" | "shut" | "expedite":
                 return self._move(order, now)
             case _:
                 raise BadInput(f"no such order: {order.verb}", hint=f"one of {', '.join(VERBS)}")
+
+    def _note(self, order: Order, now: Instant) -> list[Moved]:
+        """A person says what a release has to do with. No door moves."""
+        boarding = self._flight(order.release, now).boarding
+        cves = sorted({cve_id(each) for each in order.cves[: MOST_CVES + 1]})
+        if not 1 <= len(cves) <= MOST_CVES:
+            raise BadInput(f"a note names 1 to {MOST_CVES} CVEs", hint="--cve CVE-2021-44228")
+        self._judge.store.add_named(order.release, dict.fromkeys(cves, order.by.strip()))
+        note = f"{order.by} on release {boarding.number}: {', '.join(cves)}; {order.reason}"
+        facts = {"release": order.release, "cves": cves}
+        self._judge.ledger.note(boarding.channel, note, now, facts=facts)
+        return []
 
     def _approve(self, order: Order, now: Instant) -> list[Moved]:
         """A second person lets an order be carried out that waits for one."""

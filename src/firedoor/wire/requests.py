@@ -27,7 +27,7 @@ _SHORT: Final = 12
 _CHANNEL_VERBS: Final = frozenset({Verb.SYNC, Verb.RESUME_CHANNEL})
 # Only these name their channel beside the release; of the others the judge finds it.
 _PINS: Final = frozenset({Verb.PIN, Verb.UNPIN})
-_RECORDED_AS_NOTE: Final = frozenset({"unpin", "unblock"})
+_RECORDED_AS_NOTE: Final = frozenset({"unpin", "unblock", "note"})
 
 _DONE: Final[Mapping[Verb, str]] = {
     Verb.HOLD: "is held: nobody new gets it until a person resumes",
@@ -37,6 +37,7 @@ _DONE: Final[Mapping[Verb, str]] = {
     Verb.PIN: "is pinned: machines get it now, whatever the evidence says",
     Verb.UNPIN: "is pinned no more: the channel follows the evidence again",
     Verb.APPROVE: "is moved as two people asked",
+    Verb.NOTE: "is noted to have to do with these CVEs: no door moves by it",
 }
 
 
@@ -235,7 +236,10 @@ def _sentence(verb: Verb, target: str, answer: _Answer, *, in_force: bool) -> st
         f"ring {door.ring} is {door.state}" + (f" ({door.reason})" if door.reason else "")
         for door in answer.doors
     )
-    said = f"release {target[:_SHORT]} {_DONE[verb]}; {rings}"
+    said = f"release {target[:_SHORT]} {_DONE[verb]}"
+    if not answer.doors:
+        return said
+    said = f"{said}; {rings}"
     if verb is Verb.SHUT:
         said = f"{said}; {', '.join(map(_what_is_left, answer.doors))}"
     if in_force:

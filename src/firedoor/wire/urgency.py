@@ -1,8 +1,9 @@
 """What is urgent about a release, as the console shows it."""
 
 from firedoor.adapters.store.judge import JudgeReader
-from firedoor.console.urgent import WaitingOrder
+from firedoor.console.urgent import ExploitedView, WaitingOrder
 from firedoor.services.seconds import read
+from firedoor.services.urgency import read_entry
 
 
 def waiting(judge: JudgeReader, release: str) -> tuple[WaitingOrder, ...]:
@@ -22,3 +23,20 @@ def waiting(judge: JudgeReader, release: str) -> tuple[WaitingOrder, ...]:
         for each in found
         if each.order.release == release
     )
+
+
+def exploited(judge: JudgeReader, release: str) -> tuple[ExploitedView, ...]:
+    """Vulnerabilities that a release names and that are known to be exploited."""
+    found = []
+    for cve, source, body in judge.exploited_of(release):
+        entry = read_entry(body)
+        found.append(
+            ExploitedView(
+                cve=cve,
+                name=entry.name,
+                added=entry.added,
+                ransomware=entry.ransomware,
+                source=source,
+            )
+        )
+    return tuple(found)

@@ -280,6 +280,10 @@ class Views:
             size_bytes=0 if mirrored is None else mirrored.size,
             previous=previous,
             orders=urgency.waiting(judge, boarding.release),
+            cves=len(judge.named(boarding.release)),
+            exploited=()
+            if self._config.exploited.feed is None
+            else urgency.exploited(judge, boarding.release),
         )
 
     def _doors(

@@ -17,7 +17,8 @@ ERRORS = [
     if isinstance(kind, type) and issubclass(kind, FiredoorError) and kind is not FiredoorError
 ]
 ACTING = {
-    f"release {verb}" for verb in ("hold", "resume", "shut", "expedite", "approve", "pin", "unpin")
+    f"release {verb}"
+    for verb in ("hold", "resume", "shut", "expedite", "approve", "note", "pin", "unpin")
 } | {"channel sync"}
 PRINTS_NO_DOCUMENT = {"ca init", "ca renew", "demo", "init", "up", "serve", "machine revoke"}
 

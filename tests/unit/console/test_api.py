@@ -226,10 +226,12 @@ def test_the_time_of_a_fast_lane_and_the_number_of_an_order_reach_the_judge():
 
     assert post(app, f"{path}/expedite", {**WHY, "budget": 10, "lasts_s": 90}).status == 200
     assert post(app, f"{path}/approve", {"by": "Ben", "order": 3}).status == 200
+    assert post(app, f"{path}/note", {**WHY, "cves": ["CVE-2021-44228"]}).status == 200
 
     assert [(verb, given) for verb, _, given, _ in world.asked] == [
         (Verb.EXPEDITE, {"reason": WHY["reason"], "budget": 10, "lasts_ms": 90_000}),
         (Verb.APPROVE, {"reason": "", "order": 3}),
+        (Verb.NOTE, {"reason": WHY["reason"], "cves": ("CVE-2021-44228",)}),
     ]
 
 
@@ -267,6 +269,11 @@ def test_a_channel_can_be_synced_and_resumed():
         ("expedite", {**WHY, "budget": 5, "order": 1}),
         ("pin", {**WHY, "lasts_s": 60}),
         ("approve", WHY),
+        ("note", WHY),
+        ("note", {**WHY, "cves": []}),
+        ("note", {**WHY, "cves": [""]}),
+        ("note", {**WHY, "cves": ["CVE-2021-44228"] * 51}),
+        ("hold", {**WHY, "cves": ["CVE-2021-44228"]}),
         ("approve", {**WHY, "order": 0}),
         ("approve", {"by": "Ben", "order": 1, "approved_by": "Amira"}),
     ],

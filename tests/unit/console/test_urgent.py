@@ -7,7 +7,7 @@ from tests.unit.console.asking import console, get
 from tests.unit.console.world import NOW, World
 
 from firedoor.console.language import LANGUAGES
-from firedoor.console.urgent import LaneView, WaitingOrder
+from firedoor.console.urgent import ExploitedView, LaneView, WaitingOrder
 from firedoor.core.door import Reason, State
 
 
@@ -28,8 +28,13 @@ def hurried() -> World:
         lasts_s=None,
         until_ms=NOW + 600_000,
     )
+    exploited = ExploitedView(
+        cve="CVE-2021-44228", name="Log<4>Shell", added="2021-12-10", ransomware=True, source="a"
+    )
     (channel,) = world.channels()
-    moved = msgspec.structs.replace(release, door={"everyone": door}, orders=(order,))
+    moved = msgspec.structs.replace(
+        release, door={"everyone": door}, orders=(order,), exploited=(exploited,)
+    )
     world.show(moved, channel)
     return world
 
@@ -42,6 +47,15 @@ def test_a_fast_lane_and_an_order_that_waits_are_on_the_page(name):
     assert f"firedoor release approve {scenes.SECOND[:12]} 3 --by NAME" in text
     assert "under &lt;b&gt;attack" in text
     assert ("快速通道：预算放宽 30 台" if name == "zh_Hans" else "30 machines wider until") in text
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_what_is_exploited_is_on_the_page_as_a_matter_for_a_person(name):
+    """The list's own words are quoted, and escaped: they are somebody else's."""
+    text = get(console(hurried()), f"/?lang={name}").text
+
+    assert "CVE-2021-44228: Log&lt;4&gt;Shell" in text
+    assert ("由人决定" if name == "zh_Hans" else "is for a person to decide") in text
 
 
 def test_the_api_tells_both():
