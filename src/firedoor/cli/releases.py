@@ -1,5 +1,6 @@
 """``firedoor release list``: where the releases are, and which are served now."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -11,7 +12,9 @@ from firedoor.cli.keeping import holdings
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.api import ReleaseReply
 from firedoor.console.model import ReleaseView
+from firedoor.console.reading import RELEASES_SHOWN
 from firedoor.core.errors import Unavailable
+from firedoor.wire.views import Views
 
 
 def list_(
@@ -22,6 +25,11 @@ def list_(
             metavar="CHANNEL", show_default=False, help="Only this channel; else all of them."
         ),
     ] = "",
+    limit: Annotated[
+        int,
+        typer.Option("--limit", metavar="N", min=1, help="At most so many of each channel."),
+    ] = RELEASES_SHOWN,
+    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     config: ConfigOption = None,
     data: DataOption = None,
     as_json: JsonOption = False,
@@ -32,12 +40,14 @@ def list_(
     "bytes" is the size of what is on the disk; "not kept" if it may be deleted any day; "missing"
     or "partly missing" if it cannot be served, pinned or expedited any more.
 
+    Where there are more than are listed, a line on stderr says so.
+
     Example: firedoor release list tools
     """
     place = here(config, data)
     names = [place.config.channel(channel).name] if channel else channel_names(place)
     views = place.views()
-    listed = {name: views.releases(name) for name in names}
+    listed = {name: _of(views, name, None if everything else limit) for name in names}
     found = [view for each in listed.values() for view in each]
     if as_json:
         output.document([reply(view) for view in found])
@@ -75,6 +85,19 @@ def list_(
             for view in found
         ],
     )
+
+
+def _of(views: Views, channel: str, limit: int | None) -> list[ReleaseView]:
+    """Releases of a channel, newest first; says so where there are more."""
+    if limit is None:
+        return views.releases(channel, sys.maxsize)
+    found = views.releases(channel, limit + 1)
+    if len(found) > limit:
+        output.say(
+            f"only the last {limit} releases of {channel} are listed; --all lists them all, "
+            "--limit N more"
+        )
+    return found[:limit]
 
 
 def reply(view: ReleaseView) -> ReleaseReply:

@@ -31,7 +31,7 @@ from firedoor.console.model import (
     VerdictView,
 )
 from firedoor.console.openapi import Operation, Parameter
-from firedoor.console.reading import Requests
+from firedoor.console.reading import RELEASES_SHOWN, Requests
 from firedoor.core.errors import BadInput, NotFound
 from firedoor.services.orders import LONGEST_LANE_MS, MOST_CVES
 
@@ -110,6 +110,10 @@ class Api:
                 "releases of a channel, newest first",
                 list[ReleaseReply],
                 channel,
+                limit,
+                Parameter(
+                    "before", "query", "integer", "number of the last one of the page before"
+                ),
             ),
             get("/api/releases/{release}", self.release, "one release", ReleaseReply, release),
             get(
@@ -204,7 +208,11 @@ class Api:
     async def releases(self, request: Request) -> Response:
         """Releases of a channel, newest first."""
         channel = self._channel(request)
-        return _json([_reply(view) for view in self.read.releases(channel)])
+        before = _whole("before", request.query_params.get("before", "0"))
+        if not 0 <= before <= LARGEST_INDEX:
+            raise BadInput("before has to be the number of a release")
+        limit = _limit(request, RELEASES_SHOWN)
+        return _json([_reply(view) for view in self.read.releases(channel, limit, before)])
 
     async def release(self, request: Request) -> Response:
         """One release."""
@@ -359,8 +367,8 @@ def _json(value: object) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
 
 
-def _limit(request: Request) -> int:
-    limit = _whole("limit", request.query_params.get("limit", str(DEFAULT_LIMIT)))
+def _limit(request: Request, usual: int = DEFAULT_LIMIT) -> int:
+    limit = _whole("limit", request.query_params.get("limit", str(usual)))
     if not 1 <= limit <= LARGEST_LIMIT:
         raise BadInput(f"limit has to be 1 to {LARGEST_LIMIT}")
     return limit

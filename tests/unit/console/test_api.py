@@ -318,3 +318,21 @@ def test_a_wrong_method_is_a_problem_document_too():
 
     assert reply.status == 405
     assert reply.json["status"] == 405
+
+
+@pytest.mark.parametrize(
+    ("query", "numbers"), [("", [2, 1]), ("?limit=1", [2]), ("?before=2", [1]), ("?before=1", [])]
+)
+def test_releases_come_in_pages(query, numbers):
+    """A history of years is longer than any answer should be."""
+    reply = get(console(scenes.opening()), f"/api/channels/tills-av/releases{query}")
+
+    assert [each["number"] for each in reply.json] == numbers
+
+
+@pytest.mark.parametrize("query", ["?limit=0", "?limit=1001", "?before=-1", "?before=x"])
+def test_a_page_of_releases_that_makes_no_sense_is_refused(query):
+    """Not answered with another page than was asked for."""
+    target = f"/api/channels/tills-av/releases{query}"
+
+    assert get(console(scenes.opening()), target).status == 400
