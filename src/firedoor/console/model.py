@@ -16,6 +16,18 @@ from firedoor.core.evidence.past import PastBucket
 from firedoor.services.naming import Named
 
 
+class UndoView(msgspec.Struct, frozen=True, kw_only=True):
+    """One way in which the clients of a channel can be undone.
+
+    Attributes:
+        verb: ``contain``, ``revert`` or ``remedy``.
+        how: What Firedoor does, and what the client does then, in English.
+    """
+
+    verb: str
+    how: str
+
+
 class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     """One channel.
 
@@ -37,6 +49,9 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
         blocked_by: Why: ``bad ends``, ``gate records lost``, ``ledger lost``, or ``""``.
         refused: What the vendor offers now, if it was shut and so does not board again.
         mode: ``enforce``, or ``shadow``: releases that board now are judged and not held.
+        undo: How its clients can be undone; to contain is always among it.
+        served_nothing: What a client does that is served nothing, in English, where that is easily
+            overlooked.
     """
 
     name: str
@@ -56,6 +71,8 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     blocked_by: str = ""
     refused: str = ""
     mode: str = "enforce"
+    undo: tuple[UndoView, ...] = ()
+    served_nothing: str = ""
 
 
 class DoorView(msgspec.Struct, frozen=True, kw_only=True):

@@ -423,6 +423,7 @@ def _templates(language: Language) -> jinja2.Environment:
         "stamp": stamp,
         "state_name": state_name,
         "undoing": partial(phrases.undoing, language),
+        "verb": partial(phrases.verb, language),
         "why": why,
     }
     environment.globals.update(words)

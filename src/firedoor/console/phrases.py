@@ -18,6 +18,7 @@ from firedoor.console.model import (
     ReleaseView,
 )
 from firedoor.console.urgent import WaitingOrder
+from firedoor.core.channel import Verb
 from firedoor.core.door import Reason, State
 from firedoor.services.ledger import BOARDED, MORE_RINGS, NOTE, REVEALED
 from firedoor.services.records import Block
@@ -90,6 +91,12 @@ _UNDOINGS: Final[Mapping[str, str]] = {
     "contained": _("contained"),
     "reverted": _("seen running the old version again"),
     "needs remedy": _("needs a remedy"),
+}
+
+_VERBS: Final[Mapping[str, str]] = {
+    Verb.CONTAIN: _("contain"),
+    Verb.REVERT: _("revert"),
+    Verb.REMEDY: _("remedy"),
 }
 
 _HEADLINES: Final[Mapping[tuple[State, Reason | None], str]] = {
@@ -411,6 +418,11 @@ def evidence(language: Language, view: ReleaseView) -> Iterator[str]:
 def harm(language: Language, kind: str) -> str:
     """Say what a signal kind means; an unknown kind speaks for itself."""
     return language.gettext(_HARMS[kind]) if kind in _HARMS else kind
+
+
+def verb(language: Language, name: str) -> str:
+    """The name of one of the three verbs of undoing."""
+    return language.gettext(_VERBS[name]) if name in _VERBS else name
 
 
 def undoing(language: Language, undo: str) -> str:
