@@ -21,7 +21,8 @@ def vulnerabilities(place: Place, view: ReleaseView) -> str:
     else:
         named = f"{view.cves} named" if searched == "" else f"{view.cves} named; not searched"
     if not state.good_ms:
-        return f"{named}; no list has been read yet"
+        why = f": {state.error}" if state.error else ""
+        return f"{named}; no list has been read yet{why}"
     said = (
         f"{named}; {len(view.exploited)} known to be exploited (list {state.version or '-'} of "
         f"{state.entries} entries, read {output.when(state.good_ms)})"

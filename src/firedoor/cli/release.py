@@ -26,6 +26,7 @@ from firedoor.cli.releases import channel_names, list_, reply
 from firedoor.config.values import Unfit, some_duration
 from firedoor.console.model import Condition
 from firedoor.core.errors import BadInput, NotFound
+from firedoor.services.orders import SHORTEST_LANE_MS
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="Look at releases, and decide about them where a person has to."
@@ -466,6 +467,9 @@ def unpin(
 def _seconds(lasts: str) -> int:
     """Whole seconds of a duration as it is written in the configuration."""
     try:
-        return some_duration(lasts) // 1000
+        lasts_ms = some_duration(lasts)
     except Unfit as unfit:
         raise BadInput(f"--for takes {unfit}, not {lasts!r}") from None
+    if lasts_ms < SHORTEST_LANE_MS:
+        raise BadInput(f"--for takes a duration of a minute or more, not {lasts!r}")
+    return lasts_ms // 1000

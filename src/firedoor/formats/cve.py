@@ -6,13 +6,16 @@ ClamAV's signature names (``Html.Exploit.CVE_2021_44228-1``).
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from firedoor.core.errors import BadInput
 
 MAX_LINE_BYTES: Final = 1 << 20
 """A line longer than this is an attack or a broken file."""
+
+MOST_CVES: Final = 50_000
+"""More are named by no content that anybody wrote."""
 
 _CVE: Final = re.compile(r"CVE-(?:19|20)[0-9]{2}-[0-9]{4,10}")
 _IN_A_NAME: Final = re.compile(
@@ -50,7 +53,7 @@ def cves_in_rules(chunks: Iterable[bytes]) -> set[str]:
         chunks: The file, cut anywhere.
 
     Raises:
-        BadInput: A line is too long.
+        BadInput: A line is too long, or they are too many.
     """
     found: set[str] = set()
     rest = b""
@@ -59,8 +62,15 @@ def cves_in_rules(chunks: Iterable[bytes]) -> set[str]:
         found.update(each for line in lines for each in _of_rule(line))
         if len(rest) > MAX_LINE_BYTES:
             raise BadInput(f"a line is longer than {MAX_LINE_BYTES} bytes")
+        expect_few(found)
     found.update(_of_rule(rest))
     return found
+
+
+def expect_few(found: Collection[str]) -> None:
+    """Refuse what would fill a memory or a database. Raises BadInput."""
+    if len(found) > MOST_CVES:
+        raise BadInput(f"it names more than {MOST_CVES} vulnerabilities")
 
 
 def _of_rule(line: bytes) -> Iterator[str]:

@@ -19,6 +19,7 @@ from firedoor.services.stores import JudgeRecords
 
 _TOLD_AFTER: Final = 3
 _MOST_NAMED: Final = 5
+_MOST_LISTED: Final = 50
 _ERROR_LIMIT: Final = 300
 _SHORT: Final = 12
 _HURRIED: Final = (State.WAITING, State.OPENING)
@@ -77,7 +78,7 @@ class Urgency:
         """Take over the list; the last good one stays where a look failed."""
         before = read_state(self._store.feed())
         if look.catalogue is None:
-            error = look.error[:_ERROR_LIMIT].encode("utf-8", "replace").decode()
+            error = _storable(look.error)
             state = msgspec.structs.replace(before, error=error, failures=before.failures + 1)
             if state.failures == _TOLD_AFTER:
                 kept = "the last good one goes on being used" if before.good_ms else "there is none"
@@ -96,13 +97,14 @@ class Urgency:
 
     def take_search(self, found: Searched, now: Instant) -> None:
         """Take over what a release names."""
-        self._store.put_searched(found.release, found.error[:_ERROR_LIMIT])
-        self._store.add_named(found.release, found.cves)
-        if found.error:
+        error = _storable(found.error)
+        self._store.put_searched(found.release, error)
+        named = {cve: _storable(source) for cve, source in found.cves.items()}
+        self._store.add_named(found.release, named)
+        if error:
             stored = self._store.release(found.release)
-            note = f"release {found.release[:_SHORT]} was not searched for CVEs: {found.error}"
-            channel = "" if stored is None else stored.channel
-            self._ledger.note(channel, note[:_ERROR_LIMIT], now)
+            note = f"release {found.release[:_SHORT]} was not searched for CVEs: {error}"
+            self._ledger.note("" if stored is None else stored.channel, note, now)
 
     def unsearched(self, flights: Iterable[Flight]) -> list[tuple[str, str, str]]:
         """(channel, release before, release) of boardings whose content was not searched yet."""
@@ -141,8 +143,13 @@ class Urgency:
             f"firedoor release expedite {boarding.release[:_SHORT]} --budget N --for 4h "
             '--reason "WHY"'
         )
-        facts = {"release": boarding.release, "cves": [each.cve for each in fresh]}
+        facts = {"release": boarding.release, "cves": [each.cve for each in fresh[:_MOST_LISTED]]}
         self._ledger.note(boarding.channel, note, now, alert=True, facts=facts)
+
+
+def _storable(text: str) -> str:
+    """A vendor may call a file anything; an entry of the ledger has bounds."""
+    return text[:_ERROR_LIMIT].encode("utf-8", "replace").decode()
 
 
 def spoken(entry: Exploited) -> str:

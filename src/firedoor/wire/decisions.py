@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -96,6 +97,10 @@ def _move(body: Mapping[str, Json]) -> str:
     else:
         said = _MOVES.get((state, reason)) or _MOVES[state, None]
     said = said.format(by=_text(body, "by") or "somebody", budget=_count(body, "budget"))
+    ends_ms = _count(_mapping(body.get(LANE)), "ends_ms")
+    if ends_ms and reason is Reason.EXPEDITED:
+        ends = datetime.fromtimestamp(ends_ms / 1000, UTC)
+        said = f"{said}, until {ends:%Y-%m-%d %H:%M}Z"
     note = _text(body, "note")
     said = f"in shadow mode: {said}" if body.get("shadow") else said
     return f"{said}; {note}" if note else said

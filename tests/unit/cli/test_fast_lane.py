@@ -4,10 +4,10 @@ import pytest
 from tests.unit.cli.desk import Desk, run
 
 
-@pytest.fixture
-def hurried(tmp_path):
+@pytest.fixture(scope="module")
+def hurried(tmp_path_factory):
     """Release 2 is being tried; Amira widened its budget for an hour and asked for everybody."""
-    desk = Desk(tmp_path, policy="expedite_needs_two = true")
+    desk = Desk(tmp_path_factory.mktemp("hurried"), policy="expedite_needs_two = true")
     desk.site.settle_in()
     release = desk.site.publish("2")
     desk.site.tick()
@@ -33,7 +33,7 @@ def test_show_tells_the_fast_lane_and_the_order_that_waits(hurried):
     assert [order["verb"] for order in body["orders"]] == ["expedite"]
 
 
-@pytest.mark.parametrize("lasts", ["4", "soon", "0s", "-1h"])
+@pytest.mark.parametrize("lasts", ["4", "soon", "0s", "-1h", "500ms", "59s"])
 def test_a_time_without_a_unit_is_refused_with_an_example(hurried, lasts):
     """Four what? Before anybody is asked."""
     desk, release = hurried

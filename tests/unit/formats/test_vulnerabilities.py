@@ -90,6 +90,14 @@ def test_a_line_without_end_is_refused():
         cves_in_rules([b"x" * MAX_LINE_BYTES, b"x"])
 
 
+def test_rules_that_name_the_whole_world_are_refused():
+    """A feed of identifiers would fill the judge's memory and its database."""
+    rules = (b"alert ip any any (reference:cve,2021-%d;)\n" % n for n in range(10_000, 70_000))
+
+    with pytest.raises(BadInput, match="more than 50000"):
+        cves_in_rules(rules)
+
+
 def test_a_list_is_read_with_what_people_want_to_know():
     """The name, the day and the ransomware."""
     found = parse_kev(written(ENTRY, count=1, catalogVersion="2026.11.20", title="more"))

@@ -87,6 +87,8 @@ def test_the_end_of_a_fast_lane_is_told_once_and_withdraws_its_deck(start):
     assert loop.door(2).budget == 3
     assert at(loop, 2) == (State.OPENING, Reason.EVIDENCE)
     assert narrow is None or narrow.treated <= 3
+    (widened,) = (s for s in sentences(loop) if "widened" in s)
+    assert widened.startswith("Amira widened the harm budget to 33, until 2024-07-19 ")
     (alert,) = told(loop, "fast lane")
     assert (alert["release"], alert["ring"]) == (loop.release_of(2), "everyone")
     assert "3 again, 30 fewer" in str(alert["note"])

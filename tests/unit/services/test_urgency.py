@@ -146,6 +146,30 @@ def test_a_release_is_searched_once_and_the_first_of_a_channel_never(desk):
     assert any("was not searched for CVEs: the bytes" in note for note in desk.loop.notes())
 
 
+def test_what_a_vendor_calls_a_file_cannot_stop_the_judge(desk):
+    """Names of files need not be text; an entry of the ledger has to be."""
+    with desk.loop.store.step():
+        now = desk.loop.clock.now()
+        wild = "a\udcff.rules"
+        desk.urgency.take_search(Searched(desk.loop.release_of(2), {LOG4J: wild}, wild * 400), now)
+
+    assert desk.loop.store.named(desk.loop.release_of(2)) == [(LOG4J, "a?.rules")]
+
+
+def test_a_list_of_a_thousand_fits_into_an_entry(desk):
+    """A first release of rules may name half of what is known."""
+    many = [f"CVE-2021-{number}" for number in range(10_000, 11_000)]
+    entries = tuple(Exploited(cve, "火" * 160, "2021-12-10") for cve in many)
+    desk.look(Look(Catalogue("1", entries)))
+    desk.find(2, *many)
+
+    desk.tell()
+    desk.tell()
+
+    (alert,) = desk.alerts()
+    assert "and 995 more" in alert
+
+
 def test_a_person_may_name_what_the_content_does_not(desk):
     """Debian's indices name no vulnerability, and its advisories do."""
     desk.look(Look(LIST))

@@ -18,7 +18,7 @@ from firedoor.core.channel import Kind
 from firedoor.core.errors import BadInput, Unavailable, Untrusted
 from firedoor.core.release import FileEntry, Manifest, changes
 from firedoor.core.units import Digest
-from firedoor.formats.cve import cves_in_name, cves_in_rules
+from firedoor.formats.cve import cves_in_name, cves_in_rules, expect_few
 from firedoor.formats.updateinfo import advisories
 
 NAMING: Final = frozenset({Kind.SURICATA, Kind.CLAMAV, Kind.RPM})
@@ -51,17 +51,19 @@ def named_by(
         return found
     # What moves from one file to another is not news: all of the old one is looked at first.
     differ = [(path, before, after) for path, before, after in changes(old, new)]
-    known = {
-        cve
-        for path, before, _ in differ
-        if before is not None
-        for cve in reads(path, _path(where, before))
-    }
-    for path, _, after in differ:
-        if after is not None:
-            for cve in reads(path, _path(where, after)):
+    known: set[str] = set()
+    try:
+        for path, before, _ in differ:
+            for cve in () if before is None else reads(path, _path(where, before)):
+                known.add(cve)
+                expect_few(known)
+        for path, _, after in differ:
+            for cve in () if after is None else reads(path, _path(where, after)):
                 if cve not in known:
                     found.setdefault(cve, path)
+                    expect_few(found)
+    except BadInput as error:
+        raise Untrusted(f"the release cannot be searched: {error}") from error
     return found
 
 
@@ -98,6 +100,7 @@ def _advised(old: Manifest, new: Manifest, where: Callable[[Digest], Path]) -> d
             for advisory in advisories(unpacked(_path(where, file), path)):
                 if advisory.cves and not brought.isdisjoint(advisory.files):
                     found.update(dict.fromkeys(sorted(advisory.cves), path))
+                    expect_few(found)
         except BadInput as error:
             raise Untrusted(f"{path} cannot be read: {error}") from error
     return found
