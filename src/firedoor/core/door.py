@@ -282,6 +282,7 @@ class Command(StrEnum):
 Commands = tuple[Command, ...]
 
 _ENDED = frozenset({State.OPEN, State.SHUT, State.SUPERSEDED})
+_BY_HISTORY = frozenset({Reason.WORSE, Reason.LATE_HARM})
 _EARNED = frozenset({Reason.CLEARED, Reason.WALKED})
 
 
@@ -399,7 +400,8 @@ def _resume(door: Door, event: Resume, now: UnixMs) -> tuple[Door, Commands]:
     by, note = event.by, event.note
     if door.state is not State.HELD:
         raise _illegal(door, "resume")
-    compared = door.compared and door.reason not in (Reason.WORSE, Reason.LATE_HARM)
+    compared = door.compared and door.reason not in _BY_HISTORY
+    door = _overridden_for_good(door)
     if door.reason is Reason.LATE_HARM:
         # Its seed is revealed: no deck can be dealt from it, so it opens or stays held.
         opened = _to(door, State.OPEN, Reason.EXPEDITED, now, by=by, note=note)
@@ -419,7 +421,7 @@ def _expedite(door: Door, event: Expedite, now: UnixMs) -> tuple[Door, Commands]
     # Whoever lets a shut release through has read the verdict and answers for it; anything
     # else stays under the judge.
     judged = door.judged and door.state is not State.SHUT
-    compared = door.compared and door.reason not in (Reason.WORSE, Reason.LATE_HARM)
+    compared = door.compared and door.reason not in _BY_HISTORY
     if event.budget is None:
         opened = _to(door, State.OPEN, Reason.EXPEDITED, now, by=event.by, note=event.note)
         return replace(opened, judged=judged, compared=compared), (
@@ -428,16 +430,25 @@ def _expedite(door: Door, event: Expedite, now: UnixMs) -> tuple[Door, Commands]
         )
     if door.reason is Reason.LATE_HARM:
         raise _illegal(door, "expedite by a budget")
-    lane = door.lane
-    if event.ends_ms is not None:
-        if event.ends_ms <= now:
-            raise ValueError("a fast lane that is over before it begins")
+    if event.ends_ms is None:
+        lane = _overridden_for_good(door).lane
+    elif event.ends_ms <= now:
+        raise ValueError("a fast lane that is over before it begins")
+    else:
+        lane = door.lane
         before = lane or FastLane(0, event.ends_ms, door.judged, door.compared)
         lane = replace(before, slots=before.slots + event.budget, ends_ms=event.ends_ms)
     opening = _to(door, State.OPENING, Reason.EXPEDITED, now, by=event.by, note=event.note)
     budget = door.budget + event.budget
     widened = replace(opening, budget=budget, judged=judged, compared=compared, lane=lane)
     return widened, (Command.DEAL,)
+
+
+def _overridden_for_good(door: Door) -> Door:
+    """What history held is let go on without a time: the end of a lane brings no hold back."""
+    if door.lane is None or door.reason not in _BY_HISTORY:
+        return door
+    return replace(door, lane=replace(door.lane, compared=False))
 
 
 def _end_lane(door: Door, note: str, now: UnixMs) -> tuple[Door, Commands]:
@@ -454,8 +465,9 @@ def _end_lane(door: Door, note: str, now: UnixMs) -> tuple[Door, Commands]:
     )
     if door.state is not State.OPENING:
         return narrow, ()
-    # The open deck was dealt for the wider budget.
-    return _to(narrow, State.OPENING, Reason.EVIDENCE, now, note=note), (Command.STOP,)
+    # The open deck was dealt for the wider budget; the next one is not.
+    opening = _to(narrow, State.OPENING, Reason.EVIDENCE, now, note=note)
+    return opening, (Command.STOP, Command.DEAL)
 
 
 def _to(

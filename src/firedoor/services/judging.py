@@ -143,7 +143,7 @@ class Judge:
         self.store.put_door(after)
         evidence = reports.snapshot(flight, flight.verdict())
         self.ledger.decide(before, after, commands, evidence, now)
-        if Command.DEAL not in commands:
+        if Command.DEAL not in commands or Command.STOP in commands:
             flight.withdraw(ring)
         if after.state is State.OPEN:
             self._end_older_watches(after, now)

@@ -7,7 +7,8 @@ import pytest
 from tests.loop import AV, Loop
 from tests.unit.services.rehearsal import at, until
 
-from firedoor.core.door import Door, Reason, State
+from firedoor.core.door import Door, Expedite, FastLane, LaneOver, Reason, Resume, State, step
+from firedoor.core.units import UnixMs
 from firedoor.services.order import Answer
 from firedoor.services.seconds import WAITS_MS
 from firedoor.wire.decisions import described
@@ -128,6 +129,21 @@ def test_a_shut_release_that_a_lane_let_through_is_shut_again_when_it_ends(start
     assert at(loop, 2) == (State.SHUT, Reason.HARMFUL)
     assert (loop.door(2).judged, loop.door(2).budget) == (True, 8)
     assert replay(loop.store, loop.gate).difference is None
+
+
+def test_the_end_of_a_lane_brings_no_hold_back_that_a_person_ended_for_good():
+    """Inside of a lane or not: whoever resumes what history held has resumed it."""
+    lane = FastLane(30, UnixMs(9))
+    held = Door(
+        "av", 2, "everyone", "b", "a", 33, State.HELD, Reason.WORSE, UnixMs(0), lane=lane
+    )  # fmt: skip
+
+    resumed, _ = step(held, Resume("Amira", "seen it", 0), UnixMs(1))
+    hurried, _ = step(held, Expedite("Amira", "x", 5, UnixMs(9)), UnixMs(1))
+
+    assert not step(resumed, LaneOver(), UnixMs(9))[0].compared
+    assert step(hurried, LaneOver(), UnixMs(9))[0].compared
+    assert not hurried.compared
 
 
 def test_a_lane_survives_a_restart_of_the_judge(flying):
