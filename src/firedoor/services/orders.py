@@ -59,19 +59,22 @@ class Orders:
     def obey(self, order: Order, now: Instant) -> Answer:
         """Carry out one order; a refusal is an answer too."""
         try:
-            moved = self._obey(order, now)
-        except _SecondWanted:
-            asked = self._seconds.keep(order, self._doors_of(order, now), now)
-            waits = {"order": asked.number, "until_ms": asked.until_ms}
-            return Answer("ok", msgspec.json.encode({"doors": [], "waits": waits}).decode())
+            body = self._obeyed_or_kept(order, now)
         except FiredoorError as error:
-            body = {"error": str(error), "hint": error.hint}
-            return Answer(type(error).__name__, msgspec.json.encode(body).decode())
-        return Answer("ok", msgspec.json.encode({"doors": moved}).decode())
+            refusal = {"error": str(error), "hint": error.hint}
+            return Answer(type(error).__name__, msgspec.json.encode(refusal).decode())
+        return Answer("ok", msgspec.json.encode(body).decode())
 
     def expire(self, now: Instant) -> None:
         """Drop orders that no second person has approved in time; tell of each."""
         self._seconds.expire(now)
+
+    def _obeyed_or_kept(self, order: Order, now: Instant) -> dict[str, object]:
+        try:
+            return {"doors": self._obey(order, now)}
+        except _SecondWanted:
+            asked = self._seconds.keep(order, self._doors_of(order, now), now)
+            return {"doors": [], "waits": {"order": asked.number, "until_ms": asked.until_ms}}
 
     def _obey(self, order: Order, now: Instant) -> list[Moved]:
         if not order.by.strip():
@@ -200,9 +203,10 @@ class Orders:
     def _ask_for_two(self, order: Order, channel: str) -> None:
         if not self._config.policy_for(channel).expedite_needs_two:
             return
-        if not order.approved_by.strip():
+        if not order.approved_by:
             raise _SecondWanted
-        if _is_one_person(order.by, order.approved_by):
+        # A blank is nobody: a script's variable was empty, and the first person may not know.
+        if not order.approved_by.strip() or _is_one_person(order.by, order.approved_by):
             raise NotAllowed("the policy wants a second person", hint="--approved-by NAME")
 
     def _pin(self, order: Order, now: Instant) -> list[Moved]:

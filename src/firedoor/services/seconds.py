@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from firedoor.core.errors import NotFound
+from firedoor.core.errors import NotAllowed, NotFound
 from firedoor.ports import Instant
 from firedoor.services.ledger import LedgerWriter
 from firedoor.services.order import Order
@@ -22,6 +22,7 @@ from firedoor.services.stores import JudgeRecords
 WAITS_MS: Final = 3_600_000
 """How long an order waits for a second person, ms."""
 
+_MOST = 50
 _SHORT = 12
 _LAST = "asked"
 
@@ -53,7 +54,16 @@ class Seconds:
         self._ledger = ledger
 
     def keep(self, order: Order, doors: tuple[tuple[str, str, int], ...], now: Instant) -> Asked:
-        """Let an order wait, on the record and told: whoever is to approve it has to hear of it."""
+        """Let an order wait, on the record and told: whoever is to approve it has to hear of it.
+
+        Raises:
+            NotAllowed: As many wait as may.
+        """
+        if len(self._store.asked()) >= _MOST:
+            raise NotAllowed(
+                f"{_MOST} orders wait for a second person already",
+                hint="approve some, or let them lapse: they do after an hour",
+            )
         number = self._store.cursor(_LAST) + 1
         self._store.put_cursor(_LAST, number)
         asked = Asked(number, order, now.wall_ms, now.wall_ms + WAITS_MS, doors)

@@ -284,6 +284,12 @@ def test_an_approval_names_one_order_of_one_release(strict):
     assert any("order 1 approved by Bela: agreed" in note for note in strict.notes())
 
 
+def test_orders_do_not_wait_without_number(strict):
+    """A script that repeats itself must not send an alert for each time all night."""
+    assert [widen(strict).status for _ in range(51)] == ["ok"] * 50 + ["NotAllowed"]
+    assert len(strict.store.asked()) == 50
+
+
 def test_where_one_person_is_enough_nothing_waits(flying):
     """The policy's default."""
     assert "waits" not in widen(flying).body
