@@ -31,7 +31,8 @@ from firedoor.services.fetches import Rejection
 from firedoor.services.flight import Flight, Numbers
 from firedoor.services.judging import Judge, Pace
 from firedoor.services.ledger import LedgerWriter
-from firedoor.services.orders import Answer, Order, Orders
+from firedoor.services.order import Answer, Order
+from firedoor.services.orders import Orders
 from firedoor.services.places import Cut, Installed, Place, Standing
 from firedoor.services.records import Bucket, StoredPlace
 from firedoor.services.roster import Roster

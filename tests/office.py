@@ -72,7 +72,7 @@ class Site:
 
     def boardings(self) -> int:
         """How many releases have boarded."""
-        return len(self.ask("release", "list", self.channel, "--json").json())
+        return len(self.ask("release", "list", self.channel, "--all", "--json").json())
 
     def door(self, release: str) -> tuple[str, str, int]:
         """State, reason and budget of a release's door."""

@@ -1,8 +1,11 @@
 """An RPM repository of a vendor of our own: real packages, real metadata, real signatures."""
 
+import gzip
+import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,6 +113,28 @@ class Repository:
             self.repomd.with_name("repomd.xml.asc"),
             self.gpg("--armor", "--detach-sign", data=self.repomd.read_bytes()),
         )
+
+    def repack(self, suffix: str, pack: Callable[[bytes], bytes]) -> None:
+        """Pack ``primary`` otherwise than createrepo_c did, and sign what names it.
+
+        Args:
+            suffix: Says how, to whoever reads it.
+            pack: Packs it.
+        """
+        (path,) = self.repomd.parent.glob("*-primary.xml.gz")
+        old, new = path.read_bytes(), pack(gzip.decompress(path.read_bytes()))
+        named = [hashlib.sha256(each).hexdigest() for each in (old, new)]
+        replace(path.with_name(f"{named[1]}-primary.xml.{suffix}"), new)
+        text = self.repomd.read_bytes()
+        for before, after in (
+            (f"{named[0]}-primary.xml.gz", f"{named[1]}-primary.xml.{suffix}"),
+            (named[0], named[1]),
+            (f"<size>{len(old)}</size>", f"<size>{len(new)}</size>"),
+        ):
+            assert before.encode() in text
+            text = text.replace(before.encode(), after.encode())
+        replace(self.repomd, text)
+        self.sign()
 
     def change(self, old: bytes, new: bytes) -> None:
         """Put other words into ``repomd.xml``, and sign that."""

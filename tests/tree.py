@@ -35,7 +35,7 @@ from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.register_schema import Enrolment
 from firedoor.core.door import Door
 from firedoor.core.errors import Unavailable
-from firedoor.services.orders import Order
+from firedoor.services.order import Order
 from firedoor.simulator import journal
 from firedoor.simulator.content import Defect
 from firedoor.simulator.stage import CHANNEL, CONFIGURATION, end

@@ -15,7 +15,7 @@ from firedoor.adapters.store.judge import JudgeReader, JudgeStore
 from firedoor.adapters.store.signals import SignalDatabase, SignalReader
 from firedoor.core.units import MachineNo
 from firedoor.ports import Delivery, SignalEvent
-from firedoor.services.orders import Order
+from firedoor.services.order import Order
 from firedoor.services.records import Bucket, Harmed
 
 

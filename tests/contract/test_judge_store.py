@@ -16,7 +16,7 @@ from firedoor.core.release import FileEntry
 from firedoor.core.terms import Policy, resolve
 from firedoor.core.units import Digest, UnixMs
 from firedoor.services.boarding import Boarding, rules_for
-from firedoor.services.orders import Order
+from firedoor.services.order import Order
 from firedoor.services.records import Block, ChannelState, Harmed, StoredDeck, StoredRelease
 
 RELEASE = "c" * 64

@@ -7,6 +7,7 @@ reads what the mirror took of it in ``tests/e2e/test_rpm.py``.
 import gzip
 import hashlib
 import shutil
+import subprocess
 import time
 from pathlib import Path
 from random import Random
@@ -371,13 +372,48 @@ def test_an_index_that_never_ends_is_refused(repository: Repository) -> None:
 
 
 def test_an_index_that_cannot_be_read_says_which_can(repository: Repository) -> None:
-    """Python before 3.14 knows no zstd, and an administrator can only ask the vendor."""
+    """An administrator can only ask the vendor, and has to know for what."""
     repository.publish(revision=NOON + 1, words=("--general-compress-type", "xz"))
     assert TOOL in mirrored(repository).manifest
 
     (path,) = (repository.root / "repodata").glob("*-primary.xml.xz")
-    path.rename(path.with_suffix(".zst"))
-    repository.change(b"primary.xml.xz", b"primary.xml.zst")
-    with pytest.raises(Unavailable, match="'zst'") as refused:
+    path.rename(path.with_suffix(".lz4"))
+    repository.change(b"primary.xml.xz", b"primary.xml.lz4")
+    with pytest.raises(Unavailable, match="'lz4'") as refused:
         mirrored(repository)
-    assert "gz or xz" in refused.value.hint
+    assert "gz, xz or zst" in refused.value.hint
+
+
+def test_metadata_packed_with_zstd_are_read(repository: Repository) -> None:
+    """What createrepo_c makes where nobody says otherwise, from its version 1.0 on."""
+    repository.repack("zst", lambda data: zstd("-q", "-19", "-c", data=data))
+
+    assert TOOL in mirrored(repository).manifest
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [lambda data: data[:-9], lambda data: data[:30] + bytes(9) + data[39:], lambda _: b"none"],
+    ids=["cut off", "damaged", "something else"],
+)
+def test_metadata_that_cannot_be_unpacked_are_refused(repository: Repository, spoilt) -> None:
+    """Their digest is right: the vendor itself has published what nobody can read."""
+    repository.repack("zst", lambda data: spoilt(zstd("-q", "-c", data=data)))
+
+    with pytest.raises(Untrusted, match="cannot"):
+        mirrored(repository)
+
+
+def test_metadata_that_want_a_giant_window_are_refused(repository: Repository) -> None:
+    """A few bytes may ask for two gigabytes of memory to be unpacked with."""
+    repository.repack(
+        "zst", lambda data: zstd("-q", "--ultra", "-22", "--long=31", "-c", data=data)
+    )
+
+    with pytest.raises(Untrusted, match="cannot be unpacked"):
+        mirrored(repository)
+
+
+def zstd(*words: str, data: bytes) -> bytes:
+    """Pack with Debian's own tool, which knows nothing of ours."""
+    return subprocess.run(["zstd", *words], input=data, capture_output=True, check=True).stdout

@@ -7,7 +7,7 @@ from firedoor.core.terms import Policy
 from firedoor.formats.counts import Row
 from firedoor.services import runs
 from firedoor.services.alone import question
-from firedoor.services.orders import Order
+from firedoor.services.order import Order
 
 ASKED = question(Policy(alpha_harm=0.002), 500, randomised=True)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.http2 import Connection
 from tests.tls_process import answering_tls
 
 from firedoor.adapters.clock import SystemClock
@@ -154,6 +155,29 @@ def test_a_machine_that_breaks_off_on_http2_is_not_taken_for_installed(site):
     told = site.delivered("image.bin")[before:]
     assert told
     assert told[-1][1] < FILES["image.bin"]
+
+
+def test_one_reply_that_is_reset_ends_alone_and_is_not_taken_for_installed(site):
+    """A client cancels one of its downloads; the connection and the other replies go on."""
+    size, before = FILES["package.deb"], len(site.delivered("package.deb"))
+    image_before = len(site.delivered("image.bin"))
+    client = Connection(site.port, site.context(), window=UNSENT_BYTES)
+    try:
+        image = client.get("/watched/image.bin")
+        read = len(next(client.body(image, widen=False)))
+        client.reset(image)
+        package = b"".join(client.body(client.get("/watched/package.deb"), widen=True))
+        index = b"".join(client.body(client.get("/index.txt"), widen=True))
+    finally:
+        client.close()
+
+    assert package == (site.root / "package.deb").read_bytes()
+    assert index == (site.root / "index.txt").read_bytes()
+    told = site.delivered("package.deb")[before:]
+    assert sum(end - start for start, end in told) == size
+    broken_off = site.delivered("image.bin")[image_before:]
+    assert broken_off
+    assert broken_off[-1][1] <= read + UNSENT_BYTES + ON_THE_WAY < FILES["image.bin"]
 
 
 def test_a_certificate_says_who_it_is_and_none_is_needed(site):

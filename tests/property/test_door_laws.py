@@ -17,6 +17,7 @@ from firedoor.core.door import (
     Event,
     Expedite,
     Hold,
+    LaneOver,
     Pin,
     Reason,
     Resume,
@@ -38,12 +39,14 @@ people = st.one_of(
     st.builds(Resume, st.just("Amira"), st.just(""), fresh=st.integers(1, 20), blocked=flags),
     st.just(Shut("Amira", "")),
     st.builds(Expedite, st.just("Amira"), st.just("x"), st.none() | st.integers(1, 50)),
+    st.builds(Expedite, st.just("Amira"), st.just("x"), st.integers(1, 50), st.just(UnixMs(10**6))),
     st.just(Pin("Amira", "")),
 )
 train = st.one_of(
     st.builds(EarlierOpened, empty=flags),
     st.builds(Supersede, st.sampled_from([Reason.NEWER, Reason.WITHDRAWN, Reason.PINNED])),
     st.just(Hold(Reason.RESTORED)),
+    st.just(LaneOver("it is over")),
 )
 events = st.one_of(assessed, assessed, people, train)
 boardings = st.builds(Boarded, adopted=flags, empty=flags, blocked=flags)
@@ -89,11 +92,15 @@ def history(boarded, sent):
         lambda it: Command.DEAL in it.commands,
         lambda it: Command.REVEAL in it.commands,
         lambda it: it.after.was_held,
+        lambda it: isinstance(it.event, LaneOver) and it.before.state is State.OPENING,
+        lambda it: it.after.judged and not it.before.judged,
+        lambda it: it.before.lane and it.after.state is State.SHUT,
     ],
     ids=[
         "a shut door opens", "a held door opens", "harm is proved", "the judge is overridden",
         "evidence counts no more", "the budget grows", "a door shuts", "a deck is dealt",
         "a seed is revealed", "a held door is superseded",
+        "a lane ends", "a lane's end brings the judge back", "a door shuts in a lane",
     ],
 )  # fmt: skip
 def test_what_the_laws_below_speak_of_does_happen(premise):
@@ -139,20 +146,20 @@ def test_proof_of_harm_shuts_every_door_that_still_lets_machines_in(boarded, sen
 
 @given(boardings, st.lists(events, max_size=30))
 def test_the_judge_is_overridden_only_where_somebody_saw_a_shut_door_or_pinned(boarded, sent):
-    """And it never comes back by itself: the verdict would shut the door at once."""
+    """And it comes back only with the end of a lane: the verdict would shut the door at once."""
     for event, before, after, _ in history(boarded, sent):
         if before.judged and not after.judged:
             overruled = isinstance(event, Expedite) and before.state is State.SHUT
             assert overruled or isinstance(event, Pin)
-        if not before.judged:
-            assert not after.judged
+        if not before.judged and after.judged:
+            assert isinstance(event, LaneOver)
 
 
 @given(boardings, st.lists(events, max_size=30))
-def test_the_budget_never_shrinks_and_grows_only_by_a_person(boarded, sent):
+def test_the_budget_shrinks_only_with_a_lane_and_grows_only_by_a_person(boarded, sent):
     """Evidence widens the window by U, not by B."""
     for event, before, after, _ in history(boarded, sent):
-        assert after.budget >= before.budget
+        assert after.budget >= before.budget or (before.lane and not after.lane)
         if after.budget > before.budget:
             assert isinstance(event, Expedite | Resume)
 
@@ -190,3 +197,18 @@ def test_a_door_never_forgets_what_it_is_the_door_of(boarded, sent):
         kept = ("channel", "number", "ring", "release", "previous")
         assert all(getattr(before, name) == getattr(after, name) for name in kept)
         assert after.was_held >= before.was_held or after.state is not State.SUPERSEDED
+
+
+@given(boardings, st.lists(events, max_size=40))
+def test_what_a_lane_gave_is_gone_with_it(boarded, sent):
+    """Whatever happens meanwhile: only slots that were given for good outlive a lane."""
+    for_good = new_door().budget
+    for event, before, after, _ in history(boarded, sent):
+        if isinstance(event, Expedite) and event.budget is not None and event.ends_ms is None:
+            for_good += event.budget
+        if isinstance(event, Resume) and before.reason is Reason.BUDGET_SPENT:
+            for_good += after.budget - before.budget
+        assert after.budget == for_good + (after.lane.slots if after.lane else 0)
+        assert after.lane is None or not ended(after.state)
+        if isinstance(event, LaneOver):
+            assert (after.lane, after.state) == (None, before.state)

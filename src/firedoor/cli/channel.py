@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from firedoor.cli import output
 from firedoor.cli.client import ByOption, ConsoleOption, act
 from firedoor.cli.config import channel_check, fleet, sentence
 from firedoor.cli.context import Place, here
-from firedoor.cli.keeping import holdings
+from firedoor.cli.keeping import Kept, holdings
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.model import ChannelView
-from firedoor.core.channel import traits
 from firedoor.core.door import State
 from firedoor.core.errors import Unavailable
 from firedoor.core.terms import Mode
@@ -59,6 +59,16 @@ def list_(
     )
 
 
+class ChannelShown(ChannelView, frozen=True, kw_only=True):
+    """What ``channel show --json`` prints: a channel, and what is looked up on the disk for it.
+
+    Attributes:
+        kept: What the kept releases take.
+    """
+
+    kept: Kept
+
+
 @app.command("show")
 def show(
     *,
@@ -72,21 +82,22 @@ def show(
     Example: firedoor channel show tools
     """
     place = here(config, data)
-    kind = place.config.channel(name).kind
+    clients = place.config.channel(name).traits
     view = next(view for view in place.views().channels() if view.name == name)
+    kept = holdings(place, name)
     if as_json:
-        output.document(view)
+        output.document(ChannelShown(kept=kept.together(), **msgspec.structs.asdict(view)))
         return
     output.facts(
         [
             *_facts(view),
             ("upstream offers", _offered(place, name)),
-            ("kept on disk", holdings(place, name).sentence()),
-            *((("served nothing", refused),) if (refused := traits(kind).refused) else ()),
+            ("kept on disk", kept.sentence()),
+            *((("served nothing", clients.refused),) if clients.refused else ()),
         ]
     )
     output.heading("how a client is undone")
-    output.table(("verb", "how"), [(undo.verb.value, undo.how) for undo in traits(kind).undo])
+    output.table(("verb", "how"), [(undo.verb.value, undo.how) for undo in clients.undo])
     output.heading("what a harmless release meets")
     _hopes(place, name, fleet(place).get(name, {}))
 

@@ -7,13 +7,14 @@ compared nothing with nothing. Calling that "undecided" would promise a verdict 
 from collections.abc import Iterator
 from typing import Final
 
-from firedoor.cli.output import count
+from firedoor.cli.output import count, short, when
 from firedoor.console.model import Judgement, ReleaseView
 from firedoor.core.door import State
 from firedoor.services.stalls import Stall, explained
 from firedoor.wire.verdicts import claims_nothing
 
 NO_VERDICT: Final = "-"
+_TRIED: Final = (State.WAITING, State.OPENING)
 _UNDECIDED: Final = (State.WAITING, State.OPENING, State.HELD)
 
 
@@ -47,6 +48,33 @@ def late(release: ReleaseView) -> Iterator[str]:
         yield (
             f"ring {ring}: {count(door.waiting)} in flight had not installed when their deck was "
             f"looked at, {count(door.dormant)} are dormant"
+        )
+
+
+def urgent(release: ReleaseView) -> Iterator[str]:
+    """Fast lanes with their ends, what is known to be exploited, orders that wait."""
+    for ring, door in release.door.items():
+        if door.lane is not None:
+            yield (
+                f"ring {ring}: a fast lane puts {door.lane.slots} more machines at risk until "
+                f"{when(door.lane.ends_ms)}, and then ends by itself"
+            )
+    for each in release.exploited:
+        ransom = ", by ransomware too" if each.ransomware else ""
+        yield (
+            f"names {each.cve} {each.name}, known to be exploited (listed {each.added}{ransom}); "
+            f"said by {each.source}"
+        )
+    if release.exploited and any(door.state in _TRIED for door in release.door.values()):
+        yield (
+            "whether to hurry it is for a person to decide: firedoor release expedite "
+            f'{short(release.id)} --budget N --for 4h --reason "WHY"'
+        )
+    for order in release.orders:
+        yield (
+            f"order {order.number} of {order.by} ({order.verb}: {order.reason}) waits for a second "
+            f"person until {when(order.until_ms)}: "
+            f"firedoor release approve {short(release.id)} {order.number} --by NAME"
         )
 
 

@@ -120,6 +120,7 @@ def act(
     Raises:
         BadInput: ``by`` names nobody.
         FiredoorError: As ``Client.act``.
+        typer.Exit: Nothing has moved: the order waits for a second person.
     """
     if by is not None and not by.strip():
         # A script whose variable was empty must not act in the name of whoever runs it.
@@ -130,6 +131,8 @@ def act(
         output.document(outcome)
         return
     output.line(outcome.sentence)
+    if outcome.order:
+        raise typer.Exit(1)
     if outcome.door:
         rows = [
             (name, door.state.value, door.reason.value, door.budget)

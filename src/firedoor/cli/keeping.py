@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import msgspec
+
 from firedoor.adapters.blobs.disk import sizes_on_disk
 from firedoor.adapters.store.gate import GateReader
 from firedoor.cli import output
@@ -17,6 +19,26 @@ from firedoor.core.errors import Unavailable
 from firedoor.core.release import Manifest
 from firedoor.core.units import Digest
 from firedoor.wire.housekeeping import kept_releases
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What the kept releases of a channel take together; a file they share counts once.
+
+    Attributes:
+        releases: How many they are.
+        held_files: Their files that are on the disk.
+        held_bytes: Size of these.
+        named_files: Files that are named only, and fetched when a machine asks for them.
+        named_bytes: Size of these.
+        missing_files: Files that should be on the disk and are not.
+    """
+
+    releases: int = 0
+    held_files: int = 0
+    held_bytes: int = 0
+    named_files: int = 0
+    named_bytes: int = 0
+    missing_files: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +69,33 @@ class Holdings:
         said = output.size(sum(size for each, size in files.items() if each in self.stored))
         return f"{said} held, {len(lacking):,} files named only" if lacking else said
 
-    def sentence(self) -> str:
-        """What the kept releases take together; a file they share counts once."""
+    def together(self) -> Kept:
+        """What the kept releases take."""
         sizes: dict[Digest, int] = {}
         for release in self.kept:
             sizes.update(self.files.get(release, {}))
-        there = sum(size for digest, size in sizes.items() if digest in self.stored)
         lacking = sizes.keys() - self.stored
-        missing, named = lacking - self.may_lack, lacking & self.may_lack
-        said = f"{len(self.kept)} releases, {output.size(there)}"
-        if missing:
-            said += f"; {len(missing):,} of their files missing"
-        if named:
-            more = output.size(sum(sizes[digest] for digest in named))
-            said += f"; {len(named):,} of their files named only ({more}), fetched when asked for"
+        named = lacking & self.may_lack
+        return Kept(
+            releases=len(self.kept),
+            held_files=len(sizes) - len(lacking),
+            held_bytes=sum(size for digest, size in sizes.items() if digest in self.stored),
+            named_files=len(named),
+            named_bytes=sum(sizes[digest] for digest in named),
+            missing_files=len(lacking) - len(named),
+        )
+
+    def sentence(self) -> str:
+        """The same for people."""
+        kept = self.together()
+        said = f"{kept.releases} releases, {output.size(kept.held_bytes)}"
+        if kept.missing_files:
+            said += f"; {kept.missing_files:,} of their files missing"
+        if kept.named_files:
+            more = output.size(kept.named_bytes)
+            said += (
+                f"; {kept.named_files:,} of their files named only ({more}), fetched when asked for"
+            )
         return said
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from firedoor.cli import output, patients, remedies
-from firedoor.cli.claims import judgement, late, stalled, unproven, waiting
+from firedoor.cli.claims import late, stalled, unproven, urgent, waiting
 from firedoor.cli.client import (
     ApprovedOption,
     ByOption,
@@ -18,13 +18,15 @@ from firedoor.cli.client import (
     RingOption,
     act,
 )
-from firedoor.cli.context import Place, ReleaseArgument, here, release_of
+from firedoor.cli.context import ReleaseArgument, here, release_of
 from firedoor.cli.differing import difference, show_difference
-from firedoor.cli.keeping import holdings
+from firedoor.cli.named import vulnerabilities
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
-from firedoor.console.api import ReleaseReply
-from firedoor.console.model import Condition, ReleaseView
-from firedoor.core.errors import BadInput, NotFound, Unavailable
+from firedoor.cli.releases import channel_names, list_, reply
+from firedoor.config.values import Unfit, some_duration
+from firedoor.console.model import Condition
+from firedoor.core.errors import BadInput, NotFound
+from firedoor.services.orders import SHORTEST_LANE_MS
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="Look at releases, and decide about them where a person has to."
@@ -37,68 +39,7 @@ def register(root: typer.Typer) -> None:
     root.add_typer(app, name="release")
 
 
-@app.command("list")
-def list_(
-    *,
-    channel: Annotated[
-        str,
-        typer.Argument(
-            metavar="CHANNEL", show_default=False, help="Only this channel; else all of them."
-        ),
-    ] = "",
-    config: ConfigOption = None,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List releases, newest first, where their doors are, and which are served now.
-
-    "served" names the rings in which a release is what every machine gets that has no newer one.
-    "bytes" is the size of what is on the disk; "not kept" if it may be deleted any day; "missing"
-    or "partly missing" if it cannot be served, pinned or expedited any more.
-
-    Example: firedoor release list tools
-    """
-    place = here(config, data)
-    names = [place.config.channel(channel).name] if channel else _channels(place)
-    views = place.views()
-    listed = {name: views.releases(name) for name in names}
-    found = [view for each in listed.values() for view in each]
-    if as_json:
-        output.document([_reply(view) for view in found])
-        return
-    serving = _serving(place)
-    held = {
-        name: holdings(place, name, (view.id for view in each)) for name, each in listed.items()
-    }
-    output.table(
-        (
-            "release",
-            "channel",
-            "no",
-            "served",
-            "boarded",
-            "door",
-            "exposed",
-            "harmed",
-            "bytes",
-            "verdict",
-        ),
-        [
-            (
-                output.short(view.id),
-                view.channel,
-                view.number,
-                serving.get((view.channel, view.number), ""),
-                output.when(view.created_ms),
-                _doors(view),
-                view.exposed,
-                view.harmed,
-                held[view.channel].state(view.id),
-                judgement(view),
-            )
-            for view in found
-        ],
-    )
+app.command("list")(list_)
 
 
 @app.command("show")
@@ -116,10 +57,11 @@ def show(
 
     Example: firedoor release show 2cb81f3d
     """
-    views = here(config, data).views()
+    place = here(config, data)
+    views = place.views()
     view = release_of(views, release)
     if as_json:
-        output.document(_reply(view))
+        output.document(reply(view))
         return
     changes = view.artefacts
     output.facts(
@@ -140,6 +82,7 @@ def show(
             ("harm upper", f"{output.share(view.verdict.harm_upper)}"),
             ("delta", output.share(view.thresholds.delta)),
             ("at risk at most", sum(door.budget for door in view.door.values())),
+            ("vulnerabilities", vulnerabilities(place, view)),
         ]
     )
     output.heading("doors")
@@ -157,7 +100,7 @@ def show(
             for ring, door in view.door.items()
         ],
     )  # fmt: skip
-    for sentence in (*late(view), *waiting(view), *stalled(view)):
+    for sentence in (*urgent(view), *late(view), *waiting(view), *stalled(view)):
         output.line(sentence)
     patients.tell(views, view)
 
@@ -274,7 +217,7 @@ def resume(
     Example: firedoor release resume 2cb81f3d --reason "the sites had a power cut"
     """
     place = here(config, data)
-    if target in _channels(place):
+    if target in channel_names(place):
         if ring:
             raise BadInput("a channel is resumed as a whole", hint="leave out --ring")
         if approved_by:
@@ -339,6 +282,15 @@ def expedite(
             help="Put N more machines at risk, then let the evidence go on deciding.",
         ),
     ] = None,
+    lasts: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            metavar="DURATION",
+            show_default=False,
+            help="After this time, such as 4h, the budget is the usual one again; else never.",
+        ),
+    ] = "",
     everybody: Annotated[
         bool, typer.Option("--all", help="Let every machine through now, evidence or not.")
     ] = False,
@@ -352,7 +304,11 @@ def expedite(
 ) -> None:
     """Take more risk, because waiting is the greater one: a fix for a hole under attack.
 
-    Example: firedoor release expedite 2cb81f3d --budget 50 --reason "exploited in the wild"
+    With --for the wider budget ends by itself, and the door goes on under the usual one. Where the
+    policy wants two people and --approved-by is left out, the order waits an hour for a second
+    one: firedoor release approve.
+
+    Example: firedoor release expedite 2cb81f3d --budget 50 --for 4h --reason "under attack"
     """
     if everybody == (budget is not None):
         raise BadInput("expedite wants either a budget or everybody", hint="--budget N or --all")
@@ -366,9 +322,74 @@ def expedite(
         reason=reason,
         ring=ring,
         budget=budget,
+        lasts_s=_seconds(lasts) if lasts else None,
         all=everybody,
         approved_by=approved_by,
     )
+
+
+@app.command("approve")
+def approve(
+    *,
+    release: ReleaseArgument,
+    order: Annotated[
+        int,
+        typer.Argument(metavar="ORDER", min=1, help="Number of the order that waits."),
+    ],
+    reason: Annotated[
+        str,
+        typer.Option(
+            "--reason", metavar="TEXT", show_default=False, help="Why; it goes on the record."
+        ),
+    ] = "",
+    by: ByOption = None,
+    console: ConsoleOption = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Approve an order that waits for a second person, and let it be carried out.
+
+    firedoor release show lists the orders that wait. Nobody approves their own; an order lapses
+    after an hour, and when the release's doors have moved since it was asked for.
+
+    Example: firedoor release approve 2cb81f3d 3 --by bela
+    """
+    place = here(config, data)
+    path = f"releases/{release_of(place.views(), release).id}/approve"
+    act(place, console, path, by=by, as_json=as_json, order=order, reason=reason)
+
+
+@app.command("note")
+def note(
+    *,
+    release: ReleaseArgument,
+    cve: Annotated[
+        list[str],
+        typer.Option(
+            "--cve",
+            metavar="CVE",
+            show_default=False,
+            help="A vulnerability it has to do with; may be repeated.",
+        ),
+    ],
+    reason: ReasonOption,
+    by: ByOption = None,
+    console: ConsoleOption = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which vulnerabilities a release has to do with, where its content does not.
+
+    Debian's indices name none: whoever has read the vendor's advisory can. If one of them is known
+    to be exploited (exploited.feed), people are told. No door moves by it.
+
+    Example: firedoor release note 2cb81f3d --cve CVE-2024-3094 --reason "DSA-5649"
+    """
+    place = here(config, data)
+    path = f"releases/{release_of(place.views(), release).id}/note"
+    act(place, console, path, by=by, as_json=as_json, reason=reason, cves=tuple(cve))
 
 
 @app.command("pin")
@@ -443,38 +464,12 @@ def unpin(
     act(place, console, path, by=by, as_json=as_json, reason=reason, ring=ring)
 
 
-def _reply(view: ReleaseView) -> ReleaseReply:
-    """A release as the API answers it: its time also as RFC 3339."""
-    fields = {name: getattr(view, name) for name in ReleaseView.__struct_fields__}
-    return ReleaseReply(created=output.moment(view.created_ms), **fields)
-
-
-def _channels(place: Place) -> list[str]:
-    return [channel.name for channel in place.config.channels]
-
-
-def _serving(place: Place) -> dict[tuple[str, int], str]:
-    """(channel, boarding number) -> the rings that get it now, "all" where there is no other."""
+def _seconds(lasts: str) -> int:
+    """Whole seconds of a duration as it is written in the configuration."""
     try:
-        with place.judge() as judge:
-            board = judge.board()
-    except Unavailable:
-        return {}
-    found: dict[tuple[str, int], list[str]] = {}
-    for channel in board.channels:
-        for lane in channel.lanes:
-            if lane.base:
-                found.setdefault((channel.name, lane.base), []).append(lane.ring)
-    everywhere = {channel.name: len(channel.lanes) for channel in board.channels}
-    return {
-        (channel, number): "all" if len(rings) == everywhere[channel] else ", ".join(rings)
-        for (channel, number), rings in found.items()
-    }
-
-
-def _doors(view: ReleaseView) -> str:
-    """Where the doors are, in a few words: one if they agree, else ring by ring."""
-    states = {f"{door.state} ({door.reason})" for door in view.door.values()}
-    if len(states) == 1:
-        return states.pop()
-    return ", ".join(f"{ring}: {door.state} ({door.reason})" for ring, door in view.door.items())
+        lasts_ms = some_duration(lasts)
+    except Unfit as unfit:
+        raise BadInput(f"--for takes {unfit}, not {lasts!r}") from None
+    if lasts_ms < SHORTEST_LANE_MS:
+        raise BadInput(f"--for takes a duration of a minute or more, not {lasts!r}")
+    return lasts_ms // 1000

@@ -182,6 +182,9 @@ STRATA: Final = _key("strata", _strata, values.show(DEFAULT_STRATA))
 
 HEAD: Final = _key("head", values.text, '"ledger.head"')
 
+FEED: Final = _optional("feed", values.feed)
+FEED_POLL: Final = _key("poll", values.some_duration, '"6h"', values.show_duration)
+
 WEBHOOK: Final = _optional("webhook", values.hook_address, values.show_hook_address)
 COMMAND: Final = _optional("command", values.command)
 
@@ -249,6 +252,7 @@ TABLES: Final[dict[str, tuple[AnyKey, ...]]] = {
     "console": (CONSOLE_LISTEN,),
     "policy": POLICY,
     "ledger": (HEAD,),
+    "exploited": (FEED, FEED_POLL),
     "alert": (WEBHOOK, COMMAND),
 }
 """Tables that stand once, in the order they are printed."""

@@ -108,6 +108,19 @@ class LedgerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ExploitedConfig:
+    """The list of vulnerabilities that are known to be exploited.
+
+    Attributes:
+        feed: An http or https URL, or the absolute path of a file; None for no list.
+        poll_ms: How often it is read, > 0.
+    """
+
+    feed: str | None = field(default=None, repr=False)
+    poll_ms: int = 6 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
 class AlertConfig:
     """The one hook that tells people. At most one of the two is set.
 
@@ -254,6 +267,7 @@ class Config:
         console: The console.
         policy: The policy that channels and rings start from.
         ledger: The record of every decision.
+        exploited: The list of exploited vulnerabilities.
         alert: The alert hook.
         channels: In file order.
         rings: In file order, the order in which they claim machines; "everyone" is last.
@@ -269,6 +283,7 @@ class Config:
     console: ConsoleConfig
     policy: Policy
     ledger: LedgerConfig
+    exploited: ExploitedConfig
     alert: AlertConfig
     channels: tuple[ChannelConfig, ...]
     rings: tuple[Ring, ...]

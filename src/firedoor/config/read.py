@@ -21,6 +21,7 @@ from firedoor.config.model import (
     ClamavConfig,
     Config,
     ConsoleConfig,
+    ExploitedConfig,
     GateConfig,
     IntakeConfig,
     LedgerConfig,
@@ -126,6 +127,10 @@ def _config(settings: Settings) -> Config:
         console=ConsoleConfig(listen=settings.get(("console",), keys.CONSOLE_LISTEN)),
         policy=settings.policy(policy_layers()),
         ledger=LedgerConfig(head=data / settings.get(("ledger",), keys.HEAD)),
+        exploited=ExploitedConfig(
+            feed=settings.get(("exploited",), keys.FEED),
+            poll_ms=settings.get(("exploited",), keys.FEED_POLL),
+        ),
         alert=AlertConfig(
             webhook=settings.get(("alert",), keys.WEBHOOK),
             command=settings.get(("alert",), keys.COMMAND),

@@ -329,6 +329,14 @@ def source(value: object) -> str:
         ) from None
 
 
+def feed(value: object) -> str:
+    """An http or https URL of a file, or the absolute path of one."""
+    found = source(value)
+    if found.endswith("/") or "?" in found:
+        raise Unfit("the address of one file", hint="it ends in a name, such as kev.json")
+    return found
+
+
 def attributes(value: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """A table of attribute to list of values, in the order written."""
     expected = 'a table of lists, such as { site = ["prague", "brno"] }'

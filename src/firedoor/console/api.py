@@ -31,8 +31,9 @@ from firedoor.console.model import (
     VerdictView,
 )
 from firedoor.console.openapi import Operation, Parameter
-from firedoor.console.reading import Requests
+from firedoor.console.reading import RELEASES_SHOWN, Requests
 from firedoor.core.errors import BadInput, NotFound
+from firedoor.services.orders import LONGEST_LANE_MS, MOST_CVES
 
 DEFAULT_LIMIT: Final = 100
 LARGEST_LIMIT: Final = 1000
@@ -41,6 +42,7 @@ LARGEST_INDEX: Final = 2**53 - 1
 """Largest ledger index: what JSON readers hold exactly."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Cve = Annotated[str, msgspec.Meta(min_length=1, max_length=30)]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
 
 
@@ -55,20 +57,26 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         by: Who asks.
-        reason: Why; only ``sync`` does without.
+        reason: Why; only ``sync`` and ``approve`` do without.
         ring: The ring concerned; all of them when it is missing.
         budget: ``expedite``: machines to add to the harm budget.
+        lasts_s: ``expedite`` by a budget: it ends by itself after so many seconds.
         all: ``expedite``: let everybody through.
         approved_by: ``expedite``, ``pin`` and ``resume``: the second person, where the policy
-            wants one.
+            wants one; without it the order waits for an ``approve``.
+        order: ``approve``: number of the order that waits.
+        cves: ``note``: CVE identifiers that the release has to do with.
     """
 
     by: Name
     reason: Text = ""
     ring: Name | None = None
     budget: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_BUDGET)] | None = None
+    lasts_s: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_LANE_MS // 1000)] | None = None
     all: bool = False
     approved_by: Name | None = None
+    order: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_INDEX)] | None = None
+    cves: Annotated[tuple[Cve, ...], msgspec.Meta(max_length=MOST_CVES)] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +110,10 @@ class Api:
                 "releases of a channel, newest first",
                 list[ReleaseReply],
                 channel,
+                limit,
+                Parameter(
+                    "before", "query", "integer", "number of the last one of the page before"
+                ),
             ),
             get("/api/releases/{release}", self.release, "one release", ReleaseReply, release),
             get(
@@ -196,7 +208,11 @@ class Api:
     async def releases(self, request: Request) -> Response:
         """Releases of a channel, newest first."""
         channel = self._channel(request)
-        return _json([_reply(view) for view in self.read.releases(channel)])
+        before = _whole("before", request.query_params.get("before", "0"))
+        if not 0 <= before <= LARGEST_INDEX:
+            raise BadInput("before has to be the number of a release")
+        limit = _limit(request, RELEASES_SHOWN)
+        return _json([_reply(view) for view in self.read.releases(channel, limit, before)])
 
     async def release(self, request: Request) -> Response:
         """One release."""
@@ -282,7 +298,11 @@ class Api:
                 target = self._release(request).id
             given = msgspec.structs.asdict(action)
             by = given.pop("by")
-            arguments = {name: value for name, value in given.items() if value not in (None, False)}
+            lasts_s = given.pop("lasts_s")
+            given["lasts_ms"] = None if lasts_s is None else lasts_s * 1000
+            arguments = {
+                name: value for name, value in given.items() if value not in (None, False, ())
+            }
             return _json(await self.requests.submit(verb, target, arguments, by))
 
         return act
@@ -304,8 +324,11 @@ _RELEASE_VERBS: Final = (
     (Verb.EXPEDITE, "widen the harm budget, or let everybody through"),
     (Verb.PIN, "give a ring exactly this release, evidence or not"),
     (Verb.UNPIN, "end a pin"),
+    (Verb.APPROVE, "approve, as the second person, an order that waits for one"),
+    (Verb.NOTE, "say which vulnerabilities the release has to do with"),
 )
 
+_SPEAK_FOR_THEMSELVES: Final = frozenset({Verb.SYNC, Verb.APPROVE})
 _MAY_NEED_TWO: Final = frozenset({Verb.EXPEDITE, Verb.PIN, Verb.RESUME})
 
 
@@ -314,13 +337,17 @@ def _action(verb: Verb, body: bytes) -> Action:
         action = msgspec.json.decode(body, type=Action)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise BadInput(str(error)) from error
-    if verb is not Verb.SYNC and not action.reason.strip():
+    if verb not in _SPEAK_FOR_THEMSELVES and not action.reason.strip():
         raise BadInput(f"{verb.value} wants a reason: it goes on the record")
     if verb is Verb.EXPEDITE:
         if (action.budget is None) == (not action.all):
             raise BadInput("expedite wants either a budget or all")
-    elif action.budget is not None or action.all:
-        raise BadInput(f"budget and all do not belong to {verb.value}")
+    elif action.budget is not None or action.all or action.lasts_s is not None:
+        raise BadInput(f"budget, all and lasts_s do not belong to {verb.value}")
+    if (action.order is None) == (verb is Verb.APPROVE):
+        raise BadInput("approve, and nothing else, names the order that waits")
+    if bool(action.cves) != (verb is Verb.NOTE):
+        raise BadInput("note, and nothing else, names CVEs")
     if action.approved_by is not None and verb not in _MAY_NEED_TWO:
         raise BadInput(f"approved_by does not belong to {verb.value}")
     if verb in (Verb.SYNC, Verb.RESUME_CHANNEL) and action.ring is not None:
@@ -340,8 +367,8 @@ def _json(value: object) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
 
 
-def _limit(request: Request) -> int:
-    limit = _whole("limit", request.query_params.get("limit", str(DEFAULT_LIMIT)))
+def _limit(request: Request, usual: int = DEFAULT_LIMIT) -> int:
+    limit = _whole("limit", request.query_params.get("limit", str(usual)))
     if not 1 <= limit <= LARGEST_LIMIT:
         raise BadInput(f"limit has to be 1 to {LARGEST_LIMIT}")
     return limit

@@ -9,10 +9,23 @@ from enum import StrEnum
 
 import msgspec
 
+from firedoor.console.urgent import ExploitedView, LaneView, WaitingOrder
 from firedoor.core.cell import Cell
 from firedoor.core.door import Reason, State
 from firedoor.core.evidence.past import PastBucket
 from firedoor.services.naming import Named
+
+
+class UndoView(msgspec.Struct, frozen=True, kw_only=True):
+    """One way in which the clients of a channel can be undone.
+
+    Attributes:
+        verb: ``contain``, ``revert`` or ``remedy``.
+        how: What Firedoor does, and what the client does then, in English.
+    """
+
+    verb: str
+    how: str
 
 
 class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +49,9 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
         blocked_by: Why: ``bad ends``, ``gate records lost``, ``ledger lost``, or ``""``.
         refused: What the vendor offers now, if it was shut and so does not board again.
         mode: ``enforce``, or ``shadow``: releases that board now are judged and not held.
+        undo: How its clients can be undone; to contain is always among it.
+        served_nothing: What a client does that is served nothing, in English, where that is easily
+            overlooked.
     """
 
     name: str
@@ -55,6 +71,8 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     blocked_by: str = ""
     refused: str = ""
     mode: str = "enforce"
+    undo: tuple[UndoView, ...] = ()
+    served_nothing: str = ""
 
 
 class DoorView(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +97,7 @@ class DoorView(msgspec.Struct, frozen=True, kw_only=True):
         window: Slots there are now: floor(B / harm_upper), machines.
         harm_upper: U_t, upper bound of the excess harm per installed machine.
         shadow: It holds nothing: its moves are what evidence would have done.
+        lane: The part of the budget that ends by itself, None for none.
     """
 
     state: State
@@ -99,6 +118,7 @@ class DoorView(msgspec.Struct, frozen=True, kw_only=True):
     window: int = 1
     harm_upper: float = 1.0
     shadow: bool = False
+    lane: LaneView | None = None
 
 
 class Judgement(StrEnum):
@@ -170,6 +190,9 @@ class ReleaseView(msgspec.Struct, frozen=True, kw_only=True):
         artefacts: What changed against ``previous``.
         size_bytes: Size of all its files together.
         previous: Release its machines came from, ``""`` for a channel's first.
+        orders: Orders about it that wait for a second person, oldest first.
+        cves: How many vulnerabilities it names, as far as is known.
+        exploited: Those of them that are known to be exploited, by identifier.
     """
 
     id: str
@@ -184,6 +207,9 @@ class ReleaseView(msgspec.Struct, frozen=True, kw_only=True):
     artefacts: Changes = Changes()
     size_bytes: int = 0
     previous: str = ""
+    orders: tuple[WaitingOrder, ...] = ()
+    cves: int = 0
+    exploited: tuple[ExploitedView, ...] = ()
 
 
 class GroupView(msgspec.Struct, frozen=True, kw_only=True):
@@ -368,6 +394,7 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
         reason: Its reason, or None.
         by: Person who decided, ``""`` for evidence and the train.
         note: That person's reason as they wrote it, ``""`` where nobody gave one.
+        lane_over: It ended a fast lane, and did nothing else.
         sentence: What happened and on what numbers, in English.
     """
 
@@ -382,6 +409,7 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason | None = None
     by: str = ""
     note: str = ""
+    lane_over: bool = False
     sentence: str = ""
 
 
@@ -399,7 +427,7 @@ class TrackPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verb(StrEnum):
-    """What can be asked for. The first six concern a release, the last two a channel."""
+    """What can be asked for. The last two concern a channel, the others a release."""
 
     HOLD = "hold"
     RESUME = "resume"
@@ -407,6 +435,8 @@ class Verb(StrEnum):
     EXPEDITE = "expedite"
     PIN = "pin"
     UNPIN = "unpin"
+    APPROVE = "approve"
+    NOTE = "note"
     SYNC = "sync"
     RESUME_CHANNEL = "resume channel"
 
@@ -420,6 +450,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         channel: Channel concerned.
         release: Release id concerned, or ``""``.
         door: Ring name to door afterwards; empty for channel verbs.
+        order: Number under which it waits for a second person; 0 where it was carried out.
     """
 
     index: int | None
@@ -427,3 +458,4 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     release: str = ""
     door: dict[str, DoorView] = {}
+    order: int = 0

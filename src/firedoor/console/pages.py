@@ -413,13 +413,17 @@ def _templates(language: Language) -> jinja2.Environment:
         "_": translate,
         "decided": partial(phrases.decided, language),
         "ngettext": translate_many,
+        "exploited": partial(phrases.exploited, language),
         "harm": partial(phrases.harm, language),
+        "lane": partial(phrases.lane, language),
         "number": language.number,
+        "order": partial(phrases.order, language),
         "quoted": phrases.quoted,
         "size": language.size,
         "stamp": stamp,
         "state_name": state_name,
         "undoing": partial(phrases.undoing, language),
+        "verb": partial(phrases.verb, language),
         "why": why,
     }
     environment.globals.update(words)

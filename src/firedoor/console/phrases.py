@@ -17,6 +17,8 @@ from firedoor.console.model import (
     Judgement,
     ReleaseView,
 )
+from firedoor.console.urgent import WaitingOrder
+from firedoor.core.channel import Verb
 from firedoor.core.door import Reason, State
 from firedoor.services.ledger import BOARDED, MORE_RINGS, NOTE, REVEALED
 from firedoor.services.records import Block
@@ -28,6 +30,7 @@ def _(message: str) -> str:
 
 
 _SHORT_ID = 12
+_TRIED = (State.WAITING, State.OPENING)
 
 STATES: Final[Mapping[State, str]] = {
     State.WAITING: _("waiting"),
@@ -88,6 +91,12 @@ _UNDOINGS: Final[Mapping[str, str]] = {
     "contained": _("contained"),
     "reverted": _("seen running the old version again"),
     "needs remedy": _("needs a remedy"),
+}
+
+_VERBS: Final[Mapping[str, str]] = {
+    Verb.CONTAIN: _("contain"),
+    Verb.REVERT: _("revert"),
+    Verb.REMEDY: _("remedy"),
 }
 
 _HEADLINES: Final[Mapping[tuple[State, Reason | None], str]] = {
@@ -269,12 +278,56 @@ def because(language: Language, state: State, reason: Reason | None) -> str:
 
 def decided(language: Language, decision: DecisionView) -> str:
     """Say in one sentence what an entry of the ledger did."""
+    if decision.lane_over:
+        return language.gettext(_("Its fast lane is over: its harm budget is the usual one again."))
     if decision.state is not None:
         move = _MOVES.get((decision.state, decision.reason)) or _MOVES[decision.state, None]
         return language.gettext(move)
     if decision.kind in _ENTRIES:
         return language.gettext(_ENTRIES[decision.kind])
     return language.gettext(_("An entry of kind %(kind)s."), kind=decision.kind)
+
+
+def lane(language: Language, door: DoorView, now_ms: int) -> str:
+    """Say how long a fast lane lasts; ``""`` where there is none."""
+    if door.lane is None:
+        return ""
+    return language.ngettext(
+        "Fast lane: the budget is one machine wider until %(end)s UTC, and then ends by itself.",
+        "Fast lane: the budget is %(count)s machines wider until %(end)s UTC, and then ends by "
+        "itself.",
+        door.lane.slots,
+        end=language.time(door.lane.ends_ms, now_ms),
+    )
+
+
+def exploited(language: Language, release: ReleaseView) -> str:
+    """Say that a release names what is known to be exploited, and whose matter that is."""
+    trying = any(door.state in _TRIED for door in release.door.values())
+    message = (
+        _(
+            "This release names what is known to be exploited: %(cves)s. Whether to hurry it is "
+            "for a person to decide; the list moves no door."
+        )
+        if trying
+        else _("This release names what is known to be exploited: %(cves)s.")
+    )
+    return language.gettext(message, cves=", ".join(each.cve for each in release.exploited))
+
+
+def order(language: Language, release: ReleaseView, each: WaitingOrder, now_ms: int) -> str:
+    """Say what waits for a second person, until when, and how that person approves it."""
+    return language.gettext(
+        _(
+            "Order %(number)s of %(by)s (%(verb)s) waits for a second person until %(end)s UTC: "
+            "firedoor release approve %(release)s %(number)s --by NAME"
+        ),
+        number=str(each.number),
+        by=each.by,
+        verb=each.verb,
+        end=language.time(each.until_ms, now_ms),
+        release=release.id[:_SHORT_ID],
+    )
 
 
 def quoted(decision: DecisionView) -> str:
@@ -365,6 +418,11 @@ def evidence(language: Language, view: ReleaseView) -> Iterator[str]:
 def harm(language: Language, kind: str) -> str:
     """Say what a signal kind means; an unknown kind speaks for itself."""
     return language.gettext(_HARMS[kind]) if kind in _HARMS else kind
+
+
+def verb(language: Language, name: str) -> str:
+    """The name of one of the three verbs of undoing."""
+    return language.gettext(_VERBS[name]) if name in _VERBS else name
 
 
 def undoing(language: Language, undo: str) -> str:

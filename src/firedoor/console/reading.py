@@ -1,7 +1,7 @@
 """The two Protocols behind the console: whom it reads from, and whom it asks to act."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from firedoor.console.model import (
     ChannelView,
@@ -16,6 +16,9 @@ from firedoor.console.model import (
     VerdictView,
 )
 
+RELEASES_SHOWN: Final = 50
+"""Boardings of a channel that are told of where nobody asks for more."""
+
 
 class ReadModel(Protocol):
     """A consistent picture of what has been decided. Calls are short: they run in the event loop.
@@ -27,8 +30,16 @@ class ReadModel(Protocol):
         """All channels, in the order of the configuration."""
         ...
 
-    def releases(self, channel: str) -> list[ReleaseView]:
-        """Boardings of the channel, newest first; a bounded number (about the last 50)."""
+    def releases(
+        self, channel: str, limit: int = RELEASES_SHOWN, before: int = 0
+    ) -> list[ReleaseView]:
+        """Boardings of the channel, newest first.
+
+        Args:
+            channel: Its name.
+            limit: At most so many, >= 1.
+            before: Only boardings with a smaller number; 0 for all.
+        """
         ...
 
     def release(self, release: str) -> ReleaseView | None:

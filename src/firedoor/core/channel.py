@@ -115,6 +115,11 @@ class Traits:
         return bool(package_of(path)) and any(fnmatchcase(path, each) for each in self.deferrable)
 
 
+def _(message: str) -> str:
+    """Mark a sentence that the console shows in the reader's language; see its catalogues."""
+    return message
+
+
 _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
     {
         Kind.FILES: Traits(
@@ -124,15 +129,18 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
             undo=(
                 Undo(
                     Verb.CONTAIN,
-                    "nobody new is admitted, and files only this release has are refused",
+                    _("nobody new is admitted, and files only this release has are refused"),
                 ),
                 Undo(
                     Verb.REVERT,
-                    "the client takes what it is served: its next poll gets the previous release",
+                    _(
+                        "the client takes what it is served: its next poll gets the previous "
+                        "release"
+                    ),
                 ),
                 Undo(
                     Verb.REMEDY,
-                    "a machine that no longer polls needs the operator; the list names them",
+                    _("a machine that no longer polls needs the operator; the list names them"),
                 ),
             ),
         ),
@@ -144,13 +152,17 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
             undo=(
                 Undo(
                     Verb.CONTAIN,
-                    "nobody new is admitted, and packages only this release has are refused: "
-                    "also to machines that have read its index",
+                    _(
+                        "nobody new is admitted, and packages only this release has are refused: "
+                        "also to machines that have read its index"
+                    ),
                 ),
                 Undo(
                     Verb.REMEDY,
-                    "apt ignores an older index: a machine that installed it goes back when "
-                    "upstream has something newer, or by hand; the list names them",
+                    _(
+                        "apt ignores an older index: a machine that installed it goes back when "
+                        "upstream has something newer, or by hand; the list names them"
+                    ),
                 ),
             ),
             freshness=(
@@ -171,18 +183,22 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
             undo=(
                 Undo(
                     Verb.CONTAIN,
-                    "nobody new is admitted: whoever asks gets the release before",
+                    _("nobody new is admitted: whoever asks gets the release before"),
                 ),
                 Undo(
                     Verb.REVERT,
-                    "freshclam takes older databases from a DatabaseCustomURL, and checks the "
-                    "vendor's signature of .cvd files: its next poll goes back",
+                    _(
+                        "freshclam takes older databases from a DatabaseCustomURL, and checks the "
+                        "vendor's signature of .cvd files: its next poll goes back"
+                    ),
                 ),
                 Undo(
                     Verb.REMEDY,
-                    "one bad signature is ignored by its name in an .ign2 file, which "
-                    "`firedoor release remedy` lists; a machine that no longer polls needs the "
-                    "operator; the list names them",
+                    _(
+                        "one bad signature is ignored by its name in an .ign2 file, which "
+                        "`firedoor release remedy` lists; a machine that no longer polls needs the "
+                        "operator; the list names them"
+                    ),
                 ),
             ),
             tells_installs=True,
@@ -195,18 +211,24 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
             undo=(
                 Undo(
                     Verb.CONTAIN,
-                    "nobody new is admitted, and packages only this release has are refused: "
-                    "also to machines that have read its metadata",
+                    _(
+                        "nobody new is admitted, and packages only this release has are refused: "
+                        "also to machines that have read its metadata"
+                    ),
                 ),
                 Undo(
                     Verb.REVERT,
-                    "dnf takes the previous metadata at its next look, and `dnf distro-sync` "
-                    "then goes back; `dnf upgrade` alone never does",
+                    _(
+                        "dnf takes the previous metadata at its next look, and `dnf distro-sync` "
+                        "then goes back; `dnf upgrade` alone never does"
+                    ),
                 ),
                 Undo(
                     Verb.REMEDY,
-                    "a machine that no longer polls, or whose yum 3 ignores older metadata, "
-                    "needs the operator; the list names them",
+                    _(
+                        "a machine that no longer polls, or whose yum 3 ignores older metadata, "
+                        "needs the operator; the list names them"
+                    ),
                 ),
             ),
             freshness=("repodata/repomd.xml", "repodata/repomd.xml.asc"),
@@ -222,22 +244,30 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
             undo=(
                 Undo(
                     Verb.CONTAIN,
-                    "nobody new is admitted; a machine that has read the digest of the bad feed "
-                    "is given the previous one",
+                    _(
+                        "nobody new is admitted; a machine that has read the digest of the bad "
+                        "feed "
+                        "is given the previous one"
+                    ),
                 ),
                 Undo(
                     Verb.REVERT,
-                    "suricata-update takes what it is served: its next run, 15 minutes after the "
-                    "last download at the earliest, gets the previous rules",
+                    _(
+                        "suricata-update takes what it is served: its next run, 15 minutes "
+                        "after the "
+                        "last download at the earliest, gets the previous rules"
+                    ),
                 ),
                 Undo(
                     Verb.REMEDY,
-                    "a machine that no longer runs it needs the operator; the list names them",
+                    _("a machine that no longer runs it needs the operator; the list names them"),
                 ),
             ),
             indices=("*.md5",),
-            refused="suricata-update says so, ends with 0 and goes on with the rules that it has; "
-            "on its first run it has none of this channel: run it with --fail",
+            refused=_(
+                "suricata-update says so, ends with 0 and goes on with the rules that it has; "
+                "on its first run it has none of this channel: run it with --fail"
+            ),
         ),
     }
 )
@@ -250,12 +280,14 @@ _SIGNED: Final[Mapping[Kind, Traits]] = MappingProxyType(
                 _TRAITS[Kind.APT].undo[0],
                 Undo(
                     Verb.REVERT,
-                    "the previous index is signed anew with a later date: with the pin and "
-                    "allow-downgrades of `machine enroll`, the next upgrade goes back",
+                    _(
+                        "the previous index is signed anew with a later date: with the pin and "
+                        "allow-downgrades of `machine enroll`, the next upgrade goes back"
+                    ),
                 ),
                 Undo(
                     Verb.REMEDY,
-                    "a machine that no longer polls needs the operator; the list names them",
+                    _("a machine that no longer polls needs the operator; the list names them"),
                 ),
             ),
         ),

@@ -14,6 +14,7 @@
       opening, open -- worse than past good releases --> held
       held (late harm) -- resume --> open
       waiting, opening, held, shut -- expedite --> opening | open        any -- pin --> open
+      waiting, opening, held in a fast lane -- its time is over --> the same, as it was before
 
 In *shadow* mode a door holds nothing: every machine gets the release, but for a control share that
 waits one deadline. It moves as evidence has it, and where an enforcing door would be shut by
@@ -70,6 +71,23 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class FastLane:
+    """A wider budget for a time: what a person gave, and what holds again when it ends.
+
+    Attributes:
+        slots: By how much the budget is wider, machines, >= 1.
+        ends_ms: When it ends, wall clock.
+        judged: What ``Door.judged`` was before.
+        compared: What ``Door.compared`` was before.
+    """
+
+    slots: int
+    ends_ms: UnixMs
+    judged: bool = True
+    compared: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Door:
     """One door.
 
@@ -92,6 +110,7 @@ class Door:
         shadow: It holds nothing: evidence is told, and stops nobody.
         compared: Past releases may hold it. False once a person has overridden that.
         excused: A person has let it go on after it was held for its harm.
+        lane: The part of ``budget`` that ends by itself, None for none.
     """
 
     channel: str
@@ -110,6 +129,7 @@ class Door:
     shadow: bool = False
     compared: bool = True
     excused: bool = False
+    lane: FastLane | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +212,27 @@ class Shut:
 
 @dataclass(frozen=True, slots=True)
 class Expedite:
-    """A named person widens the budget (``budget``), or admits everybody (``budget`` None)."""
+    """A named person widens the budget (``budget``), or admits everybody (``budget`` None).
+
+    Attributes:
+        by: Who.
+        note: Why.
+        budget: Machines more that may be put at risk, >= 1; None admits everybody.
+        ends_ms: When the wider budget ends by itself, wall clock; None: with the door. A lane that
+            is open already ends then as well. Only with a budget.
+    """
 
     by: str
     note: str
     budget: int | None
+    ends_ms: UnixMs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOver:
+    """The time of a fast lane is over."""
+
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +252,18 @@ class Supersede:
     note: str = ""
 
 
-Event = Boarded | EarlierOpened | Assessed | Hold | Resume | Shut | Expedite | Pin | Supersede
+Event = (
+    Boarded
+    | EarlierOpened
+    | Assessed
+    | Hold
+    | Resume
+    | Shut
+    | Expedite
+    | LaneOver
+    | Pin
+    | Supersede
+)
 
 
 class Command(StrEnum):
@@ -225,7 +272,7 @@ class Command(StrEnum):
     DEAL = "deal"
     """Decks may be opened."""
     STOP = "stop"
-    """Cut the open deck; deal no more."""
+    """Cut the open deck; deal no more from it."""
     ADMIT_ALL = "admit all"
     """The release becomes what every machine of the ring gets."""
     CONTAIN = "contain"
@@ -240,6 +287,7 @@ class Command(StrEnum):
 Commands = tuple[Command, ...]
 
 _ENDED = frozenset({State.OPEN, State.SHUT, State.SUPERSEDED})
+_BY_HISTORY = frozenset({Reason.WORSE, Reason.LATE_HARM})
 _EARNED = frozenset({Reason.CLEARED, Reason.WALKED})
 
 
@@ -285,6 +333,8 @@ def step(door: Door, event: Event, now: UnixMs) -> tuple[Door, Commands]:
             return shut, (Command.CONTAIN, Command.ALERT)
         case Expedite():
             return _expedite(door, event, now)
+        case LaneOver(note):
+            return _end_lane(door, note, now)
         case Pin(by, note):
             pinned = _to(door, State.OPEN, Reason.PINNED, now, by=by, note=note)
             return replace(pinned, judged=False), (Command.ADMIT_ALL, Command.REVEAL)
@@ -358,7 +408,8 @@ def _resume(door: Door, event: Resume, now: UnixMs) -> tuple[Door, Commands]:
     by, note = event.by, event.note
     if door.state is not State.HELD:
         raise _illegal(door, "resume")
-    compared = door.compared and door.reason not in (Reason.WORSE, Reason.LATE_HARM)
+    compared = door.compared and door.reason not in _BY_HISTORY
+    door = _overridden_for_good(door)
     if door.reason is Reason.LATE_HARM:
         # Its seed is revealed: no deck can be dealt from it, so it opens or stays held.
         opened = _to(door, State.OPEN, Reason.EXPEDITED, now, by=by, note=note)
@@ -378,7 +429,7 @@ def _expedite(door: Door, event: Expedite, now: UnixMs) -> tuple[Door, Commands]
     # Whoever lets a shut release through has read the verdict and answers for it; anything
     # else stays under the judge.
     judged = door.judged and door.state is not State.SHUT
-    compared = door.compared and door.reason not in (Reason.WORSE, Reason.LATE_HARM)
+    compared = door.compared and door.reason not in _BY_HISTORY
     if event.budget is None:
         opened = _to(door, State.OPEN, Reason.EXPEDITED, now, by=event.by, note=event.note)
         return replace(opened, judged=judged, compared=compared), (
@@ -387,10 +438,46 @@ def _expedite(door: Door, event: Expedite, now: UnixMs) -> tuple[Door, Commands]
         )
     if door.reason is Reason.LATE_HARM:
         raise _illegal(door, "expedite by a budget")
+    if event.ends_ms is None:
+        lane = _overridden_for_good(door).lane
+    elif event.ends_ms <= now:
+        raise ValueError("a fast lane that is over before it begins")
+    else:
+        lane = door.lane
+        before = lane or FastLane(0, event.ends_ms, door.judged, door.compared)
+        lane = replace(before, slots=before.slots + event.budget, ends_ms=event.ends_ms)
     opening = _to(door, State.OPENING, Reason.EXPEDITED, now, by=event.by, note=event.note)
     budget, excused = door.budget + event.budget, _is_excused(door)
-    widened = replace(opening, budget=budget, judged=judged, compared=compared, excused=excused)
+    widened = replace(
+        opening, budget=budget, judged=judged, compared=compared, excused=excused, lane=lane
+    )
     return widened, (Command.DEAL,)
+
+
+def _overridden_for_good(door: Door) -> Door:
+    """What history held is let go on without a time: the end of a lane brings no hold back."""
+    if door.lane is None or door.reason not in _BY_HISTORY:
+        return door
+    return replace(door, lane=replace(door.lane, compared=False))
+
+
+def _end_lane(door: Door, note: str, now: UnixMs) -> tuple[Door, Commands]:
+    """What the lane overrode holds again, so a shut release that it let through is shut anew."""
+    lane = door.lane
+    if lane is None:
+        raise _illegal(door, "the end of a fast lane")
+    narrow = replace(
+        door,
+        budget=door.budget - lane.slots,
+        judged=lane.judged,
+        compared=lane.compared,
+        lane=None,
+    )
+    if door.state is not State.OPENING:
+        return narrow, ()
+    # The open deck was dealt for the wider budget; the next one is not.
+    opening = _to(narrow, State.OPENING, Reason.EVIDENCE, now, note=note)
+    return opening, (Command.STOP, Command.DEAL)
 
 
 def _is_excused(door: Door) -> bool:
@@ -400,6 +487,9 @@ def _is_excused(door: Door) -> bool:
 def _to(
     door: Door, state: State, reason: Reason, now: UnixMs, *, by: str = "", note: str = ""
 ) -> Door:
+    if door.lane is not None and state in _ENDED:
+        # Nothing is left to end; what it added must not outlive it in another attempt.
+        door = replace(door, budget=door.budget - door.lane.slots, lane=None)
     return replace(door, state=state, reason=reason, since_ms=now, by=by, note=note)
 
 

@@ -118,9 +118,9 @@ def parse_repomd(text: bytes) -> Repomd:
         BadInput: It makes no sense, or names a file without what it takes to check it.
     """
     files: list[MetadataFile] = []
-    parts: dict[str, _Element] = {}
+    parts: dict[str, Element] = {}
     revision = ""
-    for element in _elements((text,), _OF_REPOMD):
+    for element in elements((text,), _OF_REPOMD):
         if element.path == _DATA:
             files.append(_metadata_file(element, parts))
             parts = {}
@@ -140,8 +140,8 @@ def packages(chunks: Iterable[bytes]) -> Iterator[Package]:
     Raises:
         BadInput: It is no such index, or names a package without what it takes to fetch it.
     """
-    parts: dict[str, _Element] = {}
-    for element in _elements(chunks, _OF_PRIMARY):
+    parts: dict[str, Element] = {}
+    for element in elements(chunks, _OF_PRIMARY):
         if element.path == _PACKAGE:
             yield _package(parts)
             parts = {}
@@ -150,7 +150,7 @@ def packages(chunks: Iterable[bytes]) -> Iterator[Package]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Element:
+class Element:
     """An element that has ended.
 
     Attributes:
@@ -164,6 +164,26 @@ class _Element:
     text: str
 
 
+def elements(chunks: Iterable[bytes], wanted: frozenset[str]) -> Iterator[Element]:
+    """Some elements of a file, as they end.
+
+    Args:
+        chunks: The file, cut anywhere.
+        wanted: Paths of those that are asked for; the shortest is that of the root.
+
+    Raises:
+        BadInput: It is not well-formed, has another root, or is deeper or longer than any such
+            file.
+    """
+    reader = _Reader(wanted)
+    for chunk in chunks:
+        reader.feed(chunk)
+        yield from reader.found
+        reader.found.clear()
+    reader.feed(b"", last=True)
+    yield from reader.found
+
+
 class _Reader:
     """Collects elements as they end.
 
@@ -172,7 +192,7 @@ class _Reader:
     """
 
     def __init__(self, wanted: frozenset[str]) -> None:
-        self.found: list[_Element] = []
+        self.found: list[Element] = []
         self._wanted = wanted
         self._root = min(wanted, key=len)
         self._paths = [""]
@@ -214,7 +234,7 @@ class _Reader:
         self._expat.CharacterDataHandler = None
         path = self._paths.pop()
         if path in self._wanted:
-            self.found.append(_Element(path, self._open.pop(), "".join(self._text).strip()))
+            self.found.append(Element(path, self._open.pop(), "".join(self._text).strip()))
             self._text, self._length = [], 0
 
     def _read(self, text: str) -> None:
@@ -224,28 +244,18 @@ class _Reader:
         self._text.append(text)
 
 
-def _elements(chunks: Iterable[bytes], wanted: frozenset[str]) -> Iterator[_Element]:
-    reader = _Reader(wanted)
-    for chunk in chunks:
-        reader.feed(chunk)
-        yield from reader.found
-        reader.found.clear()
-    reader.feed(b"", last=True)
-    yield from reader.found
-
-
 def _refuse_doctype(*_: object) -> None:
     raise BadInput("the XML declares a document type")
 
 
-def _remember(parts: dict[str, _Element], element: _Element) -> None:
+def _remember(parts: dict[str, Element], element: Element) -> None:
     name = element.path.rpartition("/")[2]
     if parts.setdefault(name, element) is not element:
         # The second could name another file to whoever reads on.
         raise BadInput(f"an entry has two of {name!a}")
 
 
-def _metadata_file(data: _Element, parts: Mapping[str, _Element]) -> MetadataFile:
+def _metadata_file(data: Element, parts: Mapping[str, Element]) -> MetadataFile:
     kind = data.attributes.get("type", "")
     what = f"the {kind[:80]!a} of repomd.xml"
     return MetadataFile(
@@ -258,7 +268,7 @@ def _metadata_file(data: _Element, parts: Mapping[str, _Element]) -> MetadataFil
     )
 
 
-def _package(parts: Mapping[str, _Element]) -> Package:
+def _package(parts: Mapping[str, Element]) -> Package:
     name = parts["name"].text if "name" in parts else ""
     what = f"the package {name[:80]!a}"
     if not name or "arch" not in parts:
@@ -273,14 +283,14 @@ def _package(parts: Mapping[str, _Element]) -> Package:
     )
 
 
-def _checksum(what: str, parts: Mapping[str, _Element]) -> Checksum:
+def _checksum(what: str, parts: Mapping[str, Element]) -> Checksum:
     if "checksum" not in parts:
         raise BadInput(f"{what} has no checksum")
     element = parts["checksum"]
     return parse_checksum(element.attributes.get("type", ""), element.text)
 
 
-def _path(what: str, parts: Mapping[str, _Element]) -> str:
+def _path(what: str, parts: Mapping[str, Element]) -> str:
     location = parts["location"].attributes if "location" in parts else {}
     if location.get("xml:base"):
         raise BadInput(

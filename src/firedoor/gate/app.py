@@ -7,11 +7,13 @@ immutable manifest, so a mix of two releases cannot happen within a session.
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from http import HTTPStatus
+from typing import NamedTuple
 from urllib.parse import quote
 from zlib import crc32
 
 from firedoor.core.channel import package_of
 from firedoor.core.errors import Unavailable
+from firedoor.core.release import FileEntry
 from firedoor.core.ring import EVERYONE
 from firedoor.core.units import Digest
 from firedoor.gate.asgi import Receive, Scope, Send
@@ -30,6 +32,30 @@ _OWN_ANSWER = ((b"cache-control", b"private, no-cache"), (b"vary", b"Authorizati
 _LATER = (b"retry-after", b"15")
 _NOT_YOURS = "not in the release this machine gets"
 _BLOB_PATHS = 65_536
+
+
+class _Asked(NamedTuple):
+    """A request of which it is known what may be answered from.
+
+    Attributes:
+        scope: ASGI's.
+        receive: Likewise.
+        send: Likewise.
+        channel: Whose content.
+        machine: Who asks; 0 for nobody who is known.
+        shown: What it has shown for it.
+        number: Boarding it is answered from; 0 for none.
+        path: Below the channel.
+    """
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    channel: Channel
+    machine: int
+    shown: Shown | None
+    number: int
+    path: str
 
 
 class Gate:
@@ -102,16 +128,8 @@ class Gate:
             else:
                 self._note_stranger(scope, channel)
                 number = channel.admission.anonymous(EVERYONE)
-            await self._answer(
-                scope,
-                receive,
-                send,
-                channel=channel,
-                machine=machine,
-                shown=shown,
-                number=number,
-                path=path,
-            )
+            asked = _Asked(scope, receive, send, channel, machine, shown, number, path)
+            await self._answer(asked)
 
     def _by_certificate(
         self, certificate: Certificate, shown: Shown | None, machine: int
@@ -147,19 +165,9 @@ class Gate:
             self._roster.seen_from(machine, address, self._keeper.now())
         return await self._keeper.number_for(channel, machine, admit=admit)
 
-    def _answer(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        *,
-        channel: Channel,
-        machine: int,
-        shown: Shown | None,
-        number: int,
-        path: str,
-    ) -> Awaitable[None]:
+    def _answer(self, asked: _Asked) -> Awaitable[None]:
         # Not a coroutine of its own: each costs as much as finding the file.
+        scope, receive, send, channel, machine, shown, number, path = asked
         head = scope["method"] == "HEAD"
         served = channel.catalog.get(number)
         if served is None:
@@ -176,17 +184,7 @@ class Gate:
         if for_ever and channel.kind.is_deferrable(path):
             self._keeper.ask(channel, package_of(path), machine)
             if channel.config.may_lack(path) and not self._keeper.supply.is_held(entry):
-                return self._answer_later(
-                    scope,
-                    receive,
-                    send,
-                    channel=channel,
-                    machine=machine,
-                    shown=shown,
-                    number=number,
-                    path=path,
-                    served=served,
-                )
+                return self._answer_later(asked, entry)
         since = delivered = still_allowed = None
         current = False
         if machine:
@@ -195,7 +193,7 @@ class Gate:
             if not head and path in served.payload:
                 delivered = self._keeper.deliver(channel, machine, number, path, entry.size)
             if not head and channel.fetches is not None:
-                asked = asked_by(
+                fetch = asked_by(
                     channel,
                     machine,
                     number=number,
@@ -203,8 +201,8 @@ class Gate:
                     entry=entry,
                     headers=scope["headers"],
                 )
-                current = channel.fetches.is_current(asked)
-                delivered = noting(self._keeper, channel, asked, entry.size, delivered)
+                current = channel.fetches.is_current(fetch)
+                delivered = noting(self._keeper, channel, fetch, entry.size, delivered)
         if entry.size > PIECE_BYTES:
             still_allowed = self._allowance(channel, machine, number, shown)
         return self._answerer.answer(
@@ -223,42 +221,21 @@ class Gate:
             still_allowed=still_allowed,
         )
 
-    async def _answer_later(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        *,
-        channel: Channel,
-        machine: int,
-        shown: Shown | None,
-        number: int,
-        path: str,
-        served: Served,
-    ) -> None:
+    async def _answer_later(self, asked: _Asked, entry: FileEntry) -> None:
         """Answer with a file that nobody holds yet: when it has come, or why it has not."""
-        head, entry = scope["method"] == "HEAD", served.manifest[path]
-        refusal = await self._keeper.supply.bring(channel.config.name, path, entry)
+        send, channel, head = asked.send, asked.channel, asked.scope["method"] == "HEAD"
+        refusal = await self._keeper.supply.bring(channel.config.name, asked.path, entry)
         if refusal is not None and refusal.gone:
             detail = "upstream does not have this file any more"
             await send_problem(send, HTTPStatus.NOT_FOUND, detail, head=head)
         elif refusal is not None:
             status = HTTPStatus.SERVICE_UNAVAILABLE
             await send_problem(send, status, refusal.error, headers=[_LATER], head=head)
-        elif not channel.admission.allows(machine, number):
+        elif not channel.admission.allows(asked.machine, asked.number):
             # Contained while it was fetched.
             await send_problem(send, HTTPStatus.NOT_FOUND, _NOT_YOURS, head=head)
         else:
-            await self._answer(
-                scope,
-                receive,
-                send,
-                channel=channel,
-                machine=machine,
-                shown=shown,
-                number=number,
-                path=path,
-            )
+            await self._answer(asked)
 
     def _allowance(
         self, channel: Channel, machine: int, number: int, shown: Shown | None

@@ -327,6 +327,11 @@ async def _send_pieces(exchange: _Exchange, start: Message, part: range) -> None
                     _LOG.info("reply-withheld", digest=exchange.entry.sha256, sent=at - part.start)
                     return
                 if at > part.start:
+                    # On a stream that was reset `send` does not wait, and the page cache does not
+                    # either: without a turn for the watcher the whole file would be told.
+                    await asyncio.sleep(0)
+                    if gone.done():
+                        return
                     body = await blob.read(piece)
                 more = piece.stop < part.stop
                 await send({"type": "http.response.body", "body": body, "more_body": more})

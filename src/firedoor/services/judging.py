@@ -25,6 +25,7 @@ from firedoor.ports import Instant, SignalSource
 from firedoor.services import past, reports, told
 from firedoor.services.flight import Flight, Numbers, Silent, weigh
 from firedoor.services.hearing import CURSORS, Hearing
+from firedoor.services.lanes import end_lanes
 from firedoor.services.ledger import LedgerWriter
 from firedoor.services.places import Census
 from firedoor.services.pools import Closing, Pool, close_class, count_events, ends_early
@@ -113,6 +114,7 @@ class Judge:
             self._close_due(flight, now)
         weigh(self.flights.values())
         self._suspects.look(self.flights, self.apply, now)
+        end_lanes(self.flights.values(), self.apply, self.ledger, now)
         for flight in self.flights.values():
             found = flight.verdict()
             numbers = flight.all_numbers(found)
@@ -141,7 +143,7 @@ class Judge:
         self.store.put_door(after)
         evidence = reports.snapshot(flight, flight.verdict())
         self.ledger.decide(before, after, commands, evidence, now)
-        if Command.DEAL not in commands:
+        if Command.DEAL not in commands or Command.STOP in commands:
             flight.withdraw(ring)
         if after.state is State.OPEN:
             self._end_older_watches(after, now)

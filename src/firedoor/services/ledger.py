@@ -26,6 +26,9 @@ LOST = "lost"
 SUSPECTS = "suspects"
 """Key of a note's body: two releases accused of the same harm (``services.suspects``)."""
 
+LANE = "lane"
+"""Key of a door's body: the fast lane it has; an empty one where it has just ended."""
+
 _RINGS_AN_ENTRY = 20
 _DECKS_AN_ENTRY = 40
 _NOTHING: Mapping[str, Json] = MappingProxyType({})
@@ -105,6 +108,7 @@ class LedgerWriter:
                 "commands": [command.value for command in commands],
                 "alert": Command.ALERT in commands,
                 **({"shadow": True} if after.shadow else {}),
+                **_lane(before, after),
                 "evidence": dict(evidence),
             },
             now,
@@ -148,6 +152,13 @@ class LedgerWriter:
             facts: dict[str, Json] = {LOST: {"database": database, "decks": some}}
             said = f"{database}: more of the decks that it held" if first else text
             self.note("", said, now, alert=not first, facts=facts)
+
+
+def _lane(before: Door, after: Door) -> dict[str, Json]:
+    """The fast lane of a door: what is left of its budget when it ends, and when that is."""
+    if after.lane is not None:
+        return {LANE: {"slots": after.lane.slots, "ends_ms": after.lane.ends_ms}}
+    return {} if before.lane is None else {LANE: {}}
 
 
 def _list(value: Json) -> Sequence[Json]:

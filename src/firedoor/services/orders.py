@@ -1,76 +1,32 @@
 """Orders: what people ask of doors, carried out by the judge and answered on the record."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NotRequired, TypedDict
 
 import msgspec
 
 from firedoor.config import Config
 from firedoor.core.door import Expedite, Hold, Pin, Reason, Resume, Shut, State, Supersede
 from firedoor.core.errors import BadInput, FiredoorError, IllegalTransition, NotAllowed, NotFound
+from firedoor.core.units import UnixMs
+from firedoor.formats.cve import cve_id
 from firedoor.ports import Instant
 from firedoor.services.flight import Flight
 from firedoor.services.judging import Judge
+from firedoor.services.order import Answer, Moved, Order
+from firedoor.services.seconds import Seconds
 from firedoor.services.train import Train
 
-VERBS = ("hold", "resume", "shut", "expedite", "pin", "unpin", "sync", "unblock")
+VERBS = (
+    *("hold", "resume", "shut", "expedite", "pin", "unpin", "approve", "note"),
+    *("sync", "unblock"),
+)
+MOST_CVES = 50
+SHORTEST_LANE_MS = 60_000
+LONGEST_LANE_MS = 30 * 24 * 3_600_000
 _NOTE_LIMIT = 500
 _LARGEST_BUDGET = 1_000_000
 _LEFT = (State.SHUT, State.SUPERSEDED)
 _ACCUSED = (Reason.BUDGET_SPENT, Reason.WORSE, Reason.LATE_HARM)
-
-
-class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One request of a person.
-
-    Attributes:
-        verb: One of ``VERBS``. ``unblock`` is ``release resume CHANNEL``.
-        by: Who asks. Never empty.
-        reason: Why, for the record.
-        channel: Channel, for ``sync``, ``unblock``, ``pin`` and ``unpin``.
-        release: Release id, for the others.
-        ring: One ring, or "" for all.
-        budget: Fresh machines to put at risk, for ``expedite``.
-        all: Admit everybody now, for ``expedite``.
-        approved_by: A second person, where the policy wants one.
-    """
-
-    verb: str
-    by: str
-    reason: str = ""
-    channel: str = ""
-    release: str = ""
-    ring: str = ""
-    budget: int | None = None
-    all: bool = False
-    approved_by: str = ""
-
-
-class Moved(TypedDict):
-    """A door that an order moved, as it is answered.
-
-    Attributes:
-        ring: Its ring.
-        state: Where it is.
-        reason: Why.
-        serves: After ``shut``: the release its machines get from now on, "" for none.
-        whole: After ``shut``: all bytes of that release are held.
-    """
-
-    ring: str
-    state: str
-    reason: str
-    serves: NotRequired[str]
-    whole: NotRequired[bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of an order: ``ok``, or the class of the error, and a body as JSON."""
-
-    status: str
-    body: str
 
 
 class Orders:
@@ -98,15 +54,27 @@ class Orders:
         self._config = config
         self._sync = sync
         self._claim = claim
+        self._seconds = Seconds(judge.store, judge.ledger)
 
     def obey(self, order: Order, now: Instant) -> Answer:
         """Carry out one order; a refusal is an answer too."""
         try:
-            moved = self._obey(order, now)
+            body = self._obeyed_or_kept(order, now)
         except FiredoorError as error:
-            body = {"error": str(error), "hint": error.hint}
-            return Answer(type(error).__name__, msgspec.json.encode(body).decode())
-        return Answer("ok", msgspec.json.encode({"doors": moved}).decode())
+            refusal = {"error": str(error), "hint": error.hint}
+            return Answer(type(error).__name__, msgspec.json.encode(refusal).decode())
+        return Answer("ok", msgspec.json.encode(body).decode())
+
+    def expire(self, now: Instant) -> None:
+        """Drop orders that no second person has approved in time; tell of each."""
+        self._seconds.expire(now)
+
+    def _obeyed_or_kept(self, order: Order, now: Instant) -> dict[str, object]:
+        try:
+            return {"doors": self._obey(order, now)}
+        except _SecondWanted:
+            asked = self._seconds.keep(order, self._doors_of(order, now), now)
+            return {"doors": [], "waits": {"order": asked.number, "until_ms": asked.until_ms}}
 
     def _obey(self, order: Order, now: Instant) -> list[Moved]:
         if not order.by.strip():
@@ -125,10 +93,48 @@ class Orders:
                 return self._pin(order, now)
             case "unpin":
                 return self._unpin(order, now)
+            case "note":
+                return self._note(order, now)
+            case "approve":
+                return self._approve(order, now)
             case "hold" | "resume" | "shut" | "expedite":
                 return self._move(order, now)
             case _:
                 raise BadInput(f"no such order: {order.verb}", hint=f"one of {', '.join(VERBS)}")
+
+    def _note(self, order: Order, now: Instant) -> list[Moved]:
+        """A person says what a release has to do with. No door moves."""
+        boarding = self._flight(order.release, now).boarding
+        cves = sorted({cve_id(each) for each in order.cves[: MOST_CVES + 1]})
+        if not 1 <= len(cves) <= MOST_CVES:
+            raise BadInput(f"a note names 1 to {MOST_CVES} CVEs", hint="--cve CVE-2021-44228")
+        self._judge.store.add_named(order.release, dict.fromkeys(cves, order.by.strip()))
+        note = f"{order.by} on release {boarding.number}: {', '.join(cves)}; {order.reason}"
+        facts = {"release": order.release, "cves": cves}
+        self._judge.ledger.note(boarding.channel, note, now, facts=facts)
+        return []
+
+    def _approve(self, order: Order, now: Instant) -> list[Moved]:
+        """A second person lets an order be carried out that waits for one."""
+        asked = self._seconds.waiting(order.order, order.release, now)
+        if _is_one_person(order.by, asked.order.by):
+            raise NotAllowed(
+                f"order {asked.number} is {asked.order.by}'s own: another person has to approve it",
+                hint="--by NAME",
+            )
+        if self._doors_of(asked.order, now) != asked.doors:
+            # What was asked for was asked of doors that stood elsewhere.
+            raise IllegalTransition(
+                f"the doors have moved since {asked.order.by} asked",
+                hint="look at them, and ask again: firedoor release show",
+            )
+        moved = self._obey(msgspec.structs.replace(asked.order, approved_by=order.by), now)
+        self._seconds.done(asked, order, now)
+        return moved
+
+    def _doors_of(self, order: Order, now: Instant) -> tuple[tuple[str, str, int], ...]:
+        doors = self._flight(order.release, now).doors
+        return tuple((ring, door.state.value, door.since_ms) for ring, door in doors.items())
 
     def _move(self, order: Order, now: Instant) -> list[Moved]:
         flight = self._flight(order.release, now)
@@ -158,7 +164,7 @@ class Orders:
         return moved
 
     def _apply(self, order: Order, flight: Flight, ring: str, now: Instant) -> Moved:
-        by, note = _who(order), order.reason
+        by, note = order.who, order.reason
         match order.verb:
             case "hold":
                 event: Hold | Resume | Shut | Expedite = Hold(Reason.PERSON, by, note)
@@ -169,13 +175,13 @@ class Orders:
             case "shut":
                 event = Shut(by, note)
             case _:
-                event = self._expedite(order, flight)
+                event = self._expedite(order, flight, now)
                 self._refuse_if_overtaken(flight, ring)
         door = self._judge.apply(flight, ring, event, now)
         self._judge.publish(flight, now)
         return {"ring": ring, "state": door.state.value, "reason": door.reason.value}
 
-    def _expedite(self, order: Order, flight: Flight) -> Expedite:
+    def _expedite(self, order: Order, flight: Flight, now: Instant) -> Expedite:
         channel, number = flight.boarding.channel, flight.boarding.number
         if not order.reason.strip():
             raise BadInput("expedite wants a reason", hint="--reason TEXT")
@@ -185,18 +191,22 @@ class Orders:
             raise BadInput(f"a budget of {order.budget} machines admits nobody")
         if order.budget is not None and order.budget > _LARGEST_BUDGET:
             raise BadInput("that is no budget any more", hint="--all admits everybody")
+        ends_ms = None if order.lasts_ms is None else _end_of_lane(order, order.lasts_ms, now)
         if order.budget is not None and self._judge.store.seed(channel, number):
             raise IllegalTransition(
                 "the seed of this boarding is public: who would be treated next is no secret",
                 hint="expedite --all, or pin the release",
             )
         self._ask_for_two(order, channel)
-        return Expedite(_who(order), order.reason, None if order.all else order.budget)
+        return Expedite(order.who, order.reason, None if order.all else order.budget, ends_ms)
 
     def _ask_for_two(self, order: Order, channel: str) -> None:
-        second = order.approved_by.strip()
-        alone = second.casefold() in ("", order.by.strip().casefold())
-        if alone and self._config.policy_for(channel).expedite_needs_two:
+        if not self._config.policy_for(channel).expedite_needs_two:
+            return
+        if not order.approved_by:
+            raise _SecondWanted
+        # A blank is nobody: a script's variable was empty, and the first person may not know.
+        if not order.approved_by.strip() or _is_one_person(order.by, order.approved_by):
             raise NotAllowed("the policy wants a second person", hint="--approved-by NAME")
 
     def _pin(self, order: Order, now: Instant) -> list[Moved]:
@@ -218,7 +228,7 @@ class Orders:
             self._ask_for_two(order, channel)
         moved: list[Moved] = []
         for ring in rings:
-            door = self._judge.apply(target, ring, Pin(_who(order), order.reason), now)
+            door = self._judge.apply(target, ring, Pin(order.who, order.reason), now)
             for other, line in lines.items():
                 state = line.doors[ring].state if ring in line.doors else None
                 undecided = state in (State.WAITING, State.OPENING, State.HELD)
@@ -284,6 +294,20 @@ class Orders:
         return [ring]
 
 
-def _who(order: Order) -> str:
-    second = order.approved_by.strip()
-    return f"{order.by} and {second}" if second else order.by
+class _SecondWanted(Exception):
+    """The policy wants a second person, and the order names none. Nothing has moved."""
+
+
+def _is_one_person(one: str, other: str) -> bool:
+    return one.strip().casefold() == other.strip().casefold()
+
+
+def _end_of_lane(order: Order, lasts_ms: int, now: Instant) -> UnixMs:
+    if order.all:
+        raise BadInput(
+            "everybody gets it at once, so nothing is left that could end",
+            hint="--budget N may be as large as the fleet, and ends after --for",
+        )
+    if not SHORTEST_LANE_MS <= lasts_ms <= LONGEST_LANE_MS:
+        raise BadInput("a fast lane lasts a minute at least, and 30 days at most", hint="--for 4h")
+    return UnixMs(now.wall_ms + lasts_ms)

@@ -4,7 +4,7 @@ The judge's own store and the gate's are written by one process each and read by
 Protocols here are what the services need of them; a step is atomic and durable.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -239,6 +239,54 @@ class JudgeRecords(Protocol):
 
     def put_answer(self, request: int, status: str, body: str) -> None:
         """Answer a request."""
+        ...
+
+    def asked(self) -> list[str]:
+        """Orders that wait for a second person, oldest first, JSON."""
+        ...
+
+    def put_asked(self, number: int, body: str) -> None:
+        """Let one wait."""
+        ...
+
+    def drop_asked(self, number: int) -> None:
+        """It waits no more."""
+        ...
+
+    def feed(self) -> str:
+        """State of the list of exploited vulnerabilities, JSON; "" before the first look."""
+        ...
+
+    def put_feed(self, body: str) -> None:
+        """Store it."""
+        ...
+
+    def put_exploited(self, entries: Mapping[str, str]) -> None:
+        """Replace the list: CVE identifier -> entry, JSON."""
+        ...
+
+    def named(self, release: str) -> list[tuple[str, str]]:
+        """CVE identifiers that a release names, and who or what says so."""
+        ...
+
+    def add_named(self, release: str, cves: Mapping[str, str]) -> None:
+        """Note what a release names: identifier -> who or what says so. The first to say stays."""
+        ...
+
+    def exploited_of(self, release: str) -> list[tuple[str, str, str]]:
+        """Those that are known to be exploited: identifier, source and entry, JSON."""
+        ...
+
+    def urgent(self) -> set[str]:
+        """Releases that name a vulnerability that is known to be exploited."""
+        ...
+
+    def searched(self, release: str) -> str | None:
+        """None before a release was searched, "" after it was, or why it could not be."""
+        ...
+
+    def put_searched(self, release: str, error: str) -> None:
+        """Note that."""
         ...
 
     def forget_answers(self, after: int) -> None:

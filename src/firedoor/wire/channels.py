@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from firedoor.config import ChannelConfig
-from firedoor.console.model import ChannelView
+from firedoor.console.model import ChannelView, UndoView
 from firedoor.core.board import ChannelBoard
 from firedoor.core.door import Door, State
 from firedoor.services.records import Block, ChannelState, Seen
@@ -79,6 +79,8 @@ def described(
             state="the judge has not run yet: nothing is mirrored",
             machines=machines,
             unknown=unknown,
+            undo=_undo(config),
+            served_nothing=config.traits.refused,
         )
     serving = _serving(known.board)
     clauses = list(_clauses(known, serving))
@@ -104,7 +106,13 @@ def described(
         blocked=bool(known.state.blocked),
         blocked_by=known.state.blocked.value,
         refused=_refused(known),
+        undo=_undo(config),
+        served_nothing=config.traits.refused,
     )
+
+
+def _undo(config: ChannelConfig) -> tuple[UndoView, ...]:
+    return tuple(UndoView(verb=way.verb.value, how=way.how) for way in config.traits.undo)
 
 
 def _clauses(known: Known, serving: str | None) -> Iterator[str]:

@@ -26,13 +26,16 @@ from firedoor.core.terms import Mode
 from firedoor.ports import Clock, Instant, Numbered, SignalSource
 from firedoor.services.judging import Judge, Pace
 from firedoor.services.ledger import LedgerWriter, Sign
-from firedoor.services.orders import Answer, Order, Orders
+from firedoor.services.order import Answer, Order
+from firedoor.services.orders import Orders
 from firedoor.services.stores import GateRecords, JudgeRecords
 from firedoor.services.supply import Refusal
 from firedoor.services.train import Train
+from firedoor.services.urgency import Urgency
 from firedoor.wire.alerts import Alert, Courier, explained_at
 from firedoor.wire.certificates import Certificates
 from firedoor.wire.expiry import Expiry
+from firedoor.wire.exploited import Exploited
 from firedoor.wire.files import Files
 from firedoor.wire.head import keep_head, set_aside
 from firedoor.wire.mirroring import Mirror, Result
@@ -95,8 +98,10 @@ class Court:
         signatory: Signatory,
         alert: Alert,
         clock: Clock,
+        exploited: Exploited | None = None,
     ) -> None:
         """Put the parts together; ``run`` reads and writes."""
+        self._exploited = exploited
         self._signatory = signatory
         self._config = config
         self._files = files
@@ -205,6 +210,7 @@ class Court:
         ledger = LedgerWriter(self._store, self._sign)
         pace = Pace(times.bucket_ms, times.silence_min_ms, times.settle_ms)
         self._judge = Judge(self._store, self._gate, self._signals, ledger, pace)
+        self._urgency = Urgency(self._store, ledger)
         self._train = Train(
             self._judge,
             self._config,
@@ -285,6 +291,7 @@ class Court:
             results, self._waiting = self._waiting, []
         with self._store.step():
             answers = [(number, self._obey(number, order, now)) for number, order in orders]
+            self._orders.expire(now)
             for result in results:
                 self._take_over(result)
             refused, self._refused = self._refused, []
@@ -292,6 +299,7 @@ class Court:
                 self._refuse(refusal, now)
             if tick:
                 self._judge.tick(now, self._store.board().version, opens=opens)
+                self._look_for_urgent(now)
                 if opens:
                     self._store.put_tick(now.boot, now.mono_ms, now.wall_ms)
             for channel in self._config.channels:
@@ -346,6 +354,19 @@ class Court:
             self._judge.ledger.note(
                 refusal.channel, note[:_NOTE_LIMIT], now, alert=not refusal.gone
             )
+
+    def _look_for_urgent(self, now: Instant) -> None:
+        """Tell of releases that name what is exploited. No door is moved by it."""
+        if self._exploited is None or not self._exploited.is_on:
+            return
+        flights = self._judge.flights.values()
+        while not self._exploited.looks.empty():
+            self._urgency.take_list(self._exploited.looks.get(), now)
+        while not self._exploited.found.empty():
+            self._urgency.take_search(self._exploited.found.get(), now)
+        for channel, previous, release in self._urgency.unsearched(flights):
+            self._exploited.want(channel, previous, release)
+        self._urgency.tell(flights, now)
 
     def _give_up_on(self, number: int) -> None:
         body = {"error": "a mistake in Firedoor: the log of the judge says more", "hint": ""}

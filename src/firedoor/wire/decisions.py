@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -10,7 +11,7 @@ from firedoor.core.door import Reason, State
 from firedoor.core.errors import BadInput
 from firedoor.core.ledger.canonical import Json, text_to_float
 from firedoor.core.ledger.entry import Entry
-from firedoor.services.ledger import BOARDED, DOOR, MORE_RINGS, NOTE, REVEALED
+from firedoor.services.ledger import BOARDED, DOOR, LANE, MORE_RINGS, NOTE, REVEALED
 
 ReleaseOf = Callable[[str, int], str]
 """Release id of (channel, boarding number), or ""."""
@@ -73,6 +74,7 @@ def described(entry: Entry, release_of: ReleaseOf) -> DecisionView:
         by=_text(body, "by"),
         # Without a person a door's note is the judge's own sentence.
         note=_text(body, "note") if moved and _text(body, "by") else "",
+        lane_over=moved and _ends_lane(body),
         sentence=_sentence(entry),
     )
 
@@ -86,11 +88,19 @@ def _move(body: Mapping[str, Json]) -> str:
     state, reason = _member(State, _text(body, "to")), _member(Reason, _text(body, "reason"))
     if state is None:
         return f"the door went to {_text(body, 'to')}"
+    if _ends_lane(body):
+        # A held door keeps the note of its hold, which is not what happened here.
+        over = f"its fast lane is over: the harm budget is {_count(body, 'budget')} again"
+        return over if state is State.OPENING else f"{over}; it stays {state}"
     if state is State.OPENING and reason is Reason.EVIDENCE and _text(body, "from") == "held":
         said = "the machines that were silent spoke again, so it goes on"
     else:
         said = _MOVES.get((state, reason)) or _MOVES[state, None]
     said = said.format(by=_text(body, "by") or "somebody", budget=_count(body, "budget"))
+    ends_ms = _count(_mapping(body.get(LANE)), "ends_ms")
+    if ends_ms and reason is Reason.EXPEDITED:
+        ends = datetime.fromtimestamp(ends_ms / 1000, UTC)
+        said = f"{said}, until {ends:%Y-%m-%d %H:%M}Z"
     note = _text(body, "note")
     said = f"in shadow mode: {said}" if body.get("shadow") else said
     return f"{said}; {note}" if note else said
@@ -148,6 +158,12 @@ def _share(terms: Mapping[str, Json]) -> str:
     with contextlib.suppress(BadInput):
         return f"{100 * text_to_float(_text(terms, 'delta')):.3g} %"
     return ""
+
+
+def _ends_lane(body: Mapping[str, Json]) -> bool:
+    """Whether a move ended a fast lane and did nothing else."""
+    lane = body.get(LANE)
+    return lane is not None and not lane and body.get("from") == body.get("to")
 
 
 _E = TypeVar("_E", bound=StrEnum)

@@ -1,6 +1,7 @@
 """The judge's process: the court, the mirror's threads and the housekeeping's."""
 
 import threading
+from pathlib import Path
 
 from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.adapters.clock import SystemClock
@@ -12,6 +13,7 @@ from firedoor.adapters.store.signals import SignalReader
 from firedoor.config import Config
 from firedoor.wire.alerts import hook
 from firedoor.wire.court import Court
+from firedoor.wire.exploited import Exploited
 from firedoor.wire.files import Files
 from firedoor.wire.housekeeping import Sweeper, keep_swept, scrub
 from firedoor.wire.mirroring import Mirror
@@ -26,6 +28,7 @@ def run(config: Config, files: Files, parent: int) -> None:
     store = JudgeStore(files.data)
     blobs = DiskBlobs(files.blobs)
     mirror = Mirror(config.channels, blobs, clock, store.last_snapshot, gate=files.data)
+    exploited = Exploited(config, clock, store.manifest, lambda digest: Path(blobs.path(digest)))
     court = Court(
         config,
         files,
@@ -39,8 +42,10 @@ def run(config: Config, files: Files, parent: int) -> None:
         root_key=lambda: load_root_key(files.root_key),
         alert=hook(config.alert),
         clock=clock,
+        exploited=exploited,
     )
     mirror.start()
+    exploited.start()
     threading.Thread(target=scrub, args=(blobs, mirror, stop), daemon=True).start()
     sweeper = Sweeper(config, files, blobs, clock)
     threading.Thread(target=keep_swept, args=(sweeper, stop), daemon=True).start()
@@ -48,4 +53,5 @@ def run(config: Config, files: Files, parent: int) -> None:
         court.run(stop)
     finally:
         mirror.stop()
+        exploited.stop()
         store.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -14,7 +15,7 @@ from firedoor.core import errors
 from firedoor.core.errors import BadInput, FiredoorError, NotFound, Rejected, Unavailable
 from firedoor.ports import Clock
 from firedoor.services.ledger import DOOR, NOTE
-from firedoor.services.orders import Order
+from firedoor.services.order import Order
 from firedoor.wire.files import Files
 from firedoor.wire.sources import Sources
 from firedoor.wire.views import Views
@@ -26,7 +27,7 @@ _SHORT: Final = 12
 _CHANNEL_VERBS: Final = frozenset({Verb.SYNC, Verb.RESUME_CHANNEL})
 # Only these name their channel beside the release; of the others the judge finds it.
 _PINS: Final = frozenset({Verb.PIN, Verb.UNPIN})
-_RECORDED_AS_NOTE: Final = frozenset({Verb.UNPIN, Verb.RESUME_CHANNEL})
+_RECORDED_AS_NOTE: Final = frozenset({"unpin", "unblock", "note"})
 
 _DONE: Final[Mapping[Verb, str]] = {
     Verb.HOLD: "is held: nobody new gets it until a person resumes",
@@ -35,6 +36,8 @@ _DONE: Final[Mapping[Verb, str]] = {
     Verb.EXPEDITE: "is expedited",
     Verb.PIN: "is pinned: machines get it now, whatever the evidence says",
     Verb.UNPIN: "is pinned no more: the channel follows the evidence again",
+    Verb.APPROVE: "is moved as two people asked",
+    Verb.NOTE: "is noted to have to do with these CVEs: no door moves by it",
 }
 
 
@@ -46,11 +49,17 @@ class _Moved(msgspec.Struct, frozen=True):
     whole: bool = True
 
 
+class _Waits(msgspec.Struct, frozen=True):
+    order: int
+    until_ms: int
+
+
 class _Answer(msgspec.Struct, frozen=True):
     """The body of an answer, of either sort; see ``orders.Orders.obey``."""
 
     board: int = 0
     doors: tuple[_Moved, ...] = ()
+    waits: _Waits | None = None
     error: str = ""
     hint: str = ""
 
@@ -108,11 +117,12 @@ class Inbox:
         in_force = verb in _CHANNEL_VERBS or await self._in_force(answer.board)
         view = None if verb in _CHANNEL_VERBS else self._views.release(target)
         return Outcome(
-            index=_recorded(judge, verb, channel, order, before),
+            index=_recorded(judge, order, channel, before, moved=answer.waits is None),
             sentence=_sentence(verb, target, answer, in_force=in_force),
             channel=channel,
             release="" if view is None else view.id,
-            door={} if view is None else view.door,
+            door={} if view is None or answer.waits is not None else view.door,
+            order=0 if answer.waits is None else answer.waits.order,
         )
 
     async def _answer(self, judge: JudgeReader, number: int) -> _Answer:
@@ -184,13 +194,22 @@ def _refusal(status: str) -> type[FiredoorError]:
 
 
 def _recorded(
-    judge: JudgeReader, verb: Verb, channel: str, order: Order, before: int
+    judge: JudgeReader, order: Order, channel: str, before: int, *, moved: bool
 ) -> int | None:
-    """Ledger index of the decision: the last entry of this order that came since."""
+    """Ledger index of the decision: the last entry of this order that came since.
+
+    Args:
+        judge: Where the ledger is.
+        order: What was asked for.
+        channel: Its channel.
+        before: Index of the last entry before it was asked for.
+        moved: It was carried out; else it waits for a second person.
+    """
+    by_note = not moved or order.verb in _RECORDED_AS_NOTE
     index = None
     for signed in judge.entries(after=before):
         entry, body = signed.entry, signed.entry.body
-        if verb in _RECORDED_AS_NOTE:
+        if by_note:
             ours = entry.kind == NOTE and body.get("channel") == channel
         else:
             ours = entry.kind == DOOR and body.get("release") == order.release
@@ -206,11 +225,21 @@ def _sentence(verb: Verb, target: str, answer: _Answer, *, in_force: bool) -> st
         return f"the mirror looks at the upstream of {target} now"
     if verb is Verb.RESUME_CHANNEL:
         return f"the next release of {target} may board again"
+    if answer.waits is not None:
+        until = datetime.fromtimestamp(answer.waits.until_ms / 1000, UTC)
+        return (
+            f"nothing has moved yet: the policy wants a second person. Order {answer.waits.order} "
+            f"waits for one until {until:%H:%M}Z: "
+            f"firedoor release approve {target[:_SHORT]} {answer.waits.order} --by NAME"
+        )
     rings = ", ".join(
         f"ring {door.ring} is {door.state}" + (f" ({door.reason})" if door.reason else "")
         for door in answer.doors
     )
-    said = f"release {target[:_SHORT]} {_DONE[verb]}; {rings}"
+    said = f"release {target[:_SHORT]} {_DONE[verb]}"
+    if not answer.doors:
+        return said
+    said = f"{said}; {rings}"
     if verb is Verb.SHUT:
         said = f"{said}; {', '.join(map(_what_is_left, answer.doors))}"
     if in_force:

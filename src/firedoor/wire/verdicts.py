@@ -14,6 +14,7 @@ from firedoor.console.model import (
     VerdictSummary,
     VerdictView,
 )
+from firedoor.console.urgent import LaneView
 from firedoor.core.cell import Cell, Test
 from firedoor.core.door import Door, Reason, State
 from firedoor.core.signal import ANY
@@ -88,6 +89,9 @@ def door_view(
         window=door.budget if numbers is None else numbers.window,
         harm_upper=harm_upper,
         shadow=door.shadow,
+        lane=None
+        if door.lane is None
+        else LaneView(slots=door.lane.slots, ends_ms=door.lane.ends_ms),
     )
 
 

@@ -28,6 +28,7 @@ from firedoor.console.model import (
     VerdictSummary,
     VerdictView,
 )
+from firedoor.console.reading import RELEASES_SHOWN
 from firedoor.core.door import Door, State
 from firedoor.core.release import Change, diff
 from firedoor.core.ring import EVERYONE
@@ -35,14 +36,12 @@ from firedoor.core.verdict import VerdictState
 from firedoor.ports import Clock
 from firedoor.services.boarding import Boarding
 from firedoor.services.places import Census
-from firedoor.wire import channels, decisions, explaining, verdicts
+from firedoor.wire import channels, decisions, explaining, urgency, verdicts
 from firedoor.wire.files import Files
 from firedoor.wire.followed import Followed
 from firedoor.wire.machines import Machines
 from firedoor.wire.sources import Sources
 from firedoor.wire.verdicts import Stored
-
-BOARDINGS_SHOWN: Final = 50
 
 _FOLLOWED: Final = 128
 _DIFFS: Final = 512
@@ -92,9 +91,12 @@ class Views:
         """All channels, in the order of the configuration."""
         return self._fresh("channels", lambda: [*map(self._channel, self._config.channels)])
 
-    def releases(self, channel: str) -> list[ReleaseView]:
-        """The last boardings of a channel, newest first."""
-        return self._fresh(("releases", channel), lambda: self._releases(channel))
+    def releases(
+        self, channel: str, limit: int = RELEASES_SHOWN, before: int = 0
+    ) -> list[ReleaseView]:
+        """The last boardings of a channel, newest first, or those before one of them."""
+        key = ("releases", channel, limit, before)
+        return self._fresh(key, lambda: self._releases(channel, limit, before))
 
     def release(self, release: str) -> ReleaseView | None:
         """The latest boarding of exactly this release id."""
@@ -184,7 +186,7 @@ class Views:
         with self._sources.snapshot() as judge:
             if judge is None:
                 return self._moded(channels.described(config, None, 0))
-            boardings = judge.boardings(config.name)[-BOARDINGS_SHOWN:]
+            boardings = judge.boardings(config.name)[-RELEASES_SHOWN:]
             in_flight = None
             for boarding in reversed(boardings):
                 doors = judge.doors(config.name, boarding.number)
@@ -210,12 +212,14 @@ class Views:
             unknown = self._unknown(gate, config.name).get(EVERYONE, 0)
             return self._moded(channels.described(config, known, active, unknown))
 
-    def _releases(self, channel: str) -> list[ReleaseView]:
+    def _releases(self, channel: str, limit: int, before: int) -> list[ReleaseView]:
         with self._sources.snapshot() as judge:
             if judge is None:
                 return []
-            newest = judge.boardings(channel)[-BOARDINGS_SHOWN:]
-            return [self._view(judge, boarding) for boarding in reversed(newest)]
+            boardings = judge.boardings(channel)
+            if before:
+                boardings = [each for each in boardings if each.number < before]
+            return [self._view(judge, boarding) for boarding in reversed(boardings[-limit:])]
 
     def _release(self, release: str) -> ReleaseView | None:
         with self._sources.snapshot() as judge:
@@ -279,6 +283,11 @@ class Views:
             artefacts=self._changes(judge, previous, boarding.release),
             size_bytes=0 if mirrored is None else mirrored.size,
             previous=previous,
+            orders=urgency.waiting(judge, boarding.release),
+            cves=len(judge.named(boarding.release)),
+            exploited=()
+            if self._config.exploited.feed is None
+            else urgency.exploited(judge, boarding.release),
         )
 
     def _doors(

@@ -101,3 +101,33 @@ def test_kept_on_disk_counts_what_is_there_and_names_what_lacks(day, copy, site)
 
     assert re.fullmatch(r"\d releases, 0 B; \d of their files missing", nothing)
     assert re.fullmatch(r"\d releases, [1-9]\d* B", whole)
+
+
+def test_json_has_the_figures_that_people_read(day, copy, site):
+    """A script that watches the disk should not have to read English."""
+    for entry in files_of(site, day.good).values():
+        put(site, entry)
+
+    shown = run("channel", "show", CHANNEL, "--json", "--config", str(copy)).json()
+
+    kept = shown["kept"]
+    assert shown["name"] == CHANNEL
+    assert kept["held_files"] == len(files_of(site, day.good))
+    assert kept["held_bytes"] == sum(entry.size for entry in files_of(site, day.good).values())
+    assert (kept["releases"], kept["named_files"], kept["named_bytes"]) == (3, 0, 0)
+    assert kept["missing_files"] > 0
+    assert f"{kept['missing_files']} of their files missing" in kept_line(copy)
+
+
+def test_what_is_named_only_is_no_missing_file():
+    """A suite of sixty thousand packages of which five are held is a whole one."""
+    held, named, gone = (Digest(each * 64) for each in "abc")
+    found = Holdings(
+        frozenset({"r"}),
+        {"r": {held: 5, named: 70, gone: 900}},
+        frozenset({held}),
+        frozenset({named}),
+    ).together()
+
+    assert (found.held_files, found.held_bytes) == (1, 5)
+    assert (found.named_files, found.named_bytes, found.missing_files) == (1, 70, 1)

@@ -16,9 +16,10 @@ ERRORS = [
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, FiredoorError) and kind is not FiredoorError
 ]
-ACTING = {f"release {verb}" for verb in ("hold", "resume", "shut", "expedite", "pin", "unpin")} | {
-    "channel sync"
-}
+ACTING = {
+    f"release {verb}"
+    for verb in ("hold", "resume", "shut", "expedite", "approve", "note", "pin", "unpin")
+} | {"channel sync"}
 PRINTS_NO_DOCUMENT = {"ca init", "ca renew", "demo", "init", "up", "serve", "machine revoke"}
 
 

@@ -324,3 +324,15 @@ def test_what_needs_the_judges_records_says_that_it_never_ran(tmp_path):
         said = run(*command.split(), "--config", str(path))
         assert said.code == 3, command
         assert "has never run" in said.err
+
+
+def test_a_list_that_is_not_whole_says_so(day):
+    """Fifty rows look like all of them; a script that counts them would stand still."""
+    short = day.desk.run("release", "list", "--limit", "2")
+    whole = day.desk.run("release", "list", "--all")
+
+    assert [row[0] for row in short.rows()[1:]] == [day.bad[:12], day.good[:12]]
+    assert "only the last 2 releases of tills-av are listed; --all" in short.err
+    assert len(whole.rows()) == 4
+    assert "only" not in whole.err
+    assert len(day.desk.run("release", "list", "--limit", "2", "--json").json()) == 2

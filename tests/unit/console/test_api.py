@@ -218,6 +218,23 @@ def test_each_verb_reaches_the_judge_with_who_and_why(path, verb, body):
     assert world.asked == [(verb, scenes.SECOND, {"reason": WHY["reason"], **body}, "Amira")]
 
 
+def test_the_time_of_a_fast_lane_and_the_number_of_an_order_reach_the_judge():
+    """In the judge's units; whoever approves need not say why."""
+    world = scenes.opening()
+    app = console(world)
+    path = f"/api/releases/{scenes.SECOND}"
+
+    assert post(app, f"{path}/expedite", {**WHY, "budget": 10, "lasts_s": 90}).status == 200
+    assert post(app, f"{path}/approve", {"by": "Ben", "order": 3}).status == 200
+    assert post(app, f"{path}/note", {**WHY, "cves": ["CVE-2021-44228"]}).status == 200
+
+    assert [(verb, given) for verb, _, given, _ in world.asked] == [
+        (Verb.EXPEDITE, {"reason": WHY["reason"], "budget": 10, "lasts_ms": 90_000}),
+        (Verb.APPROVE, {"reason": "", "order": 3}),
+        (Verb.NOTE, {"reason": WHY["reason"], "cves": ("CVE-2021-44228",)}),
+    ]
+
+
 def test_a_channel_can_be_synced_and_resumed():
     """The two verbs that concern no release; a sync needs no reason."""
     world = scenes.opening()
@@ -247,6 +264,18 @@ def test_a_channel_can_be_synced_and_resumed():
         ("expedite", {**WHY, "budget": 0}),
         ("expedite", {**WHY, "budget": 1_000_001}),
         ("expedite", {**WHY, "budget": "5"}),
+        ("expedite", {**WHY, "budget": 5, "lasts_s": 0}),
+        ("expedite", {**WHY, "budget": 5, "lasts_s": 31 * 86_400}),
+        ("expedite", {**WHY, "budget": 5, "order": 1}),
+        ("pin", {**WHY, "lasts_s": 60}),
+        ("approve", WHY),
+        ("note", WHY),
+        ("note", {**WHY, "cves": []}),
+        ("note", {**WHY, "cves": [""]}),
+        ("note", {**WHY, "cves": ["CVE-2021-44228"] * 51}),
+        ("hold", {**WHY, "cves": ["CVE-2021-44228"]}),
+        ("approve", {**WHY, "order": 0}),
+        ("approve", {"by": "Ben", "order": 1, "approved_by": "Amira"}),
     ],
 )
 def test_a_request_that_makes_no_sense_is_never_submitted(path, body):
@@ -289,3 +318,21 @@ def test_a_wrong_method_is_a_problem_document_too():
 
     assert reply.status == 405
     assert reply.json["status"] == 405
+
+
+@pytest.mark.parametrize(
+    ("query", "numbers"), [("", [2, 1]), ("?limit=1", [2]), ("?before=2", [1]), ("?before=1", [])]
+)
+def test_releases_come_in_pages(query, numbers):
+    """A history of years is longer than any answer should be."""
+    reply = get(console(scenes.opening()), f"/api/channels/tills-av/releases{query}")
+
+    assert [each["number"] for each in reply.json] == numbers
+
+
+@pytest.mark.parametrize("query", ["?limit=0", "?limit=1001", "?before=-1", "?before=x"])
+def test_a_page_of_releases_that_makes_no_sense_is_refused(query):
+    """Not answered with another page than was asked for."""
+    target = f"/api/channels/tills-av/releases{query}"
+
+    assert get(console(scenes.opening()), target).status == 400

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.pofile import read_po
 from jinja2 import Environment
 
 from firedoor.console.language import LANGUAGES
 
 CONSOLE = Path(str(resources.files("firedoor.console")))
+CHANNEL = CONSOLE.parent / "core" / "channel.py"
 TEMPLATES = sorted((CONSOLE / "templates").glob("*.html"))
 KEYWORDS = {"_": None, "say": None, "gettext": None, "ngettext": (1, 2)}
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
@@ -86,7 +87,11 @@ def _sources() -> dict[str, str]:
     found = extract_from_dir(
         CONSOLE, [("**.py", "python"), ("templates/**.html", "jinja2")], {}, keywords=KEYWORDS
     )
-    return {_key(message): file for file, _, message, *_ in found}
+    sentences = {_key(message): file for file, _, message, *_ in found}
+    # What is told of each kind of client stands with the kind.
+    for _, message, *_ in extract_from_file("python", CHANNEL, keywords=KEYWORDS):
+        sentences[_key(message)] = CHANNEL.name
+    return sentences
 
 
 def _key(message: object) -> str:

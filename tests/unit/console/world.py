@@ -22,6 +22,7 @@ from firedoor.console.model import (
     Verb,
     VerdictView,
 )
+from firedoor.console.reading import RELEASES_SHOWN
 from firedoor.core.cell import Cell, Test
 from firedoor.core.errors import FiredoorError
 from firedoor.core.units import UnixMs
@@ -63,12 +64,13 @@ class World:
         """See ``ReadModel``."""
         return self.views
 
-    def releases(self, channel: str) -> list[ReleaseView]:
+    def releases(
+        self, channel: str, limit: int = RELEASES_SHOWN, before: int = 0
+    ) -> list[ReleaseView]:
         """See ``ReadModel``."""
-        return sorted(
-            (view for view in self.boarded if view.channel == channel),
-            key=lambda view: -view.number,
-        )
+        mine = (view for view in self.boarded if view.channel == channel)
+        older = (view for view in mine if not before or view.number < before)
+        return sorted(older, key=lambda view: -view.number)[:limit]
 
     def release(self, release: str) -> ReleaseView | None:
         """See ``ReadModel``."""

@@ -6,7 +6,7 @@ from tests.unit.services.rehearsal import clear_cells, harm_cells, slow_fleet, u
 
 from firedoor.core.door import State
 from firedoor.core.errors import Unavailable
-from firedoor.services.orders import Order
+from firedoor.services.order import Order
 
 # Leases and failing stores
 

@@ -284,7 +284,7 @@ def careful(start):
     return loop
 
 
-@pytest.mark.parametrize("second", ["", "  ", "Amira", " amira "])
+@pytest.mark.parametrize("second", ["  ", "Amira", " amira "])
 def test_nobody_is_their_own_second_person(careful, second):
     """Also not in lower case."""
     answer = careful.order(

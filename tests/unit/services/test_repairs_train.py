@@ -14,7 +14,7 @@ from firedoor.core.signal import TOLD_EARLY
 from firedoor.core.units import MachineNo
 from firedoor.ports import Delivery, SignalEvent
 from firedoor.services import hearing
-from firedoor.services.orders import Answer
+from firedoor.services.order import Answer
 
 LAB = """
 [[ring]]
@@ -142,7 +142,8 @@ def test_a_pin_to_what_no_evidence_opened_needs_a_second_person(strict):
     second = strict.publish("2")
     alone = strict.order("pin", channel=AV, release=second, reason="zero day")
     same = strict.order("pin", channel=AV, release=second, reason="zero day", approved_by=" amira")
-    assert (alone.status, same.status) == ("NotAllowed", "NotAllowed")
+    assert "waits" in alone.body
+    assert same.status == "NotAllowed"
     assert not strict.store.pins(AV)
     assert strict.door(2).state is State.OPENING
 
@@ -167,7 +168,7 @@ def test_going_on_after_a_spent_budget_needs_a_second_person(strict):
     assert strict.door(2).reason is Reason.BUDGET_SPENT
     before = strict.door(2)
 
-    assert strict.order("resume", release=bad).status == "NotAllowed"
+    assert "waits" in strict.order("resume", release=bad).body
     assert strict.door(2) == before
     assert strict.order("resume", release=bad, approved_by="Bela").status == "ok"
     assert strict.door(2).budget > before.budget

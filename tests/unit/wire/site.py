@@ -22,7 +22,8 @@ from firedoor.ports import Delivery, Fetched, SignalEvent
 from firedoor.services.admission import Admission
 from firedoor.services.judging import Judge, Pace
 from firedoor.services.ledger import LedgerWriter
-from firedoor.services.orders import Answer, Order, Orders
+from firedoor.services.order import Answer, Order
+from firedoor.services.orders import Orders
 from firedoor.services.places import Installed
 from firedoor.services.records import Bucket
 from firedoor.services.roster import Roster

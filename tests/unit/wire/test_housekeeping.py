@@ -15,7 +15,8 @@ from tests.loop import AV, Loop, memory
 from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.config import from_text
 from firedoor.core.units import Digest
-from firedoor.services.orders import Answer, Order, Orders
+from firedoor.services.order import Answer, Order
+from firedoor.services.orders import Orders
 from firedoor.wire.files import Files
 from firedoor.wire.housekeeping import Sweeper
 from firedoor.wire.mirroring import Mirror

@@ -19,7 +19,7 @@ from firedoor.core.door import Reason, State
 from firedoor.core.errors import BadConfig, Unavailable
 from firedoor.core.ledger.chain import Head
 from firedoor.core.units import Digest
-from firedoor.services.orders import Order
+from firedoor.services.order import Order
 from firedoor.wire.databases import prepare
 from firedoor.wire.files import Files
 from firedoor.wire.head import keep_head, read_head

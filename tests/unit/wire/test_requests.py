@@ -246,7 +246,12 @@ def test_an_order_that_the_gate_has_not_confirmed_is_told_as_such(house: House) 
         (Verb.HOLD, REASON, IllegalTransition, "hold refused"),
         (Verb.HOLD, {**REASON, "ring": "labb"}, NotFound, 'no ring "labb"'),
         (Verb.EXPEDITE, {"reason": " ", "all": True}, BadInput, "reason"),
-        (Verb.EXPEDITE, {**REASON, "all": True}, NotAllowed, "second person"),
+        (
+            Verb.EXPEDITE,
+            {**REASON, "all": True, "approved_by": "amira"},
+            NotAllowed,
+            "second person",
+        ),
         (Verb.UNPIN, REASON, NotFound, "is pinned"),
         (Verb.EXPEDITE, {**REASON, "budget": "many"}, BadInput, "expected `int | null`"),
     ],
@@ -266,6 +271,30 @@ def test_a_refusal_is_the_error_that_the_judge_meant_with_its_hint(
     assert type(raised) is error
     assert words in str(raised).lower()
     assert raised.hint or error is NotFound or error is BadInput
+
+
+def test_an_order_for_two_people_waits_and_the_second_one_carries_it_out(house: House) -> None:
+    """The first is told what the second has to type; nothing has moved, and that is said first."""
+    house.open_judge()
+
+    async def talk(inbox: Inbox) -> tuple[Outcome, Outcome]:
+        release = await first_release(house)
+        (house.vendor / "av.db").write_text("2")
+        await inbox.submit(Verb.SHUT, release, REASON, "Amira")
+        first = await inbox.submit(Verb.EXPEDITE, release, {**REASON, "all": True}, "Amira")
+        return first, await inbox.submit(Verb.APPROVE, release, {"order": first.order}, "Bela")
+
+    first, second = asking(house, talk)
+
+    assert (first.order, first.door) == (1, {})
+    assert first.sentence.startswith("nothing has moved yet")
+    assert f"firedoor release approve {first.release[:12]} 1 --by NAME" in first.sentence
+    assert first.index is not None
+    assert second.order == 0
+    assert (second.door["everyone"].state, second.door["everyone"].by) == (
+        State.OPEN,
+        "Amira and Bela",
+    )
 
 
 def test_a_release_nobody_knows_is_refused_before_it_becomes_an_order(house: House) -> None:

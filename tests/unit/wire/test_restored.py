@@ -29,7 +29,7 @@ from firedoor.core.release import FileEntry, media_type
 from firedoor.core.units import Digest
 from firedoor.ports import Fetched
 from firedoor.services.ledger import BOARDED, MORE_RINGS, LedgerWriter
-from firedoor.services.orders import Order
+from firedoor.services.order import Order
 from firedoor.services.snapshot import Snapshot
 from firedoor.wire.alerts import Alert
 from firedoor.wire.court import Court

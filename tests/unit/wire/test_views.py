@@ -290,3 +290,20 @@ def test_an_unknown_release_has_no_view_and_no_machines(site: Site) -> None:
     assert site.views.machines(unknown, 10) == []
     assert site.views.track(unknown) == []
     assert site.views.match(unknown[:8]) == []
+
+
+def test_a_long_history_is_told_a_page_at_a_time(site: Site) -> None:
+    """Nothing is left out between two pages, and nothing told twice."""
+    site.settle_in()
+    for version in ("2", "3", "4"):
+        release = site.publish(version)
+        site.round()
+        site.order("pin", release=release, channel=CHANNEL, reason="quick")
+        site.order("unpin", channel=CHANNEL, reason="on")
+    numbers = [view.number for view in site.views.releases(CHANNEL)]
+    assert numbers == [4, 3, 2, 1]
+
+    pages = [site.views.releases(CHANNEL, 2), site.views.releases(CHANNEL, 2, numbers[1])]
+
+    assert [view.number for page in pages for view in page] == numbers
+    assert site.views.releases(CHANNEL, 2, 1) == []

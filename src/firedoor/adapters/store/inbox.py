@@ -7,7 +7,7 @@ import msgspec
 
 from firedoor.adapters.store.reader import Reader
 from firedoor.adapters.store.sqlite import Schema, open_writer, transaction
-from firedoor.services.orders import Order
+from firedoor.services.order import Order
 
 NAME = "console.db"
 

@@ -14,6 +14,7 @@ import msgspec
 from firedoor.adapters.store.judge_mirrored import MirroredReader, MirroredStore
 from firedoor.adapters.store.judge_rows import cell_of, late_of
 from firedoor.adapters.store.judge_schema import SCHEMA
+from firedoor.adapters.store.judge_urgent import UrgentReader, UrgentStore
 from firedoor.adapters.store.sqlite import (
     identity_of,
     open_writer,
@@ -48,7 +49,7 @@ _BOARD = msgspec.json.Decoder(Board)
 _MANIFEST = msgspec.json.Decoder(dict[str, FileEntry])
 
 
-class JudgeReader(MirroredReader):
+class JudgeReader(MirroredReader, UrgentReader):
     """Reading judge.db, from any process."""
 
     def __init__(self, data: Path) -> None:
@@ -249,7 +250,7 @@ class JudgeReader(MirroredReader):
         return tuple(rows[0]) if rows else None
 
 
-class JudgeStore(JudgeReader, MirroredStore):
+class JudgeStore(JudgeReader, MirroredStore, UrgentStore):
     """The judge's own side. Everything but ``steps`` must be called within a step."""
 
     def __init__(self, data: Path) -> None:  # the reader's would refuse a missing file

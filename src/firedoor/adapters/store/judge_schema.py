@@ -27,6 +27,18 @@ _REFUSAL = """CREATE TABLE refusal (
     id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, path TEXT NOT NULL,
     sha256 TEXT NOT NULL, gone INTEGER NOT NULL, error TEXT NOT NULL, at_ms INTEGER NOT NULL)"""
 
+# Orders that wait for a second person; what is known of vulnerabilities, and which releases name.
+_URGENT = (
+    "CREATE TABLE asked (number INTEGER PRIMARY KEY, body TEXT NOT NULL)",
+    "CREATE TABLE feed (one INTEGER PRIMARY KEY CHECK (one = 1), body TEXT NOT NULL)",
+    "CREATE TABLE exploited (cve TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE named (
+        release TEXT NOT NULL, cve TEXT NOT NULL, source TEXT NOT NULL,
+        PRIMARY KEY (release, cve)) WITHOUT ROWID""",
+    """CREATE TABLE searched (
+        release TEXT PRIMARY KEY, error TEXT NOT NULL) WITHOUT ROWID""",
+)
+
 SCHEMA = Schema(
     version=6,
     statements=(
@@ -80,6 +92,7 @@ SCHEMA = Schema(
         "CREATE TABLE board (one INTEGER PRIMARY KEY, version INTEGER, body TEXT)",
         "CREATE TABLE tick (one INTEGER PRIMARY KEY, boot TEXT, mono_ms INTEGER, wall_ms INTEGER)",
         "CREATE TABLE answer (request INTEGER PRIMARY KEY, status TEXT, body TEXT)",
+        *_URGENT,
     ),
     upgrades=MappingProxyType(
         {
@@ -119,7 +132,7 @@ SCHEMA = Schema(
                 "DROP TABLE channel_4",
                 _REFUSAL,
             ),
-            5: ("ALTER TABLE deck ADD COLUMN began_ms INTEGER NOT NULL DEFAULT 0",),
+            5: ("ALTER TABLE deck ADD COLUMN began_ms INTEGER NOT NULL DEFAULT 0", *_URGENT),
         }
     ),
 )

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -14,6 +15,11 @@ from typing import Final, Protocol
 from firedoor.core.errors import Unavailable, Untrusted
 from firedoor.core.units import Digest
 from firedoor.ports import Fetched, Listed
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 _CHUNK: Final = 1 << 18
 _MOST_UNPACKED: Final = 1 << 30
@@ -79,7 +85,7 @@ def unpacked(file: Path, path: str, most: int = _MOST_UNPACKED) -> Iterator[byte
                 if total > most:
                     raise Untrusted(f"{path} unpacks to more than {most} bytes")
                 yield chunk
-    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, lzma.LZMAError, zlib.error, zstd.ZstdError, gzip.BadGzipFile) as error:
         raise Untrusted(f"{path} cannot be unpacked: {error}") from error
     except OSError as error:
         # bz2 says so of damaged data, too; its digest was right, so upstream made it so.
@@ -94,5 +100,8 @@ def _opened(file: Path, name: str) -> io.BufferedIOBase:
             return lzma.open(file)
         case "bz2":
             return bz2.open(file)
+        case "zst":
+            # Its own limit for the window holds: a frame that wants more than 128 MiB is refused.
+            return zstd.open(file)
         case _:
             return file.open("rb")

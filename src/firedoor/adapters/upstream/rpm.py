@@ -32,7 +32,7 @@ SIGNATURE: Final = f"{REPOMD}.asc"
 
 _MOST_AHEAD_S: Final = 24 * 3600
 _NO_ARCHITECTURE: Final = "noarch"
-_READABLE: Final = ("xml", "gz", "xz", "bz2")
+_READABLE: Final = ("xml", "gz", "xz", "bz2", "zst")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ class RpmUpstream:
         if packing not in _READABLE:
             raise Unavailable(
                 f"{primary.path} is packed as {packing!r}, which this version does not read",
-                hint="ask for one in gz or xz (createrepo_c --general-compress-type=gz)",
+                hint="ask for one in gz, xz or zst (createrepo_c --general-compress-type=gz)",
             )
         known = self._previous(primary.path)
         file = self.fetch(self._listed(primary), known, self._blobs)

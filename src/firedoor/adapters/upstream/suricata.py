@@ -106,7 +106,7 @@ class SuricataUpstream:
 
     def _expect_rules(self, feed: str, path: Path) -> None:
         try:
-            found = sum(count_rules(rules) for rules in _rules(feed, path))
+            found = sum(count_rules(rules) for rules in rules_of(feed, path))
         except (BadInput, tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError) as error:
             raise Untrusted(f"{feed} cannot be read: {error}", hint=_BROKEN) from error
         if not found:
@@ -116,8 +116,17 @@ class SuricataUpstream:
 _BROKEN: Final = "machines would run without it and not notice; ask the vendor"
 
 
-def _rules(feed: str, path: Path) -> Iterator[Iterator[bytes]]:
-    """Files of rules in a feed, one after the other, each to be read before the next."""
+def rules_of(feed: str, path: Path) -> Iterator[Iterator[bytes]]:
+    """Files of rules in a feed, one after the other, each to be read before the next.
+
+    Args:
+        feed: Its name; the suffix says how it is packed.
+        path: Its bytes.
+
+    Raises:
+        BadInput, Untrusted, tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError: It cannot
+            be unpacked.
+    """
     if feed.endswith(_TAR):
         with tarfile.open(fileobj=_Stream(unpacked(path, feed, _MOST_UNPACKED)), mode="r|") as tar:
             for number, member in enumerate(tar):
