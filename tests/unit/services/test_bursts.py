@@ -13,6 +13,7 @@ import pytest
 from firedoor.core.cell import Cell
 from firedoor.core.evidence import past
 from firedoor.core.signal import CRASH, SILENCE
+from firedoor.core.units import UnixMs
 from firedoor.core.verdict import Rules, absorb, start
 from firedoor.ports import Instant
 from firedoor.services.places import Place
@@ -69,7 +70,7 @@ class World:
                 for card, second in enumerate(drawn.tolist())
             ]
         )
-        pool.cut_at = Instant("boot", round(full * 1000), round(full * 1000))
+        pool.cut_at = Instant("boot", round(full * 1000), UnixMs(round(full * 1000)))
         cells: list[Cell] = []
         # The first tick at which somebody listens and the deck is full.
         first = math.ceil((full + self.lost_s) / 60)
