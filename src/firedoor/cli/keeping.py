@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from firedoor.adapters.blobs.disk import sizes_on_disk
 from firedoor.adapters.store.gate import GateReader
-from firedoor.cli import output
 from firedoor.cli.context import Place
 from firedoor.core.errors import Unavailable
 from firedoor.core.release import Manifest
 from firedoor.core.units import Digest
+from firedoor.services.room import spelled
 from firedoor.wire.housekeeping import kept_releases
 
 
@@ -44,7 +44,7 @@ class Holdings:
             return "partly missing" if there else "missing"
         if release not in self.kept:
             return "not kept"
-        said = output.size(sum(size for each, size in files.items() if each in self.stored))
+        said = spelled(sum(size for each, size in files.items() if each in self.stored))
         return f"{said} held, {len(lacking):,} files named only" if lacking else said
 
     def sentence(self) -> str:
@@ -55,11 +55,11 @@ class Holdings:
         there = sum(size for digest, size in sizes.items() if digest in self.stored)
         lacking = sizes.keys() - self.stored
         missing, named = lacking - self.may_lack, lacking & self.may_lack
-        said = f"{len(self.kept)} releases, {output.size(there)}"
+        said = f"{len(self.kept)} releases, {spelled(there)}"
         if missing:
             said += f"; {len(missing):,} of their files missing"
         if named:
-            more = output.size(sum(sizes[digest] for digest in named))
+            more = spelled(sum(sizes[digest] for digest in named))
             said += f"; {len(named):,} of their files named only ({more}), fetched when asked for"
         return said
 

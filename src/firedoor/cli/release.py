@@ -25,6 +25,7 @@ from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.api import ReleaseReply
 from firedoor.console.model import Condition, ReleaseView
 from firedoor.core.errors import BadInput, NotFound, Unavailable
+from firedoor.services.room import spelled
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="Look at releases, and decide about them where a person has to."
@@ -133,7 +134,7 @@ def show(
                 "artefacts",
                 f"{changes.added} added, {changes.changed} changed, {changes.removed} removed",
             ),
-            ("size", output.size(view.size_bytes)),
+            ("size", spelled(view.size_bytes)),
             ("exposed", view.exposed),
             ("harmed", view.harmed),
             ("verdict", unproven(view) or view.verdict.state.value),

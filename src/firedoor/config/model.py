@@ -97,6 +97,19 @@ class ConsoleConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageConfig:
+    """How much may be stored.
+
+    Attributes:
+        budget: Bytes of all content together, > 0; None: what the disk has.
+        reserve: Bytes that have to stay free on the disk, > 0; None: measured by the disk.
+    """
+
+    budget: int | None = None
+    reserve: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerConfig:
     """The record of every decision.
 
@@ -247,6 +260,7 @@ class Config:
         intake: The intake.
         console: The console.
         policy: The policy that channels and rings start from.
+        storage: How much may be stored.
         ledger: The record of every decision.
         alert: The alert hook.
         channels: In file order.
@@ -262,6 +276,7 @@ class Config:
     intake: IntakeConfig
     console: ConsoleConfig
     policy: Policy
+    storage: StorageConfig
     ledger: LedgerConfig
     alert: AlertConfig
     channels: tuple[ChannelConfig, ...]

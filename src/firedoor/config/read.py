@@ -25,6 +25,7 @@ from firedoor.config.model import (
     IntakeConfig,
     LedgerConfig,
     RpmConfig,
+    StorageConfig,
     TimeConfig,
     TlsConfig,
 )
@@ -125,6 +126,10 @@ def _config(settings: Settings) -> Config:
         ),
         console=ConsoleConfig(listen=settings.get(("console",), keys.CONSOLE_LISTEN)),
         policy=settings.policy(policy_layers()),
+        storage=StorageConfig(
+            budget=settings.get(("storage",), keys.STORAGE_BUDGET),
+            reserve=settings.get(("storage",), keys.STORAGE_RESERVE),
+        ),
         ledger=LedgerConfig(head=data / settings.get(("ledger",), keys.HEAD)),
         alert=AlertConfig(
             webhook=settings.get(("alert",), keys.WEBHOOK),

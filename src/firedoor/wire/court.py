@@ -95,9 +95,11 @@ class Court:
         signatory: Signatory,
         alert: Alert,
         clock: Clock,
+        storage: Callable[[LedgerWriter, Instant], None] = lambda *_: None,
     ) -> None:
         """Put the parts together; ``run`` reads and writes."""
         self._signatory = signatory
+        self._storage = storage
         self._config = config
         self._files = files
         self._store = store
@@ -302,6 +304,7 @@ class Court:
                     self._train.fall_back(channel.name, now)
             self._expiry.look(self._judge.ledger, now)
             self._certificates.look(self._judge.ledger, now)
+            self._storage(self._judge.ledger, now)
             board = self._publish_board()
             self._store.put_cursor("alerted", self._courier.delivered)
             for number, answer in answers:

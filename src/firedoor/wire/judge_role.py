@@ -10,6 +10,7 @@ from firedoor.adapters.store.inbox import InboxReader
 from firedoor.adapters.store.judge import JudgeStore
 from firedoor.adapters.store.signals import SignalReader
 from firedoor.config import Config
+from firedoor.services.room import Limits
 from firedoor.wire.alerts import hook
 from firedoor.wire.court import Court
 from firedoor.wire.files import Files
@@ -17,6 +18,7 @@ from firedoor.wire.housekeeping import Sweeper, keep_swept, scrub
 from firedoor.wire.mirroring import Mirror
 from firedoor.wire.process import stop_by_signal
 from firedoor.wire.signing import Signatory
+from firedoor.wire.storage import StorageWatch
 
 
 def run(config: Config, files: Files, parent: int) -> None:
@@ -25,7 +27,10 @@ def run(config: Config, files: Files, parent: int) -> None:
     clock = SystemClock()
     store = JudgeStore(files.data)
     blobs = DiskBlobs(files.blobs)
-    mirror = Mirror(config.channels, blobs, clock, store.last_snapshot, gate=files.data)
+    limits = Limits(config.storage.budget, config.storage.reserve)
+    mirror = Mirror(
+        config.channels, blobs, clock, store.last_snapshot, gate=files.data, limits=limits
+    )
     court = Court(
         config,
         files,
@@ -38,6 +43,7 @@ def run(config: Config, files: Files, parent: int) -> None:
         sign=load_signing_key(files.ledger_key).sign,
         root_key=lambda: load_root_key(files.root_key),
         alert=hook(config.alert),
+        storage=StorageWatch(limits, blobs.space, store).look,
         clock=clock,
     )
     mirror.start()

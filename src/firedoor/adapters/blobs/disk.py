@@ -27,6 +27,7 @@ from typing import Final
 from firedoor.core.errors import Unavailable, Untrusted
 from firedoor.core.release import is_digest
 from firedoor.core.units import Digest
+from firedoor.services.room import Space
 
 _READ_BYTES: Final = 1 << 20
 _FILE_MODE: Final = 0o644
@@ -75,6 +76,7 @@ class DiskBlobs:
         self._incoming = root / "incoming"
         self._quarantine = root / "quarantine"
         self._fate = threading.Lock()
+        self._used: int | None = None
         with _as_unavailable(root):
             for directory in (root, self._incoming, self._quarantine):
                 directory.mkdir(exist_ok=True)
@@ -161,6 +163,27 @@ class DiskBlobs:
                 found = place.stat()
                 yield StoredBlob(digest, found.st_size, found.st_mtime_ns // 1_000_000)
 
+    def space(self, *, count: bool = False) -> Space:
+        """What is stored and what the disk has.
+
+        All blobs are counted at the first call; then what this object stores and deletes is
+        added up. A blob that is a link to a file elsewhere counts like any other.
+
+        Args:
+            count: Count all blobs again: another process may have stored some.
+
+        Raises:
+            Unavailable: The disk cannot be asked.
+        """
+        with _as_unavailable(self._root):
+            disk = os.statvfs(self._root)
+        if count or self._used is None:
+            used = sum(blob.size for blob in self.stored())
+            with self._fate:
+                self._used = used
+        unit = disk.f_frsize
+        return Space(self._used, disk.f_bavail * unit, disk.f_blocks * unit)
+
     def discard(self, digest: Digest, before_ms: int) -> bool:
         """Delete a blob that was last needed before a wall time; say whether it was deleted.
 
@@ -176,8 +199,10 @@ class DiskBlobs:
         place = self._place(digest)
         # Whoever claims it has it, or learns that it is gone: there is no moment in between.
         with self._fate, _as_unavailable(self._root), suppress(FileNotFoundError):
-            if place.stat().st_mtime_ns // 1_000_000 < before_ms:
+            found = place.stat()
+            if found.st_mtime_ns // 1_000_000 < before_ms:
                 place.unlink()
+                self._count(-found.st_size)
                 return True
         return False
 
@@ -250,9 +275,17 @@ class DiskBlobs:
         _sync_directory(self._root)
         # A stream may take hours, and the blob be older than a sweep's patience when it is whole.
         os.utime(temporary)
+        size = temporary.stat().st_size
         with self._fate:
+            with suppress(FileNotFoundError):
+                size -= place.stat().st_size
             temporary.replace(place)
+            self._count(size)
         _sync_directory(place.parent)
+
+    def _count(self, more: int) -> None:
+        if self._used is not None:
+            self._used += more
 
     def _open_incoming(self) -> tuple[int, Path]:
         """A new file in ``incoming``, locked so that a starting process does not remove it."""
