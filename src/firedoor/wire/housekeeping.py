@@ -1,4 +1,4 @@
-"""Housekeeping beside the judge: blobs are read again, and those that nobody needs any more go.
+"""Housekeeping beside the judge: blobs that nobody needs any more go.
 
 A blob goes when two sweeps in a row found no release that needs it, and nobody stored or claimed
 it for a day: a release that has just left the board may still be on its way to a machine, and a
@@ -25,12 +25,7 @@ from firedoor.ports import Clock
 from firedoor.services.lately import lately
 from firedoor.services.retention import History, kept
 from firedoor.wire.files import Files
-from firedoor.wire.mirroring import Mirror
 from firedoor.wire.sources import Sources
-
-_FIRST_SCRUB_S: Final = 600.0
-_SCRUB_EVERY_S: Final = 24 * 3600.0
-_SCRUB_PAUSE_S: Final = 0.05
 
 _SWEEP_EVERY_S: Final = 6 * 3600.0
 _HOUR_MS: Final = 3_600_000
@@ -108,6 +103,7 @@ class Sweeper:
                 unused.add(blob.digest)
             left, left_bytes = left + 1, left_bytes + blob.size
         self._unused = frozenset(unused)
+        self._blobs.space(count=True)
         rotten, rotten_bytes = self._blobs.discard_rotten(now_ms - _ROTTEN_KEPT_MS)
         return Swept(blobs, freed + rotten_bytes, left, left_bytes, len(unused), rotten)
 
@@ -153,20 +149,6 @@ def kept_releases(
         lately=lately(doors, now_ms) if mine is not None and mine.traits.immutable else (),
     )
     return kept(history, keep)
-
-
-def scrub(blobs: DiskBlobs, mirror: Mirror, stop: threading.Event) -> None:
-    """Once a day read every blob again. One that rotted is moved aside and fetched anew."""
-    wait = _FIRST_SCRUB_S
-    while not stop.wait(wait):
-        wait = _SCRUB_EVERY_S
-        try:
-            for digest in blobs.scrub():
-                _log.error("blob_rotted", digest=digest)
-                mirror.sync_all()
-                stop.wait(_SCRUB_PAUSE_S)
-        except Unavailable as error:
-            _log.warning("scrub_stopped", error=str(error))
 
 
 def keep_swept(sweeper: Sweeper, stop: threading.Event, *, every_s: float = _SWEEP_EVERY_S) -> None:

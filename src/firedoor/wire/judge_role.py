@@ -14,7 +14,8 @@ from firedoor.services.room import Limits
 from firedoor.wire.alerts import hook
 from firedoor.wire.court import Court
 from firedoor.wire.files import Files
-from firedoor.wire.housekeeping import Sweeper, keep_swept, scrub
+from firedoor.wire.healing import Healer, keep_sound
+from firedoor.wire.housekeeping import Sweeper, keep_swept
 from firedoor.wire.mirroring import Mirror
 from firedoor.wire.process import stop_by_signal
 from firedoor.wire.signing import Signatory
@@ -31,6 +32,7 @@ def run(config: Config, files: Files, parent: int) -> None:
     mirror = Mirror(
         config.channels, blobs, clock, store.last_snapshot, gate=files.data, limits=limits
     )
+    storage = StorageWatch(limits, blobs.space, store)
     court = Court(
         config,
         files,
@@ -43,11 +45,12 @@ def run(config: Config, files: Files, parent: int) -> None:
         sign=load_signing_key(files.ledger_key).sign,
         root_key=lambda: load_root_key(files.root_key),
         alert=hook(config.alert),
-        storage=StorageWatch(limits, blobs.space, store).look,
+        storage=storage.look,
         clock=clock,
     )
     mirror.start()
-    threading.Thread(target=scrub, args=(blobs, mirror, stop), daemon=True).start()
+    healer = Healer(config, files, blobs, clock, storage.tell)
+    threading.Thread(target=keep_sound, args=(healer, blobs, stop), daemon=True).start()
     sweeper = Sweeper(config, files, blobs, clock)
     threading.Thread(target=keep_swept, args=(sweeper, stop), daemon=True).start()
     try:

@@ -1,5 +1,6 @@
 """Room on the disk: people are told before there is none, and when there is some again."""
 
+import queue
 from collections.abc import Callable
 from typing import Final
 
@@ -31,9 +32,17 @@ class StorageWatch:
         self._space = space
         self._store = store
         self._looked_ms = -_LOOK_MS
+        self._news: queue.SimpleQueue[tuple[str, str, bool]] = queue.SimpleQueue()
+
+    def tell(self, channel: str, text: str, *, alert: bool) -> None:
+        """Put something on the record at the judge's next step; from any thread."""
+        self._news.put((channel, text, alert))
 
     def look(self, ledger: LedgerWriter, now: Instant) -> None:
-        """Tell of a level that was reached, each time once."""
+        """Tell what others had to tell, and of a level that was reached, each time once."""
+        while not self._news.empty():
+            channel, text, alert = self._news.get()
+            ledger.note(channel, text, now, alert=alert)
         if now.mono_ms - self._looked_ms < _LOOK_MS:
             return
         self._looked_ms = now.mono_ms

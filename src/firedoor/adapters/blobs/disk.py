@@ -18,7 +18,7 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,27 +230,58 @@ class DiskBlobs:
             more, bytes_more = self._remove_leftovers()
         return files + more, size + bytes_more
 
-    def scrub(self) -> Iterator[Digest]:
+    def scrub(self, pause: Callable[[int], None] = lambda _: None) -> Iterator[Digest]:
         """Hash stored blobs one after the other; yield those that no longer match.
 
         A blob that does not match, or cannot be read, is in quarantine before it is yielded.
-        The caller sets the pace: between two ``next`` nothing happens. Blobs that are stored
-        meanwhile may or may not be looked at.
+        Blobs that are stored meanwhile may or may not be looked at.
+
+        Args:
+            pause: Called with the bytes of each blob that was read; it sets the pace.
 
         Raises:
             Unavailable: The directories cannot be read or a blob cannot be moved.
         """
         for digest, place in self._blobs():
-            if self._is_right(place, digest):
-                continue
-            with _as_unavailable(place.parent):
-                try:
-                    place.replace(self._quarantine / digest)
-                except FileNotFoundError:
-                    continue  # Discarded while it was read: nobody needs it.
-                _sync_directory(self._quarantine)
-                _sync_directory(place.parent)
-            yield digest
+            with suppress(FileNotFoundError):
+                size = place.stat().st_size
+                if not self.is_sound(digest):
+                    yield digest
+                pause(size)
+
+    def is_sound(self, digest: Digest) -> bool:
+        """Hash a blob; one that does not match or cannot be read is moved into quarantine.
+
+        Any process may ask. A blob that is not there is sound: there is nothing to serve.
+
+        Raises:
+            Unavailable: It cannot be opened or moved.
+            ValueError: It is not a digest.
+        """
+        place = self._place(digest)
+        inode = _wrong_inode(place, digest)
+        if inode is None:
+            return True
+        with _as_unavailable(place.parent):
+            try:
+                if place.stat().st_ino != inode:
+                    return True  # Stored anew while it was read: that one is right.
+                place.replace(self._quarantine / digest)
+            except FileNotFoundError:
+                return True  # Discarded while it was read: nobody needs it.
+            _sync_directory(self._quarantine)
+            _sync_directory(place.parent)
+        return False
+
+    def rotten(self) -> frozenset[Digest]:
+        """What is in quarantine.
+
+        Raises:
+            Unavailable: The directory cannot be read.
+        """
+        with _as_unavailable(self._quarantine):
+            names = os.listdir(self._quarantine)  # noqa: PTH208 - names, not a Path each
+        return frozenset(Digest(name) for name in names if is_digest(name))
 
     def _blobs(self) -> Iterator[tuple[Digest, Path]]:
         with _as_unavailable(self._root):
@@ -312,21 +343,6 @@ class DiskBlobs:
                 files += 1
         return files, size
 
-    @staticmethod
-    def _is_right(place: Path, digest: Digest) -> bool:
-        hasher = hashlib.sha256()
-        try:
-            with place.open("rb") as file:
-                while chunk := file.read(_READ_BYTES):
-                    hasher.update(chunk)
-        except FileNotFoundError:
-            return True  # Gone since it was listed: nothing to move aside.
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise Unavailable(f"cannot read {place}: {error.strerror}") from error
-            return False  # The disk itself says it cannot give the bytes back.
-        return hasher.hexdigest() == digest
-
 
 def sizes_on_disk(root: Path, digests: Iterable[Digest]) -> dict[Digest, int]:
     """Sizes in bytes of those blobs that are stored below ``root``; changes nothing there.
@@ -340,6 +356,26 @@ def sizes_on_disk(root: Path, digests: Iterable[Digest]) -> dict[Digest, int]:
             with suppress(FileNotFoundError):
                 sizes[digest] = _place_in(root, digest).stat().st_size
     return sizes
+
+
+def _wrong_inode(place: Path, digest: Digest) -> int | None:
+    """The inode of a blob whose bytes are not what its name says; None where they are."""
+    hasher = hashlib.sha256()
+    try:
+        with place.open("rb") as file:
+            inode = os.fstat(file.fileno()).st_ino
+            try:
+                while chunk := file.read(_READ_BYTES):
+                    hasher.update(chunk)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                return inode  # The disk itself says it cannot give the bytes back.
+    except FileNotFoundError:
+        return None  # Gone since it was listed: nothing to move aside.
+    except OSError as error:
+        raise Unavailable(f"cannot read {place}: {error.strerror}") from error
+    return None if hasher.hexdigest() == digest else inode
 
 
 def _place_in(root: Path, digest: Digest) -> Path:
