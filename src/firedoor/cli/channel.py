@@ -3,19 +3,21 @@
 from collections.abc import Mapping
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from firedoor.cli import output
 from firedoor.cli.client import ByOption, ConsoleOption, act
 from firedoor.cli.config import channel_check, fleet, sentence
 from firedoor.cli.context import Place, here
-from firedoor.cli.keeping import holdings
+from firedoor.cli.keeping import cost_facts, costs, holdings
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.model import ChannelView
 from firedoor.core.channel import traits
 from firedoor.core.door import State
 from firedoor.core.errors import Unavailable
 from firedoor.core.terms import Mode
+from firedoor.services.room import Limits
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="Look at the upstream sources, and ask them again."
@@ -74,14 +76,18 @@ def show(
     place = here(config, data)
     kind = place.config.channel(name).kind
     view = next(view for view in place.views().channels() if view.name == name)
+    found = costs(place, name)
     if as_json:
-        output.document(view)
+        output.document({**msgspec.to_builtins(view), "storage": found})
         return
+    storage = place.config.storage
+    limits = Limits(storage.budget, storage.reserve)
     output.facts(
         [
             *_facts(view),
             ("upstream offers", _offered(place, name)),
             ("kept on disk", holdings(place, name).sentence()),
+            *(() if found is None else cost_facts(found, limits)),
             *((("served nothing", refused),) if (refused := traits(kind).refused) else ()),
         ]
     )

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from firedoor.adapters.blobs.disk import sizes_on_disk
+from firedoor.adapters.blobs.disk import disk_of, sizes_on_disk, stored_in
 from firedoor.adapters.store.gate import GateReader
 from firedoor.cli.context import Place
 from firedoor.core.errors import Unavailable
 from firedoor.core.release import Manifest
 from firedoor.core.units import Digest
-from firedoor.services.room import spelled
-from firedoor.wire.housekeeping import kept_releases
+from firedoor.services.room import Limits, Space, spelled
+from firedoor.wire.housekeeping import kept_releases, rest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,81 @@ def holdings(place: Place, channel: str, releases: Iterable[str] = ()) -> Holdin
             if entry.sha256 not in stored and config.may_lack(path)
         )
     return Holdings(kept, files, stored, may_lack)
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a channel takes on the disk, bytes, and what could be had back.
+
+    Attributes:
+        alone: Files that only kept releases of this channel name.
+        shared: Files that kept releases of other channels name as well.
+        old_names: Of ``alone``: kept only because machines may still ask for what they read.
+        unneeded: All that is stored and no kept release of any channel names.
+        due: Of this: not needed for so long that the next collection may delete it.
+        space: All that is stored, and the disk.
+    """
+
+    alone: int
+    shared: int
+    old_names: int
+    unneeded: int
+    due: int
+    space: Space
+
+
+def costs(place: Place, channel: str) -> Costs | None:
+    """What a channel takes on the disk; None before the judge's first run."""
+    root, now_ms = place.files.blobs, int(time.time() * 1000)
+    try:
+        stored = {blob.digest: blob for blob in stored_in(root)}
+        with place.judge() as judge, ExitStack() as stack, judge.snapshot():
+            gate = _gate(place, stack)
+
+            def named(of: str, *, old_names: bool = True) -> set[Digest]:
+                kept = kept_releases(judge, gate, place.config, of, now_ms, old_names=old_names)
+                entries = (each for one in kept for each in judge.manifest(one).values())
+                return {each.sha256 for each in entries} & stored.keys()
+
+            mine, lasting = named(channel), named(channel, old_names=False)
+            others = set[Digest]().union(*(named(of) for of in judge.channels() if of != channel))
+        free, total = disk_of(root)
+    except Unavailable:
+        return None
+
+    def size(digests: Iterable[Digest]) -> int:
+        return sum(stored[digest].size for digest in digests)
+
+    unneeded = stored.keys() - mine - others
+    before_ms = now_ms - rest_of(place.config)
+    return Costs(
+        alone=size(mine - others),
+        shared=size(mine & others),
+        old_names=size(mine - others - lasting),
+        unneeded=size(unneeded),
+        due=size(digest for digest in unneeded if stored[digest].needed_ms < before_ms),
+        space=Space(size(stored), free, total),
+    )
+
+
+def cost_facts(costs: Costs, limits: Limits) -> list[tuple[str, str]]:
+    """The lines of a printout that say what a channel costs."""
+    mine = f"{spelled(costs.alone)} are this channel's alone"
+    if costs.shared:
+        mine += f", {spelled(costs.shared)} are other channels' too"
+    if costs.old_names:
+        mine += (
+            f"; {spelled(costs.old_names)} stay only for machines that have read an older index, "
+            "three days at most"
+        )
+    frees = spelled(costs.due)
+    if later := costs.unneeded - costs.due:
+        frees += f"; {spelled(later)} more when nobody has needed it for a day"
+    return [
+        ("of that", mine),
+        ("all channels", limits.sentence(costs.space)),
+        ("next collection frees", frees),
+    ]
 
 
 def _files(manifest: Manifest) -> dict[Digest, int]:

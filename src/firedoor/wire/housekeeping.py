@@ -59,16 +59,30 @@ class Swept:
 class Sweeper:
     """Deletes blobs that nobody needs. One thread, in the process that mirrors."""
 
-    def __init__(self, config: Config, files: Files, blobs: DiskBlobs, clock: Clock) -> None:
-        """Nothing is opened before the first sweep."""
+    def __init__(
+        self,
+        config: Config,
+        files: Files,
+        blobs: DiskBlobs,
+        clock: Clock,
+        *,
+        rest_ms: int | None = None,
+    ) -> None:
+        """Nothing is opened before the first sweep.
+
+        Args:
+            config: Which channels there are, and how much of them is kept.
+            files: Where the stores are.
+            blobs: What is swept.
+            clock: Tells how long a blob was not needed.
+            rest_ms: So long a blob must not have been needed, ms; None: ``rest_of`` says.
+        """
         self._config = config
         self._sources = Sources(files, clock)
         self._blobs = blobs
         self._clock = clock
         self._unused: frozenset[Digest] = frozenset()
-        longest = max((channel.session_max_ms for channel in config.channels), default=0)
-        # Longer than any look holds a file that no release names, and any session a release.
-        self._rest_ms = _DAY_MS + longest
+        self._rest_ms = rest_of(config) if rest_ms is None else rest_ms
 
     def close(self) -> None:
         """Close what was opened."""
@@ -120,8 +134,22 @@ class Sweeper:
         return needed
 
 
+def rest_of(config: Config) -> int:
+    """How long a blob must not have been needed before it is deleted, ms.
+
+    Longer than any look holds a file that no release names, and any session a release.
+    """
+    return _DAY_MS + max((channel.session_max_ms for channel in config.channels), default=0)
+
+
 def kept_releases(
-    judge: JudgeReader, gate: GateReader | None, config: Config, channel: str, now_ms: int
+    judge: JudgeReader,
+    gate: GateReader | None,
+    config: Config,
+    channel: str,
+    now_ms: int,
+    *,
+    old_names: bool = True,
 ) -> frozenset[str]:
     """Ids of the releases of a channel whose bytes are kept.
 
@@ -131,6 +159,7 @@ def kept_releases(
         config: How many past releases are kept.
         channel: Its name; it need not be configured any more.
         now_ms: Wall clock.
+        old_names: Also those whose names machines may still ask for.
 
     Raises:
         Unavailable: A store cannot be read.
@@ -146,7 +175,7 @@ def kept_releases(
         pinned=set(judge.pins(channel).values()),
         board=next((each for each in judge.board().channels if each.name == channel), None),
         standing=() if gate is None else _standing(gate, channel, now_ms),
-        lately=lately(doors, now_ms) if mine is not None and mine.traits.immutable else (),
+        lately=lately(doors, now_ms) if old_names and mine and mine.traits.immutable else (),
     )
     return kept(history, keep)
 

@@ -158,10 +158,7 @@ class DiskBlobs:
         Raises:
             Unavailable: The directories cannot be read.
         """
-        for digest, place in self._blobs():
-            with _as_unavailable(self._root), suppress(FileNotFoundError):
-                found = place.stat()
-                yield StoredBlob(digest, found.st_size, found.st_mtime_ns // 1_000_000)
+        return stored_in(self._root)
 
     def space(self, *, count: bool = False) -> Space:
         """What is stored and what the disk has.
@@ -175,14 +172,12 @@ class DiskBlobs:
         Raises:
             Unavailable: The disk cannot be asked.
         """
-        with _as_unavailable(self._root):
-            disk = os.statvfs(self._root)
+        free, total = disk_of(self._root)
         if count or self._used is None:
             used = sum(blob.size for blob in self.stored())
             with self._fate:
                 self._used = used
-        unit = disk.f_frsize
-        return Space(self._used, disk.f_bavail * unit, disk.f_blocks * unit)
+        return Space(self._used, free, total)
 
     def discard(self, digest: Digest, before_ms: int) -> bool:
         """Delete a blob that was last needed before a wall time; say whether it was deleted.
@@ -242,7 +237,7 @@ class DiskBlobs:
         Raises:
             Unavailable: The directories cannot be read or a blob cannot be moved.
         """
-        for digest, place in self._blobs():
+        for digest, place in _blobs(self._root):
             with suppress(FileNotFoundError):
                 size = place.stat().st_size
                 if not self.is_sound(digest):
@@ -282,17 +277,6 @@ class DiskBlobs:
         with _as_unavailable(self._quarantine):
             names = os.listdir(self._quarantine)  # noqa: PTH208 - names, not a Path each
         return frozenset(Digest(name) for name in names if is_digest(name))
-
-    def _blobs(self) -> Iterator[tuple[Digest, Path]]:
-        with _as_unavailable(self._root):
-            shards = sorted(p for p in self._root.iterdir() if len(p.name) == _SHARD_DIGITS)
-        for shard in shards:
-            with _as_unavailable(shard):
-                places = sorted(shard.iterdir())
-            for place in places:
-                digest = Digest(shard.name + place.name)
-                if is_digest(digest):
-                    yield digest, place
 
     def _place(self, digest: Digest) -> Path:
         return _place_in(self._root, digest)
@@ -344,6 +328,29 @@ class DiskBlobs:
         return files, size
 
 
+def stored_in(root: Path) -> Iterator[StoredBlob]:
+    """All blobs below ``root``, as ``DiskBlobs.stored``; changes nothing there.
+
+    Raises:
+        Unavailable: The directories cannot be read.
+    """
+    for digest, place in _blobs(root):
+        with _as_unavailable(root), suppress(FileNotFoundError):
+            found = place.stat()
+            yield StoredBlob(digest, found.st_size, found.st_mtime_ns // 1_000_000)
+
+
+def disk_of(root: Path) -> tuple[int, int]:
+    """Bytes that are free for this process on the disk of ``root``, and bytes in all.
+
+    Raises:
+        Unavailable: The disk cannot be asked.
+    """
+    with _as_unavailable(root):
+        disk = os.statvfs(root)
+    return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+
+
 def sizes_on_disk(root: Path, digests: Iterable[Digest]) -> dict[Digest, int]:
     """Sizes in bytes of those blobs that are stored below ``root``; changes nothing there.
 
@@ -356,6 +363,18 @@ def sizes_on_disk(root: Path, digests: Iterable[Digest]) -> dict[Digest, int]:
             with suppress(FileNotFoundError):
                 sizes[digest] = _place_in(root, digest).stat().st_size
     return sizes
+
+
+def _blobs(root: Path) -> Iterator[tuple[Digest, Path]]:
+    with _as_unavailable(root):
+        shards = sorted(p for p in root.iterdir() if len(p.name) == _SHARD_DIGITS)
+    for shard in shards:
+        with _as_unavailable(shard):
+            places = sorted(shard.iterdir())
+        for place in places:
+            digest = Digest(shard.name + place.name)
+            if is_digest(digest):
+                yield digest, place
 
 
 def _wrong_inode(place: Path, digest: Digest) -> int | None:
