@@ -10,6 +10,7 @@ from firedoor.cli import output
 from firedoor.cli.client import ByOption, ConsoleOption, act
 from firedoor.cli.config import channel_check, fleet, sentence
 from firedoor.cli.context import Place, here
+from firedoor.cli.importing import import_
 from firedoor.cli.keeping import cost_facts, costs, holdings
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.model import ChannelView
@@ -116,6 +117,9 @@ def sync(
     place = here(config, data)
     place.config.channel(name)
     act(place, console, f"channels/{name}/sync", by=by, as_json=as_json)
+
+
+app.command("import")(import_)
 
 
 def _facts(view: ChannelView) -> list[tuple[str, object]]:

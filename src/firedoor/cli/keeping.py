@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from firedoor.adapters.blobs.disk import disk_of, sizes_on_disk, stored_in
+from firedoor.adapters.blobs.layout import disk_of, sizes_on_disk, stored_in
 from firedoor.adapters.store.gate import GateReader
 from firedoor.cli.context import Place
 from firedoor.core.errors import Unavailable
@@ -72,7 +72,7 @@ def holdings(place: Place, channel: str, releases: Iterable[str] = ()) -> Holdin
     try:
         with place.judge() as judge, ExitStack() as stack, judge.snapshot():
             now_ms = int(time.time() * 1000)
-            kept = kept_releases(judge, _gate(place, stack), place.config, channel, now_ms)
+            kept = kept_releases(judge, gate_of(place, stack), place.config, channel, now_ms)
             manifests = {each: judge.manifest(each) for each in kept.union(releases)}
             files = {name: _files(manifest) for name, manifest in manifests.items()}
     except Unavailable:
@@ -121,7 +121,7 @@ def costs(place: Place, channel: str) -> Costs | None:
     try:
         stored = {blob.digest: blob for blob in stored_in(root)}
         with place.judge() as judge, ExitStack() as stack, judge.snapshot():
-            gate = _gate(place, stack)
+            gate = gate_of(place, stack)
 
             def named(of: str, *, old_names: bool = True) -> set[Digest]:
                 kept = kept_releases(judge, gate, place.config, of, now_ms, old_names=old_names)
@@ -169,12 +169,13 @@ def cost_facts(costs: Costs, limits: Limits) -> list[tuple[str, str]]:
     ]
 
 
-def _files(manifest: Manifest) -> dict[Digest, int]:
-    return {entry.sha256: entry.size for entry in manifest.values()}
-
-
-def _gate(place: Place, stack: ExitStack) -> GateReader | None:
+def gate_of(place: Place, stack: ExitStack) -> GateReader | None:
+    """The gate's store until the stack ends; None before the gate's first run."""
     try:
         return stack.enter_context(place.gate())
     except Unavailable:
         return None
+
+
+def _files(manifest: Manifest) -> dict[Digest, int]:
+    return {entry.sha256: entry.size for entry in manifest.values()}
