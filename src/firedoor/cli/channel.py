@@ -10,12 +10,14 @@ from firedoor.cli import output
 from firedoor.cli.client import ByOption, ConsoleOption, act
 from firedoor.cli.config import channel_check, fleet, sentence
 from firedoor.cli.context import Place, here
-from firedoor.cli.keeping import Kept, holdings
+from firedoor.cli.importing import import_
+from firedoor.cli.keeping import Costs, Kept, cost_facts, costs, holdings
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.model import ChannelView
 from firedoor.core.door import State
 from firedoor.core.errors import Unavailable
 from firedoor.core.terms import Mode
+from firedoor.services.room import Limits
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="Look at the upstream sources, and ask them again."
@@ -64,9 +66,12 @@ class ChannelShown(ChannelView, frozen=True, kw_only=True):
 
     Attributes:
         kept: What the kept releases take.
+        storage: What the channel takes, alone and shared, and what becomes of it; None before
+            the judge's first run.
     """
 
     kept: Kept
+    storage: Costs | None
 
 
 @app.command("show")
@@ -84,15 +89,19 @@ def show(
     place = here(config, data)
     clients = place.config.channel(name).traits
     view = next(view for view in place.views().channels() if view.name == name)
-    kept = holdings(place, name)
+    kept, found = holdings(place, name), costs(place, name)
     if as_json:
-        output.document(ChannelShown(kept=kept.together(), **msgspec.structs.asdict(view)))
+        shown = ChannelShown(kept=kept.together(), storage=found, **msgspec.structs.asdict(view))
+        output.document(shown)
         return
+    storage = place.config.storage
+    limits = Limits(storage.budget, storage.reserve)
     output.facts(
         [
             *_facts(view),
             ("upstream offers", _offered(place, name)),
             ("kept on disk", kept.sentence()),
+            *(() if found is None else cost_facts(found, limits)),
             *((("served nothing", clients.refused),) if clients.refused else ()),
         ]
     )
@@ -121,6 +130,9 @@ def sync(
     place = here(config, data)
     place.config.channel(name)
     act(place, console, f"channels/{name}/sync", by=by, as_json=as_json)
+
+
+app.command("import")(import_)
 
 
 def _facts(view: ChannelView) -> list[tuple[str, object]]:

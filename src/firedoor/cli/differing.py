@@ -2,7 +2,7 @@
 
 import msgspec
 
-from firedoor.adapters.blobs.disk import sizes_on_disk
+from firedoor.adapters.blobs.layout import sizes_on_disk
 from firedoor.cli import output
 from firedoor.cli.context import Place
 from firedoor.core.release import Artefact, Change, diff

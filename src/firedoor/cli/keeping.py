@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import msgspec
 
-from firedoor.adapters.blobs.disk import sizes_on_disk
+from firedoor.adapters.blobs.layout import disk_of, sizes_on_disk, stored_in
 from firedoor.adapters.store.gate import GateReader
-from firedoor.cli import output
 from firedoor.cli.context import Place
 from firedoor.core.errors import Unavailable
 from firedoor.core.release import Manifest
 from firedoor.core.units import Digest
-from firedoor.wire.housekeeping import kept_releases
+from firedoor.services.room import Limits, Space, spelled
+from firedoor.wire.housekeeping import kept_releases, rest_of
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -66,7 +66,7 @@ class Holdings:
             return "partly missing" if there else "missing"
         if release not in self.kept:
             return "not kept"
-        said = output.size(sum(size for each, size in files.items() if each in self.stored))
+        said = spelled(sum(size for each, size in files.items() if each in self.stored))
         return f"{said} held, {len(lacking):,} files named only" if lacking else said
 
     def together(self) -> Kept:
@@ -88,11 +88,11 @@ class Holdings:
     def sentence(self) -> str:
         """The same for people."""
         kept = self.together()
-        said = f"{kept.releases} releases, {output.size(kept.held_bytes)}"
+        said = f"{kept.releases} releases, {spelled(kept.held_bytes)}"
         if kept.missing_files:
             said += f"; {kept.missing_files:,} of their files missing"
         if kept.named_files:
-            more = output.size(kept.named_bytes)
+            more = spelled(kept.named_bytes)
             said += (
                 f"; {kept.named_files:,} of their files named only ({more}), fetched when asked for"
             )
@@ -107,7 +107,7 @@ def holdings(place: Place, channel: str, releases: Iterable[str] = ()) -> Holdin
     try:
         with place.judge() as judge, ExitStack() as stack, judge.snapshot():
             now_ms = int(time.time() * 1000)
-            kept = kept_releases(judge, _gate(place, stack), place.config, channel, now_ms)
+            kept = kept_releases(judge, gate_of(place, stack), place.config, channel, now_ms)
             manifests = {each: judge.manifest(each) for each in kept.union(releases)}
             files = {name: _files(manifest) for name, manifest in manifests.items()}
     except Unavailable:
@@ -129,12 +129,88 @@ def holdings(place: Place, channel: str, releases: Iterable[str] = ()) -> Holdin
     return Holdings(kept, files, stored, may_lack)
 
 
-def _files(manifest: Manifest) -> dict[Digest, int]:
-    return {entry.sha256: entry.size for entry in manifest.values()}
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a channel takes on the disk, bytes, and what could be had back.
+
+    Attributes:
+        alone: Files that only kept releases of this channel name.
+        shared: Files that kept releases of other channels name as well.
+        old_names: Of ``alone``: kept only because machines may still ask for what they read.
+        unneeded: All that is stored and no kept release of any channel names.
+        due: Of this: not needed for so long that the next collection may delete it.
+        space: All that is stored, and the disk.
+    """
+
+    alone: int
+    shared: int
+    old_names: int
+    unneeded: int
+    due: int
+    space: Space
 
 
-def _gate(place: Place, stack: ExitStack) -> GateReader | None:
+def costs(place: Place, channel: str) -> Costs | None:
+    """What a channel takes on the disk; None before the judge's first run."""
+    root, now_ms = place.files.blobs, int(time.time() * 1000)
+    try:
+        stored = {blob.digest: blob for blob in stored_in(root)}
+        with place.judge() as judge, ExitStack() as stack, judge.snapshot():
+            gate = gate_of(place, stack)
+
+            def named(of: str, *, old_names: bool = True) -> set[Digest]:
+                kept = kept_releases(judge, gate, place.config, of, now_ms, old_names=old_names)
+                entries = (each for one in kept for each in judge.manifest(one).values())
+                return {each.sha256 for each in entries} & stored.keys()
+
+            mine, lasting = named(channel), named(channel, old_names=False)
+            others = set[Digest]().union(*(named(of) for of in judge.channels() if of != channel))
+        free, total = disk_of(root)
+    except Unavailable:
+        return None
+
+    def size(digests: Iterable[Digest]) -> int:
+        return sum(stored[digest].size for digest in digests)
+
+    unneeded = stored.keys() - mine - others
+    before_ms = now_ms - rest_of(place.config)
+    return Costs(
+        alone=size(mine - others),
+        shared=size(mine & others),
+        old_names=size(mine - others - lasting),
+        unneeded=size(unneeded),
+        due=size(digest for digest in unneeded if stored[digest].needed_ms < before_ms),
+        space=Space(size(stored), free, total),
+    )
+
+
+def cost_facts(costs: Costs, limits: Limits) -> list[tuple[str, str]]:
+    """The lines of a printout that say what a channel costs."""
+    mine = f"{spelled(costs.alone)} are this channel's alone"
+    if costs.shared:
+        mine += f", {spelled(costs.shared)} are other channels' too"
+    if costs.old_names:
+        mine += (
+            f"; {spelled(costs.old_names)} stay only for machines that have read an older index, "
+            "three days at most"
+        )
+    frees = spelled(costs.due)
+    if later := costs.unneeded - costs.due:
+        frees += f"; {spelled(later)} more when nobody has needed it for a day"
+    return [
+        ("of that", mine),
+        ("all channels", limits.sentence(costs.space)),
+        ("next collection frees", frees),
+    ]
+
+
+def gate_of(place: Place, stack: ExitStack) -> GateReader | None:
+    """The gate's store until the stack ends; None before the gate's first run."""
     try:
         return stack.enter_context(place.gate())
     except Unavailable:
         return None
+
+
+def _files(manifest: Manifest) -> dict[Digest, int]:
+    return {entry.sha256: entry.size for entry in manifest.values()}

@@ -113,14 +113,6 @@ def count(machines: int) -> str:
     return "1 machine" if machines == 1 else f"{machines} machines"
 
 
-def size(size_bytes: int) -> str:
-    """Bytes for people."""
-    amount, units = float(size_bytes), ["B", "KiB", "MiB", "GiB"]
-    while amount >= 1024 and units[1:]:  # noqa: PLR2004 - the step of the units
-        amount, units = amount / 1024, units[1:]
-    return f"{amount:.3g} {units[0]}" if units[0] != "B" else f"{size_bytes} B"
-
-
 def span(seconds: float) -> str:
     """A length of time for people."""
     for worth, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):

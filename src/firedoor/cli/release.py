@@ -27,6 +27,7 @@ from firedoor.config.values import Unfit, some_duration
 from firedoor.console.model import Condition
 from firedoor.core.errors import BadInput, NotFound
 from firedoor.services.orders import SHORTEST_LANE_MS
+from firedoor.services.room import spelled
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="Look at releases, and decide about them where a person has to."
@@ -75,7 +76,7 @@ def show(
                 "artefacts",
                 f"{changes.added} added, {changes.changed} changed, {changes.removed} removed",
             ),
-            ("size", output.size(view.size_bytes)),
+            ("size", spelled(view.size_bytes)),
             ("exposed", view.exposed),
             ("harmed", view.harmed),
             ("verdict", unproven(view) or view.verdict.state.value),

@@ -180,6 +180,14 @@ RATIO: Final = _key(
 CLUSTER: Final = _key("cluster", values.machines, "1")
 STRATA: Final = _key("strata", _strata, values.show(DEFAULT_STRATA))
 
+STORAGE_BUDGET: Final = _optional("budget", values.size, values.show_size)
+STORAGE_RESERVE: Final = _key(
+    "reserve",
+    values.auto_or(values.size),
+    '"auto"',
+    lambda size: '"auto"' if size is None else values.show_size(size),
+)
+
 HEAD: Final = _key("head", values.text, '"ledger.head"')
 
 FEED: Final = _optional("feed", values.feed)
@@ -251,6 +259,7 @@ TABLES: Final[dict[str, tuple[AnyKey, ...]]] = {
     "intake": (INTAKE_LISTEN, *TLS, MAX_BODY),
     "console": (CONSOLE_LISTEN,),
     "policy": POLICY,
+    "storage": (STORAGE_BUDGET, STORAGE_RESERVE),
     "ledger": (HEAD,),
     "exploited": (FEED, FEED_POLL),
     "alert": (WEBHOOK, COMMAND),

@@ -97,6 +97,19 @@ class ConsoleConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageConfig:
+    """How much may be stored.
+
+    Attributes:
+        budget: Bytes of all content together, > 0; None: what the disk has.
+        reserve: Bytes that have to stay free on the disk, > 0; None: measured by the disk.
+    """
+
+    budget: int | None = None
+    reserve: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerConfig:
     """The record of every decision.
 
@@ -266,6 +279,7 @@ class Config:
         intake: The intake.
         console: The console.
         policy: The policy that channels and rings start from.
+        storage: How much may be stored.
         ledger: The record of every decision.
         exploited: The list of exploited vulnerabilities.
         alert: The alert hook.
@@ -282,6 +296,7 @@ class Config:
     intake: IntakeConfig
     console: ConsoleConfig
     policy: Policy
+    storage: StorageConfig
     ledger: LedgerConfig
     exploited: ExploitedConfig
     alert: AlertConfig

@@ -26,6 +26,7 @@ from firedoor.config.model import (
     IntakeConfig,
     LedgerConfig,
     RpmConfig,
+    StorageConfig,
     TimeConfig,
     TlsConfig,
 )
@@ -126,6 +127,10 @@ def _config(settings: Settings) -> Config:
         ),
         console=ConsoleConfig(listen=settings.get(("console",), keys.CONSOLE_LISTEN)),
         policy=settings.policy(policy_layers()),
+        storage=StorageConfig(
+            budget=settings.get(("storage",), keys.STORAGE_BUDGET),
+            reserve=settings.get(("storage",), keys.STORAGE_RESERVE),
+        ),
         ledger=LedgerConfig(head=data / settings.get(("ledger",), keys.HEAD)),
         exploited=ExploitedConfig(
             feed=settings.get(("exploited",), keys.FEED),

@@ -7,7 +7,7 @@
     it has these bytes   304   If-None-Match, else If-Modified-Since
     Range                206   one part, if If-Range agrees; 416 if there is no such part
     otherwise            200
-    no (whole) blob      503   never a 200 that ends early
+    no (right) blob      503   never a 200 that ends early, nor bytes that rotted
 
 Whole files go out in one of three ways, the cheapest that tells enough (``tests/bench``):
 
@@ -35,6 +35,7 @@ from firedoor.gate.blob import OpenBlob, check_blob
 from firedoor.gate.conditional import NAMES, continues, holds, is_current, is_refused
 from firedoor.gate.problem import send_problem
 from firedoor.gate.ranges import asked_part
+from firedoor.gate.soundness import Soundness
 
 KEEP_BYTES: Final = 1024 * 1024
 """Files up to this long are sent from memory, at half the server's cost of ``pathsend``.
@@ -101,12 +102,16 @@ class _Exchange:
 class Answerer:
     """Answers requests for files; holds the bytes of small ones in memory, least used out first."""
 
-    def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(
+        self, memory_bytes: int = MEMORY_BYTES, soundness: Soundness | None = None
+    ) -> None:
         """Begin with nothing in memory.
 
         Args:
             memory_bytes: How much the files in memory may take together, >= 0.
+            soundness: Says whether a blob is right before it is sent; None: nobody asks.
         """
+        self._soundness = soundness
         self._memory_bytes = memory_bytes
         self._kept: OrderedDict[Digest, Message] = OrderedDict()
         self._kept_bytes = 0
@@ -184,6 +189,9 @@ class Answerer:
                 check_blob(path, entry.size)
                 await _send_head(send, heads.whole)
                 return
+            sound = self._soundness
+            if sound is not None and not sound.knows(entry.sha256):
+                await sound.check(entry.sha256)
             part = _asked_part(exchange, asked) if asked is not None else None
             if part is None:
                 pathsend = "http.response.pathsend" in scope.get("extensions", ())

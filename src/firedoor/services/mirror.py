@@ -18,6 +18,7 @@ from typing import Final
 
 from firedoor.core.errors import Unavailable, Untrusted, UpstreamMoved
 from firedoor.core.release import FileEntry, media_type
+from firedoor.core.units import Digest
 from firedoor.ports import BlobStore, Fetched, Listed, Upstream
 from firedoor.services.snapshot import Snapshot
 
@@ -39,6 +40,7 @@ def take_snapshot(
     *,
     max_total_bytes: int = MAX_TOTAL_BYTES,
     wanted: Callable[[str], bool] = lambda _: True,
+    expect: Callable[[Iterator[tuple[Digest, int]]], None] = lambda _: None,
 ) -> Snapshot:
     """Bring all of an upstream into the blob store, as it was at one moment.
 
@@ -56,6 +58,8 @@ def take_snapshot(
         previous: The last snapshot of the same upstream, if any.
         max_total_bytes: Limit for all files that are held; exceeded by at most one file.
         wanted: Whether somebody asked for a deferred file at this path, or an earlier version.
+        expect: Told digest and size of what has to be held, as far as the index says; raises
+            Unavailable where there is no room for what is not.
 
     Raises:
         UpstreamMoved: Upstream changed while it was read.
@@ -69,6 +73,7 @@ def take_snapshot(
             "upstream names no files at all",
             hint="check the address of the channel's upstream",
         )
+    expect(_promised(before))
     try:
         snapshot = _fetch_all(
             upstream, blobs, before, previous, most=max_total_bytes, wanted=wanted
@@ -143,6 +148,13 @@ def _fetch_all(
             yield listed.path, file.entry
 
     return Snapshot.gathered(files(), validators)
+
+
+def _promised(index: Sequence[Listed]) -> Iterator[tuple[Digest, int]]:
+    """Digests and sizes that the index promises, without what may be named only."""
+    for listed in index:
+        if not listed.deferred and listed.sha256 is not None:
+            yield listed.sha256, listed.size or 0
 
 
 def _named_only(

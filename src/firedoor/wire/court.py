@@ -99,10 +99,12 @@ class Court:
         alert: Alert,
         clock: Clock,
         exploited: Exploited | None = None,
+        storage: Callable[[LedgerWriter, Instant], None] = lambda *_: None,
     ) -> None:
         """Put the parts together; ``run`` reads and writes."""
         self._exploited = exploited
         self._signatory = signatory
+        self._storage = storage
         self._config = config
         self._files = files
         self._store = store
@@ -310,6 +312,7 @@ class Court:
                     self._train.fall_back(channel.name, now)
             self._expiry.look(self._judge.ledger, now)
             self._certificates.look(self._judge.ledger, now)
+            self._storage(self._judge.ledger, now)
             board = self._publish_board()
             self._store.put_cursor("alerted", self._courier.delivered)
             for number, answer in answers:

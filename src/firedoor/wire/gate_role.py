@@ -26,6 +26,7 @@ from firedoor.gate.identity import Doorbell
 from firedoor.gate.keeper import Channel, Keeper
 from firedoor.gate.proxies import behind_proxies
 from firedoor.gate.respond import Answerer
+from firedoor.gate.soundness import Soundness
 from firedoor.ports import Clock
 from firedoor.services.admission import Admission
 from firedoor.services.places import Place
@@ -96,7 +97,7 @@ async def run(config: Config, files: Files, sockets: Sockets, parent: int) -> No
         had=history.had,
     )
     doorbell = Doorbell(register, config.gate.identify)
-    gate = Gate(keeper, doorbell, roster, Answerer(), blobs.path)
+    gate = Gate(keeper, doorbell, roster, Answerer(soundness=Soundness(blobs.is_sound)), blobs.path)
     app = behind_proxies(gate, config.gate.proxies)
     transport = Transport(app, sockets, config.gate.tls, http2=True, limits=Limits())
     await gate.start()

@@ -1,4 +1,4 @@
-"""Housekeeping beside the judge: blobs are read again, and those that nobody needs any more go.
+"""Housekeeping beside the judge: blobs that nobody needs any more go.
 
 A blob goes when two sweeps in a row found no release that needs it, and nobody stored or claimed
 it for a day: a release that has just left the board may still be on its way to a machine, and a
@@ -25,12 +25,7 @@ from firedoor.ports import Clock
 from firedoor.services.lately import lately
 from firedoor.services.retention import History, kept
 from firedoor.wire.files import Files
-from firedoor.wire.mirroring import Mirror
 from firedoor.wire.sources import Sources
-
-_FIRST_SCRUB_S: Final = 600.0
-_SCRUB_EVERY_S: Final = 24 * 3600.0
-_SCRUB_PAUSE_S: Final = 0.05
 
 _SWEEP_EVERY_S: Final = 6 * 3600.0
 _HOUR_MS: Final = 3_600_000
@@ -64,16 +59,30 @@ class Swept:
 class Sweeper:
     """Deletes blobs that nobody needs. One thread, in the process that mirrors."""
 
-    def __init__(self, config: Config, files: Files, blobs: DiskBlobs, clock: Clock) -> None:
-        """Nothing is opened before the first sweep."""
+    def __init__(
+        self,
+        config: Config,
+        files: Files,
+        blobs: DiskBlobs,
+        clock: Clock,
+        *,
+        rest_ms: int | None = None,
+    ) -> None:
+        """Nothing is opened before the first sweep.
+
+        Args:
+            config: Which channels there are, and how much of them is kept.
+            files: Where the stores are.
+            blobs: What is swept.
+            clock: Tells how long a blob was not needed.
+            rest_ms: So long a blob must not have been needed, ms; None: ``rest_of`` says.
+        """
         self._config = config
         self._sources = Sources(files, clock)
         self._blobs = blobs
         self._clock = clock
         self._unused: frozenset[Digest] = frozenset()
-        longest = max((channel.session_max_ms for channel in config.channels), default=0)
-        # Longer than any look holds a file that no release names, and any session a release.
-        self._rest_ms = _DAY_MS + longest
+        self._rest_ms = rest_of(config) if rest_ms is None else rest_ms
 
     def close(self) -> None:
         """Close what was opened."""
@@ -108,6 +117,7 @@ class Sweeper:
                 unused.add(blob.digest)
             left, left_bytes = left + 1, left_bytes + blob.size
         self._unused = frozenset(unused)
+        self._blobs.space(count=True)
         rotten, rotten_bytes = self._blobs.discard_rotten(now_ms - _ROTTEN_KEPT_MS)
         return Swept(blobs, freed + rotten_bytes, left, left_bytes, len(unused), rotten)
 
@@ -124,8 +134,22 @@ class Sweeper:
         return needed
 
 
+def rest_of(config: Config) -> int:
+    """How long a blob must not have been needed before it is deleted, ms.
+
+    Longer than any look holds a file that no release names, and any session a release.
+    """
+    return _DAY_MS + max((channel.session_max_ms for channel in config.channels), default=0)
+
+
 def kept_releases(
-    judge: JudgeReader, gate: GateReader | None, config: Config, channel: str, now_ms: int
+    judge: JudgeReader,
+    gate: GateReader | None,
+    config: Config,
+    channel: str,
+    now_ms: int,
+    *,
+    old_names: bool = True,
 ) -> frozenset[str]:
     """Ids of the releases of a channel whose bytes are kept.
 
@@ -135,6 +159,7 @@ def kept_releases(
         config: How many past releases are kept.
         channel: Its name; it need not be configured any more.
         now_ms: Wall clock.
+        old_names: Also those whose names machines may still ask for.
 
     Raises:
         Unavailable: A store cannot be read.
@@ -150,23 +175,9 @@ def kept_releases(
         pinned=set(judge.pins(channel).values()),
         board=next((each for each in judge.board().channels if each.name == channel), None),
         standing=() if gate is None else _standing(gate, channel, now_ms),
-        lately=lately(doors, now_ms) if mine is not None and mine.traits.immutable else (),
+        lately=lately(doors, now_ms) if old_names and mine and mine.traits.immutable else (),
     )
     return kept(history, keep)
-
-
-def scrub(blobs: DiskBlobs, mirror: Mirror, stop: threading.Event) -> None:
-    """Once a day read every blob again. One that rotted is moved aside and fetched anew."""
-    wait = _FIRST_SCRUB_S
-    while not stop.wait(wait):
-        wait = _SCRUB_EVERY_S
-        try:
-            for digest in blobs.scrub():
-                _log.error("blob_rotted", digest=digest)
-                mirror.sync_all()
-                stop.wait(_SCRUB_PAUSE_S)
-        except Unavailable as error:
-            _log.warning("scrub_stopped", error=str(error))
 
 
 def keep_swept(sweeper: Sweeper, stop: threading.Event, *, every_s: float = _SWEEP_EVERY_S) -> None:

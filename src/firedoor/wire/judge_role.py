@@ -11,14 +11,17 @@ from firedoor.adapters.store.inbox import InboxReader
 from firedoor.adapters.store.judge import JudgeStore
 from firedoor.adapters.store.signals import SignalReader
 from firedoor.config import Config
+from firedoor.services.room import Limits
 from firedoor.wire.alerts import hook
 from firedoor.wire.court import Court
 from firedoor.wire.exploited import Exploited
 from firedoor.wire.files import Files
-from firedoor.wire.housekeeping import Sweeper, keep_swept, scrub
+from firedoor.wire.healing import Healer, keep_sound
+from firedoor.wire.housekeeping import Sweeper, keep_swept
 from firedoor.wire.mirroring import Mirror
 from firedoor.wire.process import stop_by_signal
 from firedoor.wire.signing import Signatory
+from firedoor.wire.storage import StorageWatch
 
 
 def run(config: Config, files: Files, parent: int) -> None:
@@ -27,7 +30,11 @@ def run(config: Config, files: Files, parent: int) -> None:
     clock = SystemClock()
     store = JudgeStore(files.data)
     blobs = DiskBlobs(files.blobs)
-    mirror = Mirror(config.channels, blobs, clock, store.last_snapshot, gate=files.data)
+    limits = Limits(config.storage.budget, config.storage.reserve)
+    mirror = Mirror(
+        config.channels, blobs, clock, store.last_snapshot, gate=files.data, limits=limits
+    )
+    storage = StorageWatch(limits, blobs.space, store)
     exploited = Exploited(config, clock, store.manifest, lambda digest: Path(blobs.path(digest)))
     court = Court(
         config,
@@ -41,12 +48,14 @@ def run(config: Config, files: Files, parent: int) -> None:
         sign=load_signing_key(files.ledger_key).sign,
         root_key=lambda: load_root_key(files.root_key),
         alert=hook(config.alert),
+        storage=storage.look,
         clock=clock,
         exploited=exploited,
     )
     mirror.start()
     exploited.start()
-    threading.Thread(target=scrub, args=(blobs, mirror, stop), daemon=True).start()
+    healer = Healer(config, files, blobs, clock, storage.tell)
+    threading.Thread(target=keep_sound, args=(healer, blobs, stop), daemon=True).start()
     sweeper = Sweeper(config, files, blobs, clock)
     threading.Thread(target=keep_swept, args=(sweeper, stop), daemon=True).start()
     try:

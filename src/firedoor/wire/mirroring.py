@@ -18,20 +18,24 @@ from typing import Final
 
 import structlog
 
+from firedoor.adapters.blobs.bounded import BoundedBlobs
+from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.adapters.upstream.get import Quiet
 from firedoor.config import ChannelConfig
 from firedoor.core.channel import package_of
 from firedoor.core.errors import BadInput, FiredoorError
 from firedoor.core.release import Manifest
 from firedoor.core.units import Digest
-from firedoor.ports import BlobStore, Clock
+from firedoor.ports import Clock
 from firedoor.services.mirror import next_poll, take_snapshot
+from firedoor.services.room import Limits
 from firedoor.services.snapshot import Snapshot
 from firedoor.wire.supplying import Demand, Supplier, asked_of
 from firedoor.wire.upstreams import upstream_of
 
 _LOOK_S: Final = 6 * 3600.0
 _PATIENCE_S: Final = 900.0
+_UNLIMITED: Final = Limits(reserve=1)
 _log = structlog.get_logger()
 
 
@@ -64,13 +68,14 @@ class Mirror:
     def __init__(
         self,
         channels: tuple[ChannelConfig, ...],
-        blobs: BlobStore,
+        blobs: DiskBlobs,
         clock: Clock,
         previous: Callable[[str], bytes],
         *,
         gate: Path | None = None,
         look_s: float = _LOOK_S,
         patience_s: float = _PATIENCE_S,
+        limits: Limits = _UNLIMITED,
     ) -> None:
         """Prepare; nothing is asked before ``start``.
 
@@ -83,13 +88,15 @@ class Mirror:
             look_s: How long one look at an upstream may take with all its files, seconds, > 0.
             patience_s: A look is reported when it takes longer than this, and than its channel's
                 poll, seconds, > 0.
+            limits: How much may be stored.
         """
+        new, urgent = BoundedBlobs(blobs, limits), BoundedBlobs(blobs, limits, urgent=True)
         self._blobs = blobs
         self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._followers = {
             channel.name: _Follower(
                 channel,
-                blobs=blobs,
+                blobs=new,
                 clock=clock,
                 previous=_snapshot(previous(channel.name)),
                 results=self.results,
@@ -99,7 +106,7 @@ class Mirror:
             )
             for channel in channels
         }
-        self._supplier = Supplier(channels, blobs, clock, Demand(gate), self._quiet_of)
+        self._supplier = Supplier(channels, urgent, clock, Demand(gate), self._quiet_of)
         self.refused = self._supplier.refused
         self.want = self._supplier.want
 
@@ -159,7 +166,7 @@ class _Follower:
         self,
         channel: ChannelConfig,
         *,
-        blobs: BlobStore,
+        blobs: BoundedBlobs,
         clock: Clock,
         previous: Snapshot | None,
         results: queue.SimpleQueue[Result],
@@ -269,6 +276,7 @@ class _Follower:
                 self._blobs,
                 self._previous,
                 wanted=lambda path: package_of(path) in asked,
+                expect=self._blobs.expect,
             )
         except FiredoorError as error:
             self._failures += 1

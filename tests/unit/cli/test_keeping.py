@@ -1,6 +1,9 @@
 """What the command line says is on the disk is on the disk."""
 
+import json
+import os
 import re
+import time
 
 import pytest
 from tests.unit.cli.desk import run
@@ -8,6 +11,7 @@ from tests.unit.wire.site import CHANNEL
 
 from firedoor.adapters.store.judge import JudgeReader
 from firedoor.cli.keeping import Holdings
+from firedoor.core.release import FileEntry
 from firedoor.core.units import Digest
 
 
@@ -131,3 +135,43 @@ def test_what_is_named_only_is_no_missing_file():
 
     assert (found.held_files, found.held_bytes) == (1, 5)
     assert (found.named_files, found.named_bytes, found.missing_files) == (1, 70, 1)
+
+
+def said_of(copy):
+    said = run("channel", "show", CHANNEL, "--config", str(copy))
+    return {row[0]: row[1] for row in said.rows() if len(row) > 1}
+
+
+def test_channel_show_says_what_the_next_collection_frees(day, copy, site):
+    """Whoever looks for space must see whether waiting is enough, before he deletes anything."""
+    for entry in files_of(site, day.good).values():
+        put(site, entry)
+    before = said_of(copy)["next collection frees"]
+    for number, age_days in ((1, 2), (2, 0)):
+        stray = FileEntry(Digest(f"{number}" * 64), number * 1000, "text/plain")
+        put(site, stray)
+        then = time.time() - age_days * 86_400
+        os.utime(site / "blobs" / stray.sha256[:2] / stray.sha256[2:], (then, then))
+
+    said = said_of(copy)
+
+    assert before == "0 B"
+    more = "1.95 KiB more when nobody has needed it for a day"
+    assert said["next collection frees"] == f"1000 B; {more}"
+    assert "stored; " in said["all channels"]
+    assert "are this channel's alone" in said["of that"]
+
+
+def test_the_costs_of_a_channel_are_numbers_for_a_script(day, copy, site):
+    """What a monitoring system draws over a year."""
+    entries = files_of(site, day.good).values()
+    for entry in entries:
+        put(site, entry)
+
+    said = run("channel", "show", CHANNEL, "--config", str(copy), "--json")
+    storage = json.loads(said.out)["storage"]
+
+    assert storage["alone"] == sum(entry.size for entry in entries)
+    assert storage["shared"] == storage["unneeded"] == storage["due"] == 0
+    assert storage["space"]["used"] == storage["alone"]
+    assert 0 < storage["space"]["free"] <= storage["space"]["total"]

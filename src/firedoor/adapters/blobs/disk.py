@@ -16,45 +16,50 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from firedoor.adapters.blobs.layout import (
+    StoredBlob,
+    as_unavailable,
+    blobs_below,
+    check_digest,
+    disk_of,
+    place_in,
+    stored_in,
+)
 from firedoor.core.errors import Unavailable, Untrusted
 from firedoor.core.release import is_digest
 from firedoor.core.units import Digest
+from firedoor.services.room import Space
 
 _READ_BYTES: Final = 1 << 20
 _FILE_MODE: Final = 0o644
-_SHARD_DIGITS: Final = 2
 
-_HINTS: Final = {
-    errno.ENOSPC: "the disk is full: free some space, nothing was stored",
-    errno.EDQUOT: "the disk quota is used up: free some space, nothing was stored",
-    errno.EFBIG: "a file may not grow this large here: look at the process's limits",
-    errno.EACCES: "let the user that Firedoor runs as write to this directory",
-    errno.EPERM: "let the user that Firedoor runs as write to this directory",
-    errno.EROFS: "the file system is read-only: mount it writable, nothing was stored",
-}
+# Linux: make one file share the bytes of another. Source: linux/fs.h.
+_FICLONE: Final = 0x40049409
+_CANNOT_CLONE: Final = frozenset(
+    {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EPERM}
+)
+_CANNOT_LINK: Final = frozenset(
+    {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOENT, errno.EAGAIN}
+)
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
-@dataclass(frozen=True, slots=True)
-class StoredBlob:
-    """One blob.
+class Way(StrEnum):
+    """How a file that lies elsewhere became a blob."""
 
-    Attributes:
-        digest: Its name.
-        size: Bytes.
-        needed_ms: When it was last needed: stored or claimed, Unix milliseconds.
-    """
-
-    digest: Digest
-    size: int
-    needed_ms: int
+    HELD = "held"
+    CLONED = "cloned"
+    LINKED = "linked"
+    COPIED = "copied"
 
 
 class DiskBlobs:
@@ -75,7 +80,8 @@ class DiskBlobs:
         self._incoming = root / "incoming"
         self._quarantine = root / "quarantine"
         self._fate = threading.Lock()
-        with _as_unavailable(root):
+        self._used: int | None = None
+        with as_unavailable(root):
             for directory in (root, self._incoming, self._quarantine):
                 directory.mkdir(exist_ok=True)
             _sync_directory(root)
@@ -94,7 +100,7 @@ class DiskBlobs:
             ValueError: ``expected`` is not a digest.
         """
         if expected is not None:
-            _check_digest(expected)
+            check_digest(expected)
         file, temporary = self._open_incoming()
         try:
             hasher = hashlib.sha256()
@@ -103,11 +109,11 @@ class DiskBlobs:
             for chunk in chunks:
                 hasher.update(chunk)
                 size += len(chunk)
-                with _as_unavailable(self._root):
+                with as_unavailable(self._root):
                     _write_all(file, chunk)
             digest = Digest(hasher.hexdigest())
             _check_expected(digest, size, expected)
-            with _as_unavailable(self._root):
+            with as_unavailable(self._root):
                 os.fchmod(file, _FILE_MODE)
                 os.fsync(file)
                 self._publish(temporary, digest)
@@ -118,15 +124,71 @@ class DiskBlobs:
             os.close(file)
         return digest, size
 
+    def adopt(self, file: int, digest: Digest) -> Way | None:
+        """Make a file that lies elsewhere a blob, without copying its bytes. Durable on return.
+
+        A clone is a file of its own that shares the bytes on the disk until one of the two is
+        written. A link is the same file under a second name: whoever writes into it writes into
+        the blob. So a file is linked only if nobody but our own user may write into it.
+
+        Args:
+            file: Descriptor of a regular file, open for reading.
+            digest: Of its bytes, as they have just been read.
+
+        Returns:
+            How it was done; None where the file system or the rights of the file do not allow it.
+
+        Raises:
+            Unavailable: The store cannot be written.
+        """
+        with as_unavailable(self._root):
+            clone, temporary = self._open_incoming()
+            try:
+                fcntl.ioctl(clone, _FICLONE, file)
+                os.fchmod(clone, _FILE_MODE)
+                os.fsync(clone)
+                self._publish(temporary, digest)
+            except OSError as error:
+                temporary.unlink(missing_ok=True)
+                if error.errno not in _CANNOT_CLONE:
+                    raise
+            else:
+                return Way.CLONED
+            finally:
+                os.close(clone)
+            return Way.LINKED if self._link(file, temporary, digest) else None
+
+    def _link(self, file: int, temporary: Path, digest: Digest) -> bool:
+        found = os.fstat(file)
+        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & _OTHERS_WRITE:
+            return False
+        try:
+            # Whoever starts meanwhile removes what is not locked; the lock is the file's own.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            os.link(f"/proc/self/fd/{file}", temporary, follow_symlinks=True)
+        except OSError as error:
+            if error.errno not in _CANNOT_LINK:
+                raise
+            return False
+        try:
+            os.fsync(file)
+            self._publish(temporary, digest)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        # A rename to another name of the same file does nothing at all.
+        temporary.unlink(missing_ok=True)
+        return True
+
     def path(self, digest: Digest) -> str:
         """Path of the blob on the local file system; does not check that it exists.
 
         Raises:
             ValueError: It is not a digest.
         """
-        _check_digest(digest)
+        check_digest(digest)
         # Asked on every reply of the gate: joining strings costs a tenth of joining paths.
-        return f"{self._root}/{digest[:_SHARD_DIGITS]}/{digest[_SHARD_DIGITS:]}"
+        return f"{self._root}/{digest[:2]}/{digest[2:]}"
 
     def has(self, digest: Digest) -> bool:
         """Say whether the blob is stored."""
@@ -156,10 +218,26 @@ class DiskBlobs:
         Raises:
             Unavailable: The directories cannot be read.
         """
-        for digest, place in self._blobs():
-            with _as_unavailable(self._root), suppress(FileNotFoundError):
-                found = place.stat()
-                yield StoredBlob(digest, found.st_size, found.st_mtime_ns // 1_000_000)
+        return stored_in(self._root)
+
+    def space(self, *, count: bool = False) -> Space:
+        """What is stored and what the disk has.
+
+        All blobs are counted at the first call; then what this object stores and deletes is
+        added up. A blob that is a link to a file elsewhere counts like any other.
+
+        Args:
+            count: Count all blobs again: another process may have stored some.
+
+        Raises:
+            Unavailable: The disk cannot be asked.
+        """
+        free, total = disk_of(self._root)
+        if count or self._used is None:
+            used = sum(blob.size for blob in self.stored())
+            with self._fate:
+                self._used = used
+        return Space(self._used, free, total)
 
     def discard(self, digest: Digest, before_ms: int) -> bool:
         """Delete a blob that was last needed before a wall time; say whether it was deleted.
@@ -175,9 +253,11 @@ class DiskBlobs:
         """
         place = self._place(digest)
         # Whoever claims it has it, or learns that it is gone: there is no moment in between.
-        with self._fate, _as_unavailable(self._root), suppress(FileNotFoundError):
-            if place.stat().st_mtime_ns // 1_000_000 < before_ms:
+        with self._fate, as_unavailable(self._root), suppress(FileNotFoundError):
+            found = place.stat()
+            if found.st_mtime_ns // 1_000_000 < before_ms:
                 place.unlink()
+                self._count(-found.st_size)
                 return True
         return False
 
@@ -194,52 +274,72 @@ class DiskBlobs:
             Unavailable: They cannot be deleted.
         """
         files = size = 0
-        with _as_unavailable(self._quarantine):
+        with as_unavailable(self._quarantine):
             for place in self._quarantine.iterdir():
                 found = place.stat()
                 # A rename changes the change time: that is when it came here.
                 if found.st_ctime_ns // 1_000_000 < before_ms:
                     place.unlink(missing_ok=True)
                     files, size = files + 1, size + found.st_size
-        with _as_unavailable(self._incoming):
+        with as_unavailable(self._incoming):
             more, bytes_more = self._remove_leftovers()
         return files + more, size + bytes_more
 
-    def scrub(self) -> Iterator[Digest]:
+    def scrub(self, pause: Callable[[int], None] = lambda _: None) -> Iterator[Digest]:
         """Hash stored blobs one after the other; yield those that no longer match.
 
         A blob that does not match, or cannot be read, is in quarantine before it is yielded.
-        The caller sets the pace: between two ``next`` nothing happens. Blobs that are stored
-        meanwhile may or may not be looked at.
+        Blobs that are stored meanwhile may or may not be looked at.
+
+        Args:
+            pause: Called with the bytes of each blob that was read; it sets the pace.
 
         Raises:
             Unavailable: The directories cannot be read or a blob cannot be moved.
         """
-        for digest, place in self._blobs():
-            if self._is_right(place, digest):
-                continue
-            with _as_unavailable(place.parent):
-                try:
-                    place.replace(self._quarantine / digest)
-                except FileNotFoundError:
-                    continue  # Discarded while it was read: nobody needs it.
-                _sync_directory(self._quarantine)
-                _sync_directory(place.parent)
-            yield digest
+        for digest, place in blobs_below(self._root):
+            with suppress(FileNotFoundError):
+                size = place.stat().st_size
+                if not self.is_sound(digest):
+                    yield digest
+                pause(size)
 
-    def _blobs(self) -> Iterator[tuple[Digest, Path]]:
-        with _as_unavailable(self._root):
-            shards = sorted(p for p in self._root.iterdir() if len(p.name) == _SHARD_DIGITS)
-        for shard in shards:
-            with _as_unavailable(shard):
-                places = sorted(shard.iterdir())
-            for place in places:
-                digest = Digest(shard.name + place.name)
-                if is_digest(digest):
-                    yield digest, place
+    def is_sound(self, digest: Digest) -> bool:
+        """Hash a blob; one that does not match or cannot be read is moved into quarantine.
+
+        Any process may ask. A blob that is not there is sound: there is nothing to serve.
+
+        Raises:
+            Unavailable: It cannot be opened or moved.
+            ValueError: It is not a digest.
+        """
+        place = self._place(digest)
+        inode = _wrong_inode(place, digest)
+        if inode is None:
+            return True
+        with as_unavailable(place.parent):
+            try:
+                if place.stat().st_ino != inode:
+                    return True  # Stored anew while it was read: that one is right.
+                place.replace(self._quarantine / digest)
+            except FileNotFoundError:
+                return True  # Discarded while it was read: nobody needs it.
+            _sync_directory(self._quarantine)
+            _sync_directory(place.parent)
+        return False
+
+    def rotten(self) -> frozenset[Digest]:
+        """What is in quarantine.
+
+        Raises:
+            Unavailable: The directory cannot be read.
+        """
+        with as_unavailable(self._quarantine):
+            names = os.listdir(self._quarantine)  # noqa: PTH208 - names, not a Path each
+        return frozenset(Digest(name) for name in names if is_digest(name))
 
     def _place(self, digest: Digest) -> Path:
-        return _place_in(self._root, digest)
+        return place_in(self._root, digest)
 
     def _publish(self, temporary: Path, digest: Digest) -> None:
         """Make the bytes visible: on return, the name survives a crash too."""
@@ -250,13 +350,21 @@ class DiskBlobs:
         _sync_directory(self._root)
         # A stream may take hours, and the blob be older than a sweep's patience when it is whole.
         os.utime(temporary)
+        size = temporary.stat().st_size
         with self._fate:
+            with suppress(FileNotFoundError):
+                size -= place.stat().st_size
             temporary.replace(place)
+            self._count(size)
         _sync_directory(place.parent)
+
+    def _count(self, more: int) -> None:
+        if self._used is not None:
+            self._used += more
 
     def _open_incoming(self) -> tuple[int, Path]:
         """A new file in ``incoming``, locked so that a starting process does not remove it."""
-        with _as_unavailable(self._root):
+        with as_unavailable(self._root):
             while True:
                 file, name = tempfile.mkstemp(dir=self._incoming)
                 fcntl.flock(file, fcntl.LOCK_EX)
@@ -279,44 +387,25 @@ class DiskBlobs:
                 files += 1
         return files, size
 
-    @staticmethod
-    def _is_right(place: Path, digest: Digest) -> bool:
-        hasher = hashlib.sha256()
-        try:
-            with place.open("rb") as file:
+
+def _wrong_inode(place: Path, digest: Digest) -> int | None:
+    """The inode of a blob whose bytes are not what its name says; None where they are."""
+    hasher = hashlib.sha256()
+    try:
+        with place.open("rb") as file:
+            inode = os.fstat(file.fileno()).st_ino
+            try:
                 while chunk := file.read(_READ_BYTES):
                     hasher.update(chunk)
-        except FileNotFoundError:
-            return True  # Gone since it was listed: nothing to move aside.
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise Unavailable(f"cannot read {place}: {error.strerror}") from error
-            return False  # The disk itself says it cannot give the bytes back.
-        return hasher.hexdigest() == digest
-
-
-def sizes_on_disk(root: Path, digests: Iterable[Digest]) -> dict[Digest, int]:
-    """Sizes in bytes of those blobs that are stored below ``root``; changes nothing there.
-
-    Raises:
-        Unavailable: The directories cannot be read.
-    """
-    sizes = {}
-    with _as_unavailable(root):
-        for digest in digests:
-            with suppress(FileNotFoundError):
-                sizes[digest] = _place_in(root, digest).stat().st_size
-    return sizes
-
-
-def _place_in(root: Path, digest: Digest) -> Path:
-    _check_digest(digest)
-    return root / digest[:_SHARD_DIGITS] / digest[_SHARD_DIGITS:]
-
-
-def _check_digest(digest: Digest) -> None:
-    if not is_digest(digest):
-        raise ValueError(f"not a SHA-256 digest: {digest!r}")
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                return inode  # The disk itself says it cannot give the bytes back.
+    except FileNotFoundError:
+        return None  # Gone since it was listed: nothing to move aside.
+    except OSError as error:
+        raise Unavailable(f"cannot read {place}: {error.strerror}") from error
+    return None if hasher.hexdigest() == digest else inode
 
 
 def _check_expected(digest: Digest, size: int, expected: Digest | None) -> None:
@@ -339,14 +428,3 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-@contextmanager
-def _as_unavailable(where: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(
-            f"cannot keep blobs in {where}: {error.strerror or error}",
-            hint=_HINTS.get(error.errno or 0, "look at the disk"),
-        ) from error

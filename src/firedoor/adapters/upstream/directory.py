@@ -102,6 +102,16 @@ class DirectoryUpstream:
         place = self._root / path
         return b"".join(self._read(place, most)) if _is_there(place) else None
 
+    def open(self, path: str) -> int:
+        """A descriptor of a regular file inside the directory, for reading; the caller closes it.
+
+        Raises:
+            Unavailable: It cannot be opened.
+            Untrusted: It is no regular file inside the directory.
+            UpstreamMoved: There is none.
+        """
+        return self._open(self._root / path)
+
     def fetch(self, listed: Listed, known: Fetched | None, into: BlobStore) -> Fetched:
         """Bring one file's bytes into ``into`` and verify them against ``listed``.
 
