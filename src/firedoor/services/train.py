@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from firedoor.config import ChannelConfig, Config
 from firedoor.core import valve
-from firedoor.core.board import ALL_CLOSED, Board, ChannelBoard, Lane, Withdrawn
+from firedoor.core.board import Board
 from firedoor.core.door import Boarded, Door, EarlierOpened, Reason, State, Supersede, ended
 from firedoor.core.door import step as step_door
 from firedoor.core.release import Manifest
@@ -24,7 +24,8 @@ from firedoor.services.fallback import Fallback, Held
 from firedoor.services.flight import Flight
 from firedoor.services.installs import delay_ms, news
 from firedoor.services.judging import Judge
-from firedoor.services.lines import Line, ended_badly, is_revoked, state_in
+from firedoor.services.lanes import channel_board
+from firedoor.services.lines import Line, ended_badly, state_in
 from firedoor.services.records import Block
 from firedoor.services.snapshot import Snapshot
 from firedoor.services.stalls import is_inert, missed
@@ -229,7 +230,17 @@ class Train:
     def board(self) -> Board:
         """Draw up the board from the doors as they are."""
         before = self._store.board()
-        channels = tuple(self._channel_board(channel.name) for channel in self._config.channels)
+        rings = [ring.name for ring in self._config.rings]
+        channels = tuple(
+            channel_board(
+                name := channel.name,
+                self.lines[name],
+                {ring: self._base(name, ring) for ring in rings},
+                self._in_flight(name),
+                self._judge.flights,
+            )
+            for channel in self._config.channels
+        )
         if channels == before.channels:
             return before
         return Board(before.version + 1, channels)
@@ -450,45 +461,6 @@ class Train:
     def _has_open_decks(self, line: Line) -> bool:
         decks = self._store.decks(line.boarding.channel, line.boarding.number)
         return any(deck.closed >= 0 for deck in decks)
-
-    def _channel_board(self, channel: str) -> ChannelBoard:
-        lanes = tuple(self._lane(channel, ring.name) for ring in self._config.rings)
-        numbers = {lane.base for lane in lanes} | {lane.candidate for lane in lanes}
-        releases = [(n, self.lines[channel][n].boarding.release) for n in sorted(numbers) if n]
-        withdrawn = tuple(
-            Withdrawn(flight.boarding.number, ring, grant)
-            for flight in self._judge.flights.values()
-            if flight.boarding.channel == channel
-            for (ring, _), grant in flight.withdrawn.items()
-        )
-        return ChannelBoard(channel, lanes, tuple(releases), withdrawn)
-
-    def _lane(self, channel: str, ring: str) -> Lane:
-        lines = self.lines[channel]
-        base = self._base(channel, ring)
-        revoked = tuple(n for n, line in sorted(lines.items()) if is_revoked(line, ring, base))
-        number = self._in_flight(channel)
-        if not number or state_in(lines[number], ring) not in (State.OPENING, State.HELD):
-            return Lane(ring, base, revoked=revoked)
-        flight, door = self._judge.flights[(channel, number)], lines[number].doors[ring]
-        decks = {pool.deck: pool for pool in flight.pools_of(ring)}
-        last = flight.last_deck.get(ring, 0)
-        below = min(decks, default=last + 1)
-        return Lane(
-            ring=ring,
-            base=base,
-            candidate=number,
-            grant=flight.grants.get(ring),
-            closed_below=below,
-            closed=tuple(
-                (deck, decks[deck].closed_mask() if deck in decks else ALL_CLOSED)
-                for deck in range(below, last + 1)
-            ),
-            revoked=revoked,
-            shadow=door.shadow,
-            held=door.shadow and (door.state is State.HELD or not flight.has_dealt(ring)),
-            kept=door.reason is Reason.LATE_HARM,
-        )
 
 
 def _forgiven(channel: str) -> str:
