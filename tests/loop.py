@@ -33,6 +33,7 @@ from firedoor.services.judging import Judge, Pace
 from firedoor.services.ledger import LedgerWriter
 from firedoor.services.orders import Answer, Order, Orders
 from firedoor.services.places import Cut, Installed, Place, Standing
+from firedoor.services.preflight import Looks
 from firedoor.services.records import Bucket, StoredPlace
 from firedoor.services.roster import Roster
 from firedoor.services.snapshot import Snapshot
@@ -86,6 +87,7 @@ class Loop:
         period: A machine polls each so many buckets; 1 where it is not named.
         rejections: What machines threw away in this bucket.
         lease: The gate believes that the judge has ticked lately.
+        looks: Looks at releases before they board; None where nobody does.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Loop:
         rings: str = "",
         soak: str = "0s",
         kind: str = "files",
+        looks: Looks | None = None,
     ) -> None:
         """Start everything; no release is known yet."""
         self.clock = HandClock()
@@ -112,6 +115,7 @@ class Loop:
         self.stratum: dict[int, str] = {}
         self.period: dict[int, int] = {}
         self.lease = True
+        self.looks = looks
         self.synced: list[str] = []
         self.signals = SignalDatabase(self._data / "intake.db")
         self._writer = GateWriter(self._data)
@@ -193,7 +197,11 @@ class Loop:
             ),
         )
         self.train = Train(
-            self.judge, self.config, lambda: ROOT_KEY, held=lambda each: each not in self.gone
+            self.judge,
+            self.config,
+            lambda: ROOT_KEY,
+            held=lambda each: each not in self.gone,
+            looks=self.looks,
         )
         self.orders = Orders(self.judge, self.train, self.config, self.synced.append)
         self.judge.load(self.train.unfinished(), self.clock.now())

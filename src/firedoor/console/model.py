@@ -15,6 +15,23 @@ from firedoor.core.evidence.past import PastBucket
 from firedoor.services.naming import Named
 
 
+class PreflightView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the vendor's own tool said of a release before the first machine got it.
+
+    Attributes:
+        result: ``passed``, ``failed``, ``not checked`` (the tool is missing, or no sandbox can be
+            made), or ``off``.
+        sentence: What was found, in English: a tool's words; ``""`` where it is off.
+        took_ms: How long that took.
+        at_ms: When it had ended, None where it is off.
+    """
+
+    result: str = "off"
+    sentence: str = ""
+    took_ms: int = 0
+    at_ms: int | None = None
+
+
 class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     """One channel.
 
@@ -33,9 +50,11 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
         unknown: Addresses of clients that are not enrolled and read this channel in that time.
         pinned: Ring name to the release it is pinned to; while there is one nothing boards.
         blocked: Whether the next release boards only when a person resumes the channel.
-        blocked_by: Why: ``bad ends``, ``gate records lost``, ``ledger lost``, or ``""``.
+        blocked_by: Why: ``bad ends``, ``gate records lost``, ``ledger lost``, ``preflight
+            failed``, or ``""``.
         refused: What the vendor offers now, if it was shut and so does not board again.
         mode: ``enforce``, or ``shadow``: releases that board now are judged and not held.
+        preflight: What is known of what the vendor offers now, while it waits to board; else None.
     """
 
     name: str
@@ -55,6 +74,7 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     blocked_by: str = ""
     refused: str = ""
     mode: str = "enforce"
+    preflight: PreflightView | None = None
 
 
 class DoorView(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,6 +190,7 @@ class ReleaseView(msgspec.Struct, frozen=True, kw_only=True):
         artefacts: What changed against ``previous``.
         size_bytes: Size of all its files together.
         previous: Release its machines came from, ``""`` for a channel's first.
+        preflight: What was found before the first machine got it.
     """
 
     id: str
@@ -184,6 +205,7 @@ class ReleaseView(msgspec.Struct, frozen=True, kw_only=True):
     artefacts: Changes = Changes()
     size_bytes: int = 0
     previous: str = ""
+    preflight: PreflightView = PreflightView()
 
 
 class GroupView(msgspec.Struct, frozen=True, kw_only=True):

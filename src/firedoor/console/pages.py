@@ -415,6 +415,7 @@ def _templates(language: Language) -> jinja2.Environment:
         "ngettext": translate_many,
         "harm": partial(phrases.harm, language),
         "number": language.number,
+        "preflight": partial(phrases.preflight, language),
         "quoted": phrases.quoted,
         "size": language.size,
         "stamp": stamp,

@@ -8,6 +8,7 @@
        hold v    | resume   hold, budget v    | resume, machines     | harmful
            held -+          spent, ..   held -+ spoke again          | (late)
                                                                      v
+      - -> held (preflight failed) -- resume --> opening | waiting
       waiting, opening, held, open -- a person, harmful evidence in any ring --> shut
       waiting, opening, held -- newer | withdrawn | person --> superseded
       open -- another one pinned | its bytes missing --> superseded
@@ -63,6 +64,7 @@ class Reason(StrEnum):
     WORSE = "worse than history"
     LATE_HARM = "late harm"
     RESTORED = "restored"
+    PREFLIGHT = "preflight failed"
     JOINT = "joint suspects"
     NEWER = "newer"
     WITHDRAWN = "withdrawn"
@@ -88,7 +90,7 @@ class Door:
         by: Person who last acted on it, "" where evidence or the train did.
         note: That person's reason, or a sentence with the numbers that decided.
         judged: Evidence may shut it. False once a person has overridden a verdict of harm.
-        was_held: It was held by evidence when a newer release took its place.
+        was_held: It was held by what machines showed when a newer release took its place.
         shadow: It holds nothing: evidence is told, and stops nobody.
         compared: Past releases may hold it. False once a person has overridden that.
     """
@@ -112,11 +114,19 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Boarded:
-    """A release boards: the first event of a door."""
+    """A release boards: the first event of a door.
+
+    Attributes:
+        adopted: It was here before Firedoor.
+        empty: The ring has no machine.
+        blocked: The ring that this one comes after is not open.
+        failed: What its preflight found that no machine should get, "" for nothing.
+    """
 
     adopted: bool = False
     empty: bool = False
     blocked: bool = False
+    failed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +244,9 @@ class Command(StrEnum):
 
 Commands = tuple[Command, ...]
 
+BEFOREHAND = frozenset({Reason.PERSON, Reason.PREFLIGHT})
+"""Reasons to hold a door that say nothing of what the release did to machines."""
+
 _ENDED = frozenset({State.OPEN, State.SHUT, State.SUPERSEDED})
 _EARNED = frozenset({Reason.CLEARED, Reason.WALKED})
 
@@ -290,7 +303,7 @@ def step(door: Door, event: Event, now: UnixMs) -> tuple[Door, Commands]:
             if door.state not in (State.WAITING, State.OPENING, State.HELD) and not left:
                 raise _illegal(door, "supersede")
             past = _to(door, State.SUPERSEDED, reason, now, by=by, note=note)
-            stood_held = door.state is State.HELD and door.reason is not Reason.PERSON
+            stood_held = door.state is State.HELD and door.reason not in BEFOREHAND
             by_itself = reason in (Reason.NEWER, Reason.WITHDRAWN)
             past = replace(past, was_held=stood_held and by_itself)
             told = (Command.ALERT,) if reason is Reason.MISSING else ()
@@ -302,6 +315,9 @@ def step(door: Door, event: Event, now: UnixMs) -> tuple[Door, Commands]:
 def _board(door: Door, event: Boarded, now: UnixMs) -> tuple[Door, Commands]:
     if event.adopted:
         return _to(door, State.OPEN, Reason.ADOPTED, now), (Command.ADMIT_ALL,)
+    if event.failed:
+        held = _to(door, State.HELD, Reason.PREFLIGHT, now, note=event.failed)
+        return held, (Command.STOP, Command.ALERT)
     if event.blocked:
         return _to(door, State.WAITING, Reason.EARLIER_RING, now), ()
     return _begin(door, now, empty=event.empty)

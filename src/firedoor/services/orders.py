@@ -18,7 +18,7 @@ VERBS = ("hold", "resume", "shut", "expedite", "pin", "unpin", "sync", "unblock"
 _NOTE_LIMIT = 500
 _LARGEST_BUDGET = 1_000_000
 _LEFT = (State.SHUT, State.SUPERSEDED)
-_ACCUSED = (Reason.BUDGET_SPENT, Reason.WORSE, Reason.LATE_HARM)
+_ACCUSED = (Reason.BUDGET_SPENT, Reason.WORSE, Reason.LATE_HARM, Reason.PREFLIGHT)
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

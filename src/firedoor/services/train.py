@@ -22,10 +22,12 @@ from firedoor.services.arrivals import Arrivals
 from firedoor.services.boarding import Boarding, rules_for
 from firedoor.services.fallback import Fallback, Held
 from firedoor.services.flight import Flight
+from firedoor.services.inspection import Inspection
 from firedoor.services.installs import delay_ms, news
 from firedoor.services.judging import Judge
 from firedoor.services.lanes import channel_board
 from firedoor.services.lines import Line, ended_badly, state_in
+from firedoor.services.preflight import Looks
 from firedoor.services.records import Block
 from firedoor.services.snapshot import Snapshot
 from firedoor.services.stalls import is_inert, missed
@@ -50,6 +52,7 @@ class Train:
         held: Held = lambda _: True,
         *,
         whole: Callable[[ChannelConfig, str, str], bool] = lambda *_: True,
+        looks: Looks | None = None,
     ) -> None:
         """Read all boardings.
 
@@ -61,6 +64,7 @@ class Train:
             held: Asked of a release before machines fall back to it.
             whole: Asked before a release boards, of its channel, the release and the one before:
                 whether all that machines are about to ask for is held.
+            looks: Looks at a release before it boards; None: nobody does.
         """
         self._judge = judge
         self._store = judge.store
@@ -70,6 +74,7 @@ class Train:
         self._whole = whole
         self._fallback = Fallback(held, self._store.board())
         self._arrivals = Arrivals(self._store)
+        self.inspection = Inspection(self._store, judge.ledger, config, looks)
         self.lines: dict[str, dict[int, Line]] = {
             channel.name: {
                 boarding.number: Line(boarding, self._doors(channel.name, boarding.number))
@@ -125,8 +130,8 @@ class Train:
             return
         number = self._in_flight(channel.name)
         if not self.lines[channel.name]:
-            if self._store.channel(channel.name).blocked:
-                return  # A restored judge does not know what was shut: a person looks first.
+            if not self.inspection.may_adopt(channel, newest):
+                return
             self._board(channel, newest.release, now, adopted=True)
         elif newest.release in self._shut_releases(channel.name):
             self._store.set_snapshot(newest.seq, "refused")
@@ -142,9 +147,15 @@ class Train:
             before = self._in_place(channel.name, max(self._bases(channel.name), default=0))
             if not self._whole(channel, newest.release, before):
                 return
+            report = self.inspection.of(channel, newest.release, before)
+            if report is None:
+                return
+            failed = self.inspection.holds(channel, report)
+            if failed and number and not self._has_failed(channel.name, number):
+                return  # It takes no place from one that may yet prove good.
             if number:
                 self._supersede(channel.name, number, Reason.NEWER, now)
-            self._board(channel, newest.release, now, adopted=False)
+            self._board(channel, newest.release, now, failed=report.sentence if failed else "")
         else:
             return
         for snapshot in seen[:-1]:
@@ -212,6 +223,7 @@ class Train:
 
     def unblock(self, channel: str, by: str, note: str, now: Instant) -> None:
         """A person lets the next release board."""
+        self.inspection.overrule(channel)
         self._store.put_channel(replace(self._store.channel(channel), blocked=Block.NONE))
         self._store.put_cursor(_forgiven(channel), max(self.lines[channel], default=0))
         self._judge.ledger.note(channel, f"boarding resumed by {by}: {note}", now)
@@ -249,7 +261,15 @@ class Train:
         """Boarding number that every ring is served, 0 for nothing."""
         return {ring.name: self._base(channel, ring.name) for ring in self._config.rings}
 
-    def _board(self, channel: ChannelConfig, release: str, now: Instant, *, adopted: bool) -> None:
+    def _board(
+        self,
+        channel: ChannelConfig,
+        release: str,
+        now: Instant,
+        *,
+        adopted: bool = False,
+        failed: str = "",
+    ) -> None:
         lines = self.lines[channel.name]
         self._reveal_the_ended(channel.name, now)
         # The gate may know numbers that a restored judge does not: none is ever used again.
@@ -297,6 +317,7 @@ class Train:
                 adopted=adopted,
                 empty=self._is_empty(channel.name, ring.name),
                 blocked=not whole.shadow and self.is_blocked(ring.name, line.doors),
+                failed=failed,
             )
             new = self._new_door(boarding, ring.name)
             line.doors[ring.name], _ = step_door(new, event, now.wall_ms)
@@ -368,6 +389,11 @@ class Train:
             return True
         patience = self._config.policy_for(channel).patience_ms
         return now.wall_ms - line.boarding.boarded_ms >= patience
+
+    def _has_failed(self, channel: str, number: int) -> bool:
+        """Its preflight holds it: no machine has tried it."""
+        doors = self.lines[channel][number].doors.values()
+        return all(d.reason is Reason.PREFLIGHT for d in doors if d.state in _UNDECIDED)
 
     def _is_inert(self, channel: str, number: int) -> bool:
         """Nobody installs it: all that were let in are dormant, and nobody else may be let in."""

@@ -15,6 +15,7 @@ from firedoor.wire.court import Court
 from firedoor.wire.files import Files
 from firedoor.wire.housekeeping import Sweeper, keep_swept, scrub
 from firedoor.wire.mirroring import Mirror
+from firedoor.wire.preflights import Preflights
 from firedoor.wire.process import stop_by_signal
 from firedoor.wire.signing import Signatory
 
@@ -39,6 +40,7 @@ def run(config: Config, files: Files, parent: int) -> None:
         root_key=lambda: load_root_key(files.root_key),
         alert=hook(config.alert),
         clock=clock,
+        preflights=Preflights.of(config, files, blobs, clock),
     )
     mirror.start()
     threading.Thread(target=scrub, args=(blobs, mirror, stop), daemon=True).start()

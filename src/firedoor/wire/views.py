@@ -23,6 +23,7 @@ from firedoor.console.model import (
     ExposureView,
     Judgement,
     MachineView,
+    PreflightView,
     ReleaseView,
     TrackPoint,
     VerdictSummary,
@@ -204,6 +205,7 @@ class Views:
                 },
                 in_flight=in_flight,
                 offered_shut=bool(snapshots) and _is_shut(judge, snapshots[-1].release),
+                report=judge.preflight(snapshots[-1].release) if snapshots else None,
             )
             gate = self._sources.gate
             active = sum(self._active(gate, config.name).values())
@@ -279,6 +281,7 @@ class Views:
             artefacts=self._changes(judge, previous, boarding.release),
             size_bytes=0 if mirrored is None else mirrored.size,
             previous=previous,
+            preflight=channels.looked_at(judge.preflight(boarding.release)) or PreflightView(),
         )
 
     def _doors(

@@ -27,13 +27,18 @@ _REFUSAL = """CREATE TABLE refusal (
     id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, path TEXT NOT NULL,
     sha256 TEXT NOT NULL, gone INTEGER NOT NULL, error TEXT NOT NULL, at_ms INTEGER NOT NULL)"""
 
+_PREFLIGHT = """CREATE TABLE preflight (
+    release TEXT PRIMARY KEY, result TEXT NOT NULL, sentence TEXT NOT NULL,
+    took_ms INTEGER NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID"""
+
 SCHEMA = Schema(
-    version=5,
+    version=6,
     statements=(
         "CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         _CHANNEL,
         _LOOKED,
         _REFUSAL,
+        _PREFLIGHT,
         """CREATE TABLE release (
             id TEXT PRIMARY KEY, channel TEXT NOT NULL, created_ms INTEGER NOT NULL,
             manifest BLOB NOT NULL, listing TEXT NOT NULL, size INTEGER NOT NULL,
@@ -119,6 +124,7 @@ SCHEMA = Schema(
                 "DROP TABLE channel_4",
                 _REFUSAL,
             ),
+            5: (_PREFLIGHT,),
         }
     ),
 )
