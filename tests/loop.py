@@ -87,7 +87,7 @@ class Loop:
         period: A machine polls each so many buckets; 1 where it is not named.
         rejections: What machines threw away in this bucket.
         lease: The gate believes that the judge has ticked lately.
-        looks: Looks at releases before they board; None where nobody does.
+        looks: Looks at releases before they board, from the next start of the judge; None: nobody.
     """
 
     def __init__(
@@ -99,7 +99,6 @@ class Loop:
         rings: str = "",
         soak: str = "0s",
         kind: str = "files",
-        looks: Looks | None = None,
     ) -> None:
         """Start everything; no release is known yet."""
         self.clock = HandClock()
@@ -115,7 +114,7 @@ class Loop:
         self.stratum: dict[int, str] = {}
         self.period: dict[int, int] = {}
         self.lease = True
-        self.looks = looks
+        self.looks: Looks | None = None
         self.synced: list[str] = []
         self.signals = SignalDatabase(self._data / "intake.db")
         self._writer = GateWriter(self._data)

@@ -37,9 +37,22 @@ def desk():
 
 
 @pytest.fixture
-def looked(start, desk):
+def begin(start, desk):
+    """Start a channel of twenty machines whose releases are looked at; nothing is known yet."""
+
+    def started(kind: str = "clamav", **how: str) -> Loop:
+        loop: Loop = start(20, kind=kind, **how)
+        loop.looks = desk
+        loop.start_judge()
+        return loop
+
+    return started
+
+
+@pytest.fixture
+def looked(begin):
     """Twenty machines and an adopted release that passed."""
-    loop = start(20, kind="clamav", looks=desk)
+    loop = begin()
     loop.period = dict.fromkeys(loop.machines, 2)  # each poll is a session of its own
     tell(loop, loop.publish("1"), Result.PASSED)
     loop.bucket(16)
@@ -129,9 +142,9 @@ def test_a_person_overrules_a_failed_preflight_on_the_record(looked):
     assert looked.gate.places_of(AV, 2)
 
 
-def test_the_policy_may_want_a_second_person_to_overrule_it(start, desk):
+def test_the_policy_may_want_a_second_person_to_overrule_it(begin):
     """Whoever ignores a warning should not be alone, where a site says so."""
-    loop = start(20, kind="clamav", looks=desk, policy="expedite_needs_two = true")
+    loop = begin(policy="expedite_needs_two = true")
     tell(loop, loop.publish("1"), Result.PASSED)
     loop.bucket(8)
     release = loop.publish("2")
@@ -141,9 +154,9 @@ def test_the_policy_may_want_a_second_person_to_overrule_it(start, desk):
     assert loop.door(2).state is State.HELD
 
 
-def test_every_ring_is_held_and_resumes_in_its_turn(start, desk):
+def test_every_ring_is_held_and_resumes_in_its_turn(begin):
     """A later ring must not slip through as empty, nor open before its turn."""
-    loop = start(20, kind="clamav", looks=desk, rings=RINGS)
+    loop = begin(rings=RINGS)
     loop.ring = {m: "lab" for m in loop.machines if m <= 10}  # nobody in the offices
     tell(loop, loop.publish("1"), Result.PASSED)
     loop.bucket(8)
@@ -194,9 +207,9 @@ def test_the_next_release_takes_the_place_of_one_that_failed(looked):
     assert looked.store.channel(AV).blocked is Block.NONE
 
 
-def test_shadow_mode_tells_and_holds_nothing(start, desk):
+def test_shadow_mode_tells_and_holds_nothing(begin):
     """Shadow mode promises that nothing is held."""
-    loop = start(20, kind="clamav", looks=desk, policy='mode = "shadow"')
+    loop = begin(policy='mode = "shadow"')
     tell(loop, loop.publish("1"), Result.PASSED)
     loop.bucket(8)
 
@@ -206,9 +219,9 @@ def test_shadow_mode_tells_and_holds_nothing(start, desk):
     assert notes(loop)[-1]["alert"]
 
 
-def test_a_channels_first_release_that_failed_is_not_given_to_everybody(start, desk):
+def test_a_channels_first_release_that_failed_is_not_given_to_everybody(begin):
     """It would be adopted without any evidence; the next one that passes needs nobody."""
-    loop = start(20, kind="clamav", looks=desk)
+    loop = begin()
     tell(loop, loop.publish("1"), Result.FAILED)
     loop.bucket(2)
 
@@ -221,9 +234,9 @@ def test_a_channels_first_release_that_failed_is_not_given_to_everybody(start, d
     assert loop.store.channel(AV).blocked is Block.NONE
 
 
-def test_a_person_lets_a_channels_first_release_through_all_the_same(start, desk):
+def test_a_person_lets_a_channels_first_release_through_all_the_same(begin):
     """It may be what all machines have already."""
-    loop = start(20, kind="clamav", looks=desk)
+    loop = begin()
     first = loop.publish("1")
     tell(loop, first, Result.FAILED)
     loop.start_judge()  # nothing of it lives in memory alone
@@ -244,10 +257,10 @@ def test_a_judge_that_was_killed_meanwhile_asks_again(looked, desk):
 
 
 @pytest.mark.parametrize("kind", ["files", "clamav"])
-def test_where_preflight_is_off_or_nothing_can_look_nobody_is_asked(start, desk, kind):
+def test_where_preflight_is_off_or_nothing_can_look_nobody_is_asked(begin, desk, kind):
     """Of files there is no tool to ask; an operator may switch it off for any."""
     rings = "preflight = false" if kind == "clamav" else ""  # follows the keys of the channel
-    loop = start(20, kind=kind, looks=desk, rings=rings)
+    loop = begin(kind, rings=rings)
     loop.publish("1")
 
     assert loop.door(1).reason is Reason.ADOPTED
