@@ -227,10 +227,12 @@ class Sandbox:
         words += ["--proc", "/proc", "--dev", "/dev"]
         scratch = str(self._limits.memory_bytes // 4)
         words += ["--perms", "1777", "--size", scratch, "--tmpfs", SCRATCH]
+        for folder in _above(self._visible):
+            words += ["--perms", "0755", "--dir", folder]
         for path in (*_ETC, *self._visible):
             words += ["--ro-bind-try", path, path]
-        for path, folder in self._views.items():
-            words += ["--ro-bind", str(folder), path]
+        for path, view in self._views.items():
+            words += ["--ro-bind", str(view), path]
         return [*words, "--remount-ro", "/", "--chdir", within]
 
     def _limited(self) -> list[str]:
@@ -248,6 +250,15 @@ class Sandbox:
 def installed(program: str) -> bool:
     """Say whether a program is there for the sandbox to run."""
     return shutil.which(program, path=_PATH) is not None
+
+
+def _above(paths: Sequence[str]) -> list[str]:
+    """Directories that have to be made for these, each before what is in it.
+
+    bubblewrap makes them too, but for root alone.
+    """
+    above = {str(folder) for path in paths for folder in Path(path).parents}
+    return sorted(each for each in above if each != "/" and not f"{each}/".startswith("/usr/"))
 
 
 def _joined(head: bytes, tail: bytes, *, left_out: bool) -> bytes:
