@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.office import until
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.preflight.look import NEW
@@ -96,6 +97,27 @@ def test_what_runs_too_long_is_ended_with_everything_that_it_started(run):
     assert time.monotonic() - begun < 30  # not the minute that it wanted
     left = [p for p in psutil.process_iter(["cmdline"]) if "61.75" in (p.info["cmdline"] or ())]
     assert left == []
+
+
+KILLED = """
+from firedoor.adapters.clock import SystemClock
+from firedoor.adapters.preflight.sandbox import Limits, Sandbox
+print("begun", flush=True)
+Sandbox(Limits(90_000, 1 << 28), SystemClock(), {}).run(("sleep", "63.25"))
+"""
+
+
+def test_a_judge_that_is_killed_takes_the_tool_with_it():
+    """Nobody is left to end it."""
+
+    def sleeping() -> bool:
+        found = psutil.process_iter(["cmdline"])
+        return any((p.info["cmdline"] or ())[:2] == ["sleep", "63.25"] for p in found)
+
+    with subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE) as judge:
+        until(sleeping)
+        judge.kill()
+    until(lambda: not sleeping())
 
 
 def test_what_ends_leaves_nothing_behind_that_it_started(run):
@@ -212,6 +234,11 @@ def test_what_a_killed_judge_left_is_deleted_and_a_missing_file_is_left_out(tmp_
             "a/b/file",
         ]
         assert payload.stat().st_nlink == 2
+        other = tmp_path / "other"
+        other.write_text("another's bytes")
+        with staged(below, [("same", payload), ("same", other)]) as twice:
+            assert (twice / "same").read_text() == "the vendor's bytes\n"
+        assert payload.read_text() == "the vendor's bytes\n"
         cleared(below)
     assert not below.exists()
     assert payload.stat().st_nlink == 1

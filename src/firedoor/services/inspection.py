@@ -38,8 +38,10 @@ class Inspection:
             return Report(release, Result.OFF)
         report = self._store.preflight(release)
         if report is None:
-            manifests = self._store.manifest(release), self._store.manifest(before)
-            self._looks.want(Job(channel, release, *manifests))
+            read = self._store.manifest
+            self._looks.want(
+                channel.name, lambda: Job(channel, release, read(release), read(before))
+            )
         return report
 
     def holds(self, channel: ChannelConfig, report: Report) -> bool:

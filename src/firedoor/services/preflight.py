@@ -5,7 +5,7 @@ daemon. What fails is held until a person has looked; what could not be looked a
 machines as if there were no preflight, and says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -64,7 +64,9 @@ class Report:
         result = next(each for each in (Result.FAILED, Result.PASSED, *found) if each in found)
         # What decides comes first: the rest may be cut off.
         told = sorted(checks, key=lambda check: check.result is not result)
-        sentence = "; ".join(check.sentence for check in told)[:SENTENCE_LIMIT]
+        said = "; ".join(check.sentence for check in told)
+        # A vendor's words, which a terminal must not obey.
+        sentence = "".join(each if each.isprintable() else " " for each in said)[:SENTENCE_LIMIT]
         return cls(release, result, sentence, took_ms, at_ms)
 
 
@@ -88,6 +90,11 @@ class Job:
 class Looks(Protocol):
     """Looks at releases beside the judge's steps."""
 
-    def want(self, job: Job) -> None:
-        """Look at a release soon, unless its channel has one under way. Never waits."""
+    def want(self, channel: str, job: Callable[[], Job]) -> None:
+        """Look at a release soon, unless its channel has one under way. Never waits.
+
+        Args:
+            channel: Its name.
+            job: Says what to look at; asked at once, or not at all.
+        """
         ...

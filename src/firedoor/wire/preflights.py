@@ -50,14 +50,17 @@ class Preflights:
         means = Means(blobs, clock, files.preflight, limits, wanted.clean)
         return cls(lambda job: examine(job, means), clock)
 
-    def want(self, job: Job) -> None:
+    def want(self, channel: str, job: Callable[[], Job]) -> None:
         """Look at a release soon, unless its channel has one under way. Never waits."""
         with self._lock:
-            if job.channel.name in self._busy:
+            if channel in self._busy:
                 return
-            self._busy.add(job.channel.name)
-        name = f"preflight {job.channel.name}"
-        threading.Thread(target=self._run, args=(job,), name=name, daemon=True).start()
+        # Only the judge's thread asks, so nobody else begins meanwhile.
+        wanted = job()
+        with self._lock:
+            self._busy.add(channel)
+        name = f"preflight {channel}"
+        threading.Thread(target=self._run, args=(wanted,), name=name, daemon=True).start()
 
     def _run(self, job: Job) -> None:
         begun = self._clock.monotonic_ms()

@@ -1,6 +1,7 @@
 """What a preflight found decides what boards, who waits, and what a person may overrule."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 from tests.loop import AV, Loop
@@ -26,9 +27,10 @@ class Desk:
     def __init__(self) -> None:
         self.asked: list[Job] = []
 
-    def want(self, job: Job) -> None:
+    def want(self, channel: str, job: Callable[[], Job]) -> None:
         """Write it down."""
-        self.asked.append(job)
+        assert channel == AV
+        self.asked.append(job())
 
 
 @pytest.fixture
@@ -276,6 +278,8 @@ def test_what_decides_stands_first_and_a_report_has_a_bound():
     assert report.result is Result.FAILED
     assert report.sentence.startswith("f" * 300 + "; p")
     assert len(report.sentence) == 400
+    escape = Report.of("r", [Check(Result.FAILED, "bad\x1b[2J\nname\u202e")], 0, 0)
+    assert escape.sentence == "bad [2J name "
     assert Report.of("r", [Check(Result.UNCHECKED, "no tool")], 0, 0).result is Result.UNCHECKED
     mixed = [Check(Result.UNCHECKED, "no tool"), Check(Result.PASSED, "fine")]
     assert Report.of("r", mixed, 0, 0).result is Result.PASSED

@@ -1,6 +1,6 @@
 """Everything that is asked of one release: the tool of its kind, and the operator's command."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -9,7 +9,7 @@ from typing import Final
 from firedoor.adapters.preflight import clamav, command, suricata
 from firedoor.adapters.preflight.look import NEW, OLD, Look, unchecked
 from firedoor.adapters.preflight.packages import look_at_debs, look_at_rpms
-from firedoor.adapters.preflight.sandbox import Limits, Sandbox
+from firedoor.adapters.preflight.sandbox import Limits, Sandbox, installed
 from firedoor.adapters.preflight.stage import staged
 from firedoor.config import ChannelConfig
 from firedoor.core.channel import Kind
@@ -28,6 +28,18 @@ _TOOLS: Final[Mapping[Kind, _Looker]] = MappingProxyType(
         Kind.CLAMAV: lambda _, given: clamav.look(given),
         Kind.SURICATA: lambda channel, given: suricata.look(given, channel.feeds),
     }
+)
+_PROGRAMS: Final[Mapping[Kind, Sequence[str]]] = MappingProxyType(
+    {
+        Kind.APT: ("dpkg-deb",),
+        Kind.RPM: ("rpmkeys",),
+        Kind.CLAMAV: ("clamscan",),
+        Kind.SURICATA: ("suricata", "suricata-update"),
+    }
+)
+# Of /etc/clamav no more: it holds freshclam's credentials.
+_SEEN: Final[Mapping[Kind, Sequence[str]]] = MappingProxyType(
+    {Kind.CLAMAV: ("/etc/clamav/certs",), Kind.SURICATA: (suricata.CONFIGURATION,)}
 )
 _PACKAGES: Final = frozenset({Kind.APT, Kind.RPM})
 
@@ -69,12 +81,11 @@ def _examined(job: Job, means: Means) -> Iterator[Check]:
         staged(means.below, _places(channel, {} if lone else job.old, means.blobs)) as previous,
     ):
         clean = tuple(path for path in means.clean if Path(path).exists())
-        own = () if channel.preflight_command is None else (channel.preflight_command[0], "/opt")
         sandbox = Sandbox(
             means.limits,
             means.clock,
             {NEW: release, OLD: previous},
-            visible=(*clean, *own, *_needed(channel.kind)),
+            visible=(*clean, *_needed(channel)),
             environment={"FIREDOOR_CHANNEL": channel.name},
         )
         held = [path for path in changed if (release / path).exists()]
@@ -85,10 +96,24 @@ def _examined(job: Job, means: Means) -> Iterator[Check]:
             yield command.look(given, channel.preflight_command)
 
 
-def _needed(kind: Kind) -> Iterable[str]:
-    # Of /etc/clamav no more: it holds freshclam's credentials.
-    tools = {Kind.CLAMAV: ("/etc/clamav/certs",), Kind.SURICATA: (suricata.CONFIGURATION,)}
-    return tools.get(kind, ())
+def lacking(channel: ChannelConfig) -> list[str]:
+    """Programs that a preflight of this channel needs and that are not installed here."""
+    if not channel.is_preflighted:
+        return []
+    own = () if channel.preflight_command is None else (channel.preflight_command[0],)
+    wanted = ("bwrap", *_PROGRAMS.get(channel.kind, ()), *own)
+    return [program for program in wanted if not installed(program)]
+
+
+def _needed(channel: ChannelConfig) -> Iterator[str]:
+    """Paths of the host that the tools need, besides programs."""
+    yield from _SEEN.get(channel.kind, ())
+    if channel.preflight_command is not None:
+        yield "/opt"
+        program = channel.preflight_command[0]
+        # A name is looked up in the directories of the system, which are there.
+        if program.startswith("/"):
+            yield program
 
 
 def _places(

@@ -14,8 +14,9 @@ from firedoor.core.errors import Unavailable
 def staged(below: Path, files: Iterable[tuple[str, Path]]) -> Iterator[Path]:
     """A directory with these files, each a second name of the bytes that are held.
 
-    Files that are not held are left out. Anybody on this host who may enter ``below`` may read
-    them; a sandbox is shown the directory read-only, so that the bytes stay what they are.
+    Files that are not held are left out, and so is a second one of the same path. Anybody on this
+    host who may enter ``below`` may read them; a sandbox is shown the directory read-only, so that
+    the bytes stay what they are.
 
     Args:
         below: On the file system of the blobs, or they are copied; made if it is not there.
@@ -57,9 +58,10 @@ def _put(root: Path, name: str, blob: Path) -> None:
     target = root / name
     try:
         os.link(blob, target)
-    except FileNotFoundError:
-        return
+    except (FileNotFoundError, FileExistsError):
+        return  # Writing over what is there would write into a blob.
     except OSError:
         # Another file system, or more names than it allows.
-        shutil.copyfile(blob, target)
+        with blob.open("rb") as source, target.open("xb") as copy:
+            shutil.copyfileobj(source, copy)
         target.chmod(0o644)
