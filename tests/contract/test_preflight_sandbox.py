@@ -10,13 +10,14 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.office import until
+from tests.sandboxes import needs_sandbox
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.preflight.look import NEW
 from firedoor.adapters.preflight.sandbox import Limits, Ran, Sandbox
 from firedoor.adapters.preflight.stage import cleared, staged
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs_sandbox]
 
 ROOMY = Limits(20_000, 512 << 20)
 

@@ -15,6 +15,7 @@ import pytest
 from tests.clamav import MALFORMED, hashes
 from tests.office import until
 from tests.rpm import Repository
+from tests.sandboxes import needs_sandbox
 from tests.suricata import FEED, packed, rules
 
 from firedoor.adapters.blobs.disk import DiskBlobs
@@ -25,7 +26,7 @@ from firedoor.config import ChannelConfig, from_text
 from firedoor.core.release import FileEntry, Manifest, media_type
 from firedoor.services.preflight import Check, Job, Report, Result
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, needs_sandbox]
 
 OLD = b"an old virus"
 SYSTEM = Path("/usr/bin/true")

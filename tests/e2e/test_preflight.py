@@ -12,8 +12,9 @@ import pytest
 from tests.clamav import MALFORMED, hashes, publish
 from tests.e2e.test_clamav import IDLE_S, OLD, Fleet
 from tests.office import console_answers, running, until
+from tests.sandboxes import needs_sandbox
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), needs_sandbox]
 
 SYSTEM = Path("/usr/bin/true")
 RULES = b'rule found { strings: $a = "an old virus" condition: $a }\n'
