@@ -51,6 +51,8 @@ bench-judge: setup  ## Play every known halting rule against the judge; rewrite 
 	$(BIN)/python -m tests.bench.judge --write $(ARGS)
 
 soak: setup system  ## Hold the guarantees against thousands of simulated releases, for a night (ARGS)
+	@scripts/suricata || echo 'the test that needs it is left out' >&2
+	$(BIN)/python -m pytest -q tests/contract/test_preflight_tools.py -k suricata
 	$(BIN)/python tests/bench/slow.py
 	$(BIN)/python -m tests.bench.soak $(ARGS)
 

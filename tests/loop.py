@@ -34,6 +34,7 @@ from firedoor.services.ledger import LedgerWriter
 from firedoor.services.order import Answer, Order
 from firedoor.services.orders import Orders
 from firedoor.services.places import Cut, Installed, Place, Standing
+from firedoor.services.preflight import Looks
 from firedoor.services.records import Bucket, StoredPlace
 from firedoor.services.roster import Roster
 from firedoor.services.snapshot import Snapshot
@@ -87,6 +88,7 @@ class Loop:
         period: A machine polls each so many buckets; 1 where it is not named.
         rejections: What machines threw away in this bucket.
         lease: The gate believes that the judge has ticked lately.
+        looks: Looks at releases before they board, from the next start of the judge; None: nobody.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class Loop:
         self.stratum: dict[int, str] = {}
         self.period: dict[int, int] = {}
         self.lease = True
+        self.looks: Looks | None = None
         self.synced: list[str] = []
         self.signals = SignalDatabase(self._data / "intake.db")
         self._writer = GateWriter(self._data)
@@ -194,7 +197,11 @@ class Loop:
             ),
         )
         self.train = Train(
-            self.judge, self.config, lambda: ROOT_KEY, held=lambda each: each not in self.gone
+            self.judge,
+            self.config,
+            lambda: ROOT_KEY,
+            held=lambda each: each not in self.gone,
+            looks=self.looks,
         )
         self.orders = Orders(self.judge, self.train, self.config, self.synced.append)
         self.judge.load(self.train.unfinished(), self.clock.now())

@@ -24,6 +24,7 @@ kind = "clamav"
 upstream = "{upstream}"
 poll = "1h"
 session_idle = "{idle}"
+preflight = {preflight}
 {more}
 """
 )
@@ -42,6 +43,7 @@ class Fleet:
         *,
         idle: str = f"{IDLE_S:g}s",
         more: str = "",
+        preflight: bool = False,
     ) -> None:
         """The vendor has published its ``first`` release; nothing runs."""
         self.vendor = folder / "vendor"
@@ -50,7 +52,8 @@ class Fleet:
         assert run("init", str(folder)).code == 0
         self.ports = dict(zip(("gate", "intake", "console"), free_ports(3), strict=True))
         path = folder / "firedoor.toml"
-        path.write_text(CONFIG.format(**self.ports, upstream=self.vendor, idle=idle, more=more))
+        words = {"idle": idle, "more": more, "preflight": str(preflight).lower()}
+        path.write_text(CONFIG.format(**self.ports, upstream=self.vendor, **words))
         self.site = Site(path, self.vendor, "clam")
 
     def machine(self, name: str, *, tests: bool = True) -> Freshclam:

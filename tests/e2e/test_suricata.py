@@ -20,6 +20,7 @@ upstream = "{upstream}"
 feeds = ["{feed}"]
 poll = "1h"
 session_idle = "200ms"
+preflight = false
 """
 IDLE_S = 0.2
 

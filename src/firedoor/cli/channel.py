@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from firedoor.cli import output
+from firedoor.cli.claims import looked_at
 from firedoor.cli.client import ByOption, ConsoleOption, act
 from firedoor.cli.config import channel_check, fleet, sentence
 from firedoor.cli.context import Place, here
@@ -150,6 +151,7 @@ def _facts(view: ChannelView) -> list[tuple[str, object]]:
         ("skipped", " ".join(output.short(release) for release in view.skipped)),
         ("last sync", output.when(view.last_sync_ms)),
         ("last error", view.last_error),
+        *((("preflight", looked_at(view.preflight)),) if view.preflight else ()),
     ]
 
 

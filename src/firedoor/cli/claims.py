@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from firedoor.cli.output import count, short, when
-from firedoor.console.model import Judgement, ReleaseView
+from firedoor.console.model import Judgement, PreflightView, ReleaseView
 from firedoor.core.door import State
 from firedoor.services.stalls import Stall, explained
 from firedoor.wire.verdicts import claims_nothing
@@ -38,6 +38,11 @@ def stalled(release: ReleaseView) -> Iterator[str]:
         if door.state is State.OPENING and door.unknown and not door.machines:
             why = explained(Stall.UNKNOWN, door.unknown)
             yield f"the door of ring {ring} stands still: {why}"
+
+
+def looked_at(view: PreflightView) -> str:
+    """What came of a preflight, and what the tool said."""
+    return f"{view.result}: {view.sentence}" if view.sentence else view.result
 
 
 def late(release: ReleaseView) -> Iterator[str]:

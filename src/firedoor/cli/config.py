@@ -1,12 +1,13 @@
 """``firedoor config``: whether a configuration holds, and what it amounts to."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final
 
 import msgspec
 import typer
 
+from firedoor.adapters.preflight.examination import lacking
 from firedoor.adapters.tls.context import TlsFiles, make_context
 from firedoor.cli import output
 from firedoor.cli.context import Place, here
@@ -92,7 +93,7 @@ def check(
     _read_certificates(place.config)
     counted = fleet(place) if machines is None else _assumed(place.config, machines)
     found = Check(
-        notices=tuple(notices(place.config)),
+        notices=(*notices(place.config), *_unseen(place.config)),
         channels=tuple(
             channel_check(place.config, channel.name, counted.get(channel.name, {}))
             for channel in place.config.channels
@@ -186,6 +187,16 @@ def sentence(hope: Prospect) -> str:
         f"{end}; {_held(hope.hold_chance)} because machines go silent by chance (if "
         f"{output.share(SILENCE)} of them miss a deadline)"
     )
+
+
+def _unseen(config: Config) -> Iterator[str]:
+    """Channels whose releases nobody can look at here before the first machine gets them."""
+    for channel in config.channels:
+        if lacks := lacking(channel):
+            yield (
+                f"channel.{channel.name}: preflight needs {', '.join(lacks)}, not installed here; "
+                "releases board as not checked (preflight = false says that this is meant)"
+            )
 
 
 def _read_certificates(config: Config) -> None:

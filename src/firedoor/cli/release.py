@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from firedoor.cli import output, patients, remedies
-from firedoor.cli.claims import late, stalled, unproven, urgent, waiting
+from firedoor.cli.claims import late, looked_at, stalled, unproven, urgent, waiting
 from firedoor.cli.client import (
     ApprovedOption,
     ByOption,
@@ -77,6 +77,7 @@ def show(
                 f"{changes.added} added, {changes.changed} changed, {changes.removed} removed",
             ),
             ("size", spelled(view.size_bytes)),
+            ("preflight", looked_at(view.preflight)),
             ("exposed", view.exposed),
             ("harmed", view.harmed),
             ("verdict", unproven(view) or view.verdict.state.value),
@@ -213,6 +214,7 @@ def resume(
 
     After "budget spent" the door gets fresh slots: as many machines more may be put at risk. After
     "worse than history" it deals on, after "late harm" it is open again; history holds it no more.
+    After "preflight failed" it goes to a few machines first, as if the preflight had passed.
     For each of these the policy may want a second person.
 
     Example: firedoor release resume 2cb81f3d --reason "the sites had a power cut"

@@ -1,6 +1,7 @@
 """What only the whole can tell: keys that are missing, and keys that contradict each other."""
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from firedoor.config import keys
 from firedoor.config.keys import AnyKey
@@ -29,6 +30,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
     yield from _tls(settings)
     yield from _times(settings)
     yield from _alert(settings)
+    yield from _clean(settings)
     for name in settings.names("channel"):
         yield from _session(settings, ("channel", name))
         yield from _kind(settings, ("channel", name))
@@ -150,6 +152,16 @@ def _alert(settings: Settings) -> Iterator[Problem]:
             "there is one alert hook, and alert.webhook is set too",
             "keep one of the two; a command can call several",
         )
+
+
+def _clean(settings: Settings) -> Iterator[Problem]:
+    """What a preflight is shown of the host must not hold Firedoor's own keys."""
+    where, data = ("preflight",), PurePosixPath(settings.get((), keys.DATA))
+    for named in settings.get(where, keys.CLEAN):
+        path = PurePosixPath(named)
+        if ".." in path.parts or data.is_relative_to(path) or path.is_relative_to(data):
+            what = f"a vendor's tool would see Firedoor's own files through {path}"
+            yield _problem(settings, where, keys.CLEAN, what, "name directories beside them")
 
 
 def _session(settings: Settings, where: Where) -> Iterator[Problem]:

@@ -196,6 +196,10 @@ FEED_POLL: Final = _key("poll", values.some_duration, '"6h"', values.show_durati
 WEBHOOK: Final = _optional("webhook", values.hook_address, values.show_hook_address)
 COMMAND: Final = _optional("command", values.command)
 
+PREFLIGHT_TIME: Final = _key("time", values.some_duration, '"15m"', values.show_duration)
+PREFLIGHT_MEMORY: Final = _key("memory", values.size, '"4GiB"', values.show_size)
+CLEAN: Final = _key("clean", values.files_or_none, '["/usr/bin", "/usr/sbin"]')
+
 CHANNEL_NAME: Final = _needed("name", _channel_name, "")
 KIND: Final = _needed("kind", _kind, Kind.FILES)
 UPSTREAM: Final = _needed("upstream", values.source, "")
@@ -205,6 +209,8 @@ UNKNOWN: Final = _key("unknown", values.one_of("refuse", "hold"), '"refuse"')
 KEEP: Final = _key("keep", values.releases, "5")
 SESSION_IDLE: Final = _optional("session_idle", values.some_duration, values.show_duration)
 SESSION_MAX: Final = _optional("session_max", values.some_duration, values.show_duration)
+PREFLIGHT: Final = _key("preflight", values.yes_no, "true")
+PREFLIGHT_COMMAND: Final = _optional("preflight_command", values.command)
 
 SUITES: Final = _list("suites", values.words)
 COMPONENTS: Final = _list("components", values.words)
@@ -263,12 +269,14 @@ TABLES: Final[dict[str, tuple[AnyKey, ...]]] = {
     "ledger": (HEAD,),
     "exploited": (FEED, FEED_POLL),
     "alert": (WEBHOOK, COMMAND),
+    "preflight": (PREFLIGHT_TIME, PREFLIGHT_MEMORY, CLEAN),
 }
 """Tables that stand once, in the order they are printed."""
 
 LISTS: Final[dict[str, tuple[AnyKey, ...]]] = {
     "channel": (
         CHANNEL_NAME, KIND, UPSTREAM, POLL, KEEP, FIRST, UNKNOWN, SESSION_IDLE, SESSION_MAX,
+        PREFLIGHT, PREFLIGHT_COMMAND,
         *dict.fromkeys(key for known in OF_KIND.values() for key in known), *POLICY,
     ),
     "ring": (RING_NAME, MACHINES, AFTER, *RING_POLICY),

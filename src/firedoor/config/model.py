@@ -147,6 +147,21 @@ class AlertConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PreflightConfig:
+    """How much looking at a release may cost before the first machine gets it.
+
+    Attributes:
+        time_ms: Longest time for all of one release, > 0.
+        memory_bytes: Most address space of each process, > 0.
+        clean: Absolute paths of files and directories in which nothing harmful can be found.
+    """
+
+    time_ms: int
+    memory_bytes: int
+    clean: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AptConfig:
     """Which part of a Debian repository a channel mirrors, and by whose keys.
 
@@ -222,6 +237,8 @@ class ChannelConfig:
         clamav: Likewise.
         rpm: What only a channel of this kind has.
         feeds: Of kind ``suricata``: names of the rule feeds, relative to upstream.
+        preflight: A release is looked at before the first machine gets it.
+        preflight_command: A program of the operator's that looks at it as well.
     """
 
     name: str
@@ -237,6 +254,8 @@ class ChannelConfig:
     clamav: ClamavConfig | None = None
     rpm: RpmConfig | None = None
     feeds: tuple[str, ...] = ()
+    preflight: bool = True
+    preflight_command: tuple[str, ...] | None = None
 
     @property
     def traits(self) -> Traits:
@@ -263,6 +282,11 @@ class ChannelConfig:
         return part is not None and part.lazy
 
     @property
+    def is_preflighted(self) -> bool:
+        """Whether anything looks at a release before the first machine gets it."""
+        return self.preflight and bool(self.traits.tool or self.preflight_command)
+
+    @property
     def directory(self) -> str | None:
         """The local directory that is the upstream, or None where it is a URL."""
         return self.upstream if self.upstream.startswith("/") else None
@@ -283,6 +307,7 @@ class Config:
         ledger: The record of every decision.
         exploited: The list of exploited vulnerabilities.
         alert: The alert hook.
+        preflight: Limits of a preflight.
         channels: In file order.
         rings: In file order, the order in which they claim machines; "everyone" is last.
         policies: The policy of each (channel, ring); see ``policy_for``.
@@ -300,6 +325,7 @@ class Config:
     ledger: LedgerConfig
     exploited: ExploitedConfig
     alert: AlertConfig
+    preflight: PreflightConfig
     channels: tuple[ChannelConfig, ...]
     rings: tuple[Ring, ...]
     policies: Mapping[tuple[str, str], Policy] = field(repr=False)

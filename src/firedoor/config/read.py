@@ -25,6 +25,7 @@ from firedoor.config.model import (
     GateConfig,
     IntakeConfig,
     LedgerConfig,
+    PreflightConfig,
     RpmConfig,
     StorageConfig,
     TimeConfig,
@@ -140,6 +141,11 @@ def _config(settings: Settings) -> Config:
             webhook=settings.get(("alert",), keys.WEBHOOK),
             command=settings.get(("alert",), keys.COMMAND),
         ),
+        preflight=PreflightConfig(
+            time_ms=settings.get(("preflight",), keys.PREFLIGHT_TIME),
+            memory_bytes=settings.get(("preflight",), keys.PREFLIGHT_MEMORY),
+            clean=settings.get(("preflight",), keys.CLEAN),
+        ),
         channels=channels,
         rings=rings,
         policies=MappingProxyType(
@@ -185,6 +191,8 @@ def _channel(settings: Settings, name: str) -> ChannelConfig:
         clamav=(ClamavConfig(settings.get(where, keys.DATABASES)) if kind is Kind.CLAMAV else None),
         rpm=_rpm(settings, where) if kind is Kind.RPM else None,
         feeds=settings.get(where, keys.FEEDS),
+        preflight=settings.get(where, keys.PREFLIGHT),
+        preflight_command=settings.get(where, keys.PREFLIGHT_COMMAND),
     )
 
 

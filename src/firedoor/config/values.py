@@ -212,6 +212,11 @@ def files(value: object) -> tuple[str, ...]:
     return named
 
 
+def files_or_none(value: object) -> tuple[str, ...]:
+    """A list of absolute paths, which may be empty."""
+    return () if value == [] else files(value)
+
+
 def databases(value: object) -> tuple[str, ...]:
     """A list of names of ClamAV databases, relative to their upstream, each file name once."""
     named = words(value)

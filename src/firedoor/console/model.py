@@ -28,6 +28,23 @@ class UndoView(msgspec.Struct, frozen=True, kw_only=True):
     how: str
 
 
+class PreflightView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the vendor's own tool said of a release before the first machine got it.
+
+    Attributes:
+        result: ``passed``, ``failed``, ``not checked`` (the tool is missing, or no sandbox can be
+            made), or ``off``.
+        sentence: What was found, in English: a tool's words; ``""`` where it is off.
+        took_ms: How long that took.
+        at_ms: When it had ended, None where it is off.
+    """
+
+    result: str = "off"
+    sentence: str = ""
+    took_ms: int = 0
+    at_ms: int | None = None
+
+
 class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     """One channel.
 
@@ -46,12 +63,14 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
         unknown: Addresses of clients that are not enrolled and read this channel in that time.
         pinned: Ring name to the release it is pinned to; while there is one nothing boards.
         blocked: Whether the next release boards only when a person resumes the channel.
-        blocked_by: Why: ``bad ends``, ``gate records lost``, ``ledger lost``, or ``""``.
+        blocked_by: Why: ``bad ends``, ``gate records lost``, ``ledger lost``, ``preflight
+            failed``, or ``""``.
         refused: What the vendor offers now, if it was shut and so does not board again.
         mode: ``enforce``, or ``shadow``: releases that board now are judged and not held.
         undo: How its clients can be undone; to contain is always among it.
         served_nothing: What a client does that is served nothing, in English, where that is easily
             overlooked.
+        preflight: What is known of what the vendor offers now, while it waits to board; else None.
     """
 
     name: str
@@ -73,6 +92,7 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = "enforce"
     undo: tuple[UndoView, ...] = ()
     served_nothing: str = ""
+    preflight: PreflightView | None = None
 
 
 class DoorView(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,6 +213,7 @@ class ReleaseView(msgspec.Struct, frozen=True, kw_only=True):
         orders: Orders about it that wait for a second person, oldest first.
         cves: How many vulnerabilities it names, as far as is known.
         exploited: Those of them that are known to be exploited, by identifier.
+        preflight: What was found before the first machine got it.
     """
 
     id: str
@@ -210,6 +231,7 @@ class ReleaseView(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[WaitingOrder, ...] = ()
     cves: int = 0
     exploited: tuple[ExploitedView, ...] = ()
+    preflight: PreflightView = PreflightView()
 
 
 class GroupView(msgspec.Struct, frozen=True, kw_only=True):

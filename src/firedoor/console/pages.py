@@ -418,6 +418,7 @@ def _templates(language: Language) -> jinja2.Environment:
         "lane": partial(phrases.lane, language),
         "number": language.number,
         "order": partial(phrases.order, language),
+        "preflight": partial(phrases.preflight, language),
         "quoted": phrases.quoted,
         "size": language.size,
         "stamp": stamp,

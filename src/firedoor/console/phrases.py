@@ -15,6 +15,7 @@ from firedoor.console.model import (
     DecisionView,
     DoorView,
     Judgement,
+    PreflightView,
     ReleaseView,
 )
 from firedoor.console.urgent import WaitingOrder
@@ -75,6 +76,10 @@ _BAD_ENDS: Final = _(
     "resumes the channel."
 )
 _BLOCKED: Final[Mapping[str, str]] = {
+    Block.PREFLIGHT: _(
+        "The channel's first release failed its preflight: machines get nothing from it until the "
+        "vendor publishes one that passes, or a person resumes the channel."
+    ),
     Block.GATE_LOST: _(
         "The gate's records were lost (gate.db): who was let into which release is not known. "
         "See first whether the machines poll again; the next release boards only when a person "
@@ -85,6 +90,13 @@ _BLOCKED: Final[Mapping[str, str]] = {
         "See the alerts of that time first, and shut it again; the next release boards only when "
         "a person resumes the channel."
     ),
+}
+
+_PREFLIGHTS: Final[Mapping[str, str]] = {
+    "passed": _("Preflight passed."),
+    "failed": _("Preflight failed."),
+    "not checked": _("Preflight: not checked."),
+    "off": _("Preflight is off."),
 }
 
 _UNDOINGS: Final[Mapping[str, str]] = {
@@ -168,6 +180,10 @@ _HEADLINES: Final[Mapping[tuple[State, Reason | None], str]] = {
         "Release %(number)s is held: records were restored from an older copy, so not every "
         "machine it reached is known. Nobody new gets it until a person decides."
     ),
+    (State.HELD, Reason.PREFLIGHT): _(
+        "Release %(number)s failed its preflight: no machine has got it, and none gets it until a "
+        "person decides."
+    ),
     (State.HELD, Reason.JOINT): _(
         "Release %(number)s is held: it and a release of another channel are accused of the same "
         "harm. Nobody new gets it until a person decides."
@@ -200,6 +216,7 @@ _REASONS: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.HELD, Reason.WORSE): _("worse than past good releases"),
     (State.HELD, Reason.LATE_HARM): _("late harm"),
     (State.HELD, Reason.RESTORED): _("records were restored from an older copy"),
+    (State.HELD, Reason.PREFLIGHT): _("the preflight failed"),
     (State.HELD, Reason.JOINT): _("one of two suspects"),
     (State.SUPERSEDED, None): _("another one took its place"),
     (State.SUPERSEDED, Reason.NEWER): _("a newer one took its place"),
@@ -235,6 +252,7 @@ _MOVES: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.HELD, Reason.RESTORED): _(
         "Records were restored from an older copy: nobody new gets it until a person decides."
     ),
+    (State.HELD, Reason.PREFLIGHT): _("Its preflight failed: nobody gets it."),
     (State.HELD, Reason.JOINT): _(
         "It and a release of another channel are accused of the same harm: nobody new gets it."
     ),
@@ -337,6 +355,11 @@ def quoted(decision: DecisionView) -> str:
     quoted with the record it stands in.
     """
     return decision.note or (decision.sentence if decision.by or decision.kind == NOTE else "")
+
+
+def preflight(language: Language, view: PreflightView) -> str:
+    """Say what came of looking at a release before the first machine; the tool is quoted apart."""
+    return language.gettext(_PREFLIGHTS[view.result])
 
 
 def situation(

@@ -78,6 +78,7 @@ class Traits:
         tells_installs: The client's ``If-Modified-Since`` is when it installed the file itself.
             It is sent no dates, is answered 304 from memory (``services.fetches``), and tells at
             its next poll whether it threw away what it got.
+        tool: The program that looks at a release before the first machine gets it, "" for none.
         refused: One sentence for people: what a client does that is served nothing, where that
             is easily overlooked.
     """
@@ -91,6 +92,7 @@ class Traits:
     immutable: tuple[str, ...] = ()
     deferrable: tuple[str, ...] = ()
     tells_installs: bool = False
+    tool: str = ""
     refused: str = ""
 
     @property
@@ -173,6 +175,7 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
             indices=("dists/*",),
             immutable=("pool/*", "dists/*/by-hash/*"),
             deferrable=("pool/*.deb",),
+            tool="dpkg-deb",
         ),
         Kind.CLAMAV: Traits(
             # freshclam loads each database that it got to test it before it asks for the next
@@ -202,6 +205,7 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
                 ),
             ),
             tells_installs=True,
+            tool="clamscan",
         ),
         Kind.RPM: Traits(
             session_idle_ms=30_000,
@@ -235,6 +239,7 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
             indices=("repodata/*",),
             immutable=("*.rpm", _HASH_NAMED),
             deferrable=("*.rpm",),
+            tool="rpmkeys",
         ),
         Kind.SURICATA: Traits(
             session_idle_ms=10_000,
@@ -264,6 +269,7 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
                 ),
             ),
             indices=("*.md5",),
+            tool="suricata",
             refused=_(
                 "suricata-update says so, ends with 0 and goes on with the rules that it has; "
                 "on its first run it has none of this channel: run it with --fail"

@@ -8,6 +8,7 @@
        hold v    | resume   hold, budget v    | resume, machines     | harmful
            held -+          spent, ..   held -+ spoke again          | (late)
                                                                      v
+      - -> held (preflight failed) -- resume --> opening | waiting
       waiting, opening, held, open -- a person, harmful evidence in any ring --> shut
       waiting, opening, held -- newer | withdrawn | person --> superseded
       open -- another one pinned | its bytes missing --> superseded
@@ -32,6 +33,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from firedoor.core.errors import IllegalTransition
+from firedoor.core.fast_lane import FastLane
 from firedoor.core.units import UnixMs
 
 
@@ -64,27 +66,11 @@ class Reason(StrEnum):
     WORSE = "worse than history"
     LATE_HARM = "late harm"
     RESTORED = "restored"
+    PREFLIGHT = "preflight failed"
     JOINT = "joint suspects"
     NEWER = "newer"
     WITHDRAWN = "withdrawn"
     MISSING = "bytes missing"
-
-
-@dataclass(frozen=True, slots=True)
-class FastLane:
-    """A wider budget for a time: what a person gave, and what holds again when it ends.
-
-    Attributes:
-        slots: By how much the budget is wider, machines, >= 1.
-        ends_ms: When it ends, wall clock.
-        judged: What ``Door.judged`` was before.
-        compared: What ``Door.compared`` was before.
-    """
-
-    slots: int
-    ends_ms: UnixMs
-    judged: bool = True
-    compared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +92,7 @@ class Door:
         by: Person who last acted on it, "" where evidence or the train did.
         note: That person's reason, or a sentence with the numbers that decided.
         judged: Evidence may shut it. False once a person has overridden a verdict of harm.
-        was_held: It was held by evidence when a newer release took its place.
+        was_held: It was held by what machines showed when a newer release took its place.
         shadow: It holds nothing: evidence is told, and stops nobody.
         compared: Past releases may hold it. False once a person has overridden that.
         excused: A person has let it go on after it was held for its harm.
@@ -134,11 +120,19 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Boarded:
-    """A release boards: the first event of a door."""
+    """A release boards: the first event of a door.
+
+    Attributes:
+        adopted: It was here before Firedoor.
+        empty: The ring has no machine.
+        blocked: The ring that this one comes after is not open.
+        failed: What its preflight found that no machine should get, "" for nothing.
+    """
 
     adopted: bool = False
     empty: bool = False
     blocked: bool = False
+    failed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +280,9 @@ class Command(StrEnum):
 
 Commands = tuple[Command, ...]
 
+BEFOREHAND = frozenset({Reason.PERSON, Reason.PREFLIGHT})
+"""Reasons to hold a door that say nothing of what the release did to machines."""
+
 _ENDED = frozenset({State.OPEN, State.SHUT, State.SUPERSEDED})
 _BY_HISTORY = frozenset({Reason.WORSE, Reason.LATE_HARM})
 _EARNED = frozenset({Reason.CLEARED, Reason.WALKED})
@@ -345,7 +342,7 @@ def step(door: Door, event: Event, now: UnixMs) -> tuple[Door, Commands]:
             if door.state not in (State.WAITING, State.OPENING, State.HELD) and not left:
                 raise _illegal(door, "supersede")
             past = _to(door, State.SUPERSEDED, reason, now, by=by, note=note)
-            stood_held = door.state is State.HELD and door.reason is not Reason.PERSON
+            stood_held = door.state is State.HELD and door.reason not in BEFOREHAND
             by_itself = reason in (Reason.NEWER, Reason.WITHDRAWN)
             past = replace(past, was_held=stood_held and by_itself)
             told = (Command.ALERT,) if reason is Reason.MISSING else ()
@@ -357,6 +354,9 @@ def step(door: Door, event: Event, now: UnixMs) -> tuple[Door, Commands]:
 def _board(door: Door, event: Boarded, now: UnixMs) -> tuple[Door, Commands]:
     if event.adopted:
         return _to(door, State.OPEN, Reason.ADOPTED, now), (Command.ADMIT_ALL,)
+    if event.failed:
+        held = _to(door, State.HELD, Reason.PREFLIGHT, now, note=event.failed)
+        return held, (Command.STOP, Command.ALERT)
     if event.blocked:
         return _to(door, State.WAITING, Reason.EARLIER_RING, now), ()
     return _begin(door, now, empty=event.empty)

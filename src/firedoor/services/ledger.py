@@ -23,6 +23,9 @@ NOTE = "note"
 LOST = "lost"
 """Key of a note's body: which database is another one, and the decks dealt before (``lose``)."""
 
+PREFLIGHT = "preflight"
+"""Key of a note's body: what a preflight found of a release (``services.inspection``)."""
+
 SUSPECTS = "suspects"
 """Key of a note's body: two releases accused of the same harm (``services.suspects``)."""
 

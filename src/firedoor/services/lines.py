@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from firedoor.core.door import Door, Reason, State, ended
+from firedoor.core.door import BEFOREHAND, Door, Reason, State, ended
 from firedoor.core.ring import EVERYONE
 from firedoor.services.boarding import Boarding
 
@@ -25,11 +25,11 @@ def state_in(line: Line, ring: str) -> State | None:
 
 
 def ended_badly(line: Line) -> bool:
-    """Shut, or held by evidence to the end: nobody else got it. A person's hold is no verdict."""
+    """Shut, or held by evidence to the end: nobody else got it. Other holds are no verdict."""
     doors = line.doors.values()
     if any(door.state is State.SHUT for door in doors):
         return True
-    if any(door.state is State.HELD and door.reason is not Reason.PERSON for door in doors):
+    if any(door.state is State.HELD and door.reason not in BEFOREHAND for door in doors):
         return True
     superseded = any(door.state is State.SUPERSEDED and door.was_held for door in doors)
     return superseded and all(ended(door.state) for door in doors)

@@ -41,6 +41,7 @@ class Block(StrEnum):
     BAD_ENDS = "bad ends"
     GATE_LOST = "gate records lost"
     LEDGER_LOST = "ledger lost"
+    PREFLIGHT = "preflight failed"
 
 
 @dataclass(frozen=True, slots=True)

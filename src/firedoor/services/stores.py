@@ -17,6 +17,7 @@ from firedoor.ports import Numbered
 from firedoor.services.boarding import Boarding
 from firedoor.services.late import Late
 from firedoor.services.places import Census
+from firedoor.services.preflight import Report
 from firedoor.services.records import (
     ChannelState,
     Harmed,
@@ -77,6 +78,14 @@ class JudgeRecords(Protocol):
 
     def refuse(self, refusal: Refusal, at_ms: int) -> bool:
         """Note why a file was not fetched; say whether that is news."""
+        ...
+
+    def preflight(self, release: str) -> Report | None:
+        """What a preflight found of a release, None while none has ended."""
+        ...
+
+    def put_preflight(self, report: Report) -> None:
+        """Store it; what was found before counts no more."""
         ...
 
     def last_snapshot(self, channel: str) -> bytes:

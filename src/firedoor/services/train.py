@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from firedoor.config import ChannelConfig, Config
 from firedoor.core import valve
-from firedoor.core.board import ALL_CLOSED, Board, ChannelBoard, Lane, Withdrawn
+from firedoor.core.board import Board
 from firedoor.core.door import Boarded, Door, EarlierOpened, Reason, State, Supersede, ended
 from firedoor.core.door import step as step_door
 from firedoor.core.release import Manifest
@@ -20,11 +20,14 @@ from firedoor.ports import Instant
 from firedoor.services import past, reports
 from firedoor.services.arrivals import Arrivals
 from firedoor.services.boarding import Boarding, rules_for
+from firedoor.services.boards import channel_board
 from firedoor.services.fallback import Fallback, Held
 from firedoor.services.flight import Flight
+from firedoor.services.inspection import Inspection
 from firedoor.services.installs import delay_ms, news
 from firedoor.services.judging import Judge
-from firedoor.services.lines import Line, ended_badly, is_revoked, state_in
+from firedoor.services.lines import Line, ended_badly, state_in
+from firedoor.services.preflight import Looks
 from firedoor.services.records import Block
 from firedoor.services.snapshot import Snapshot
 from firedoor.services.stalls import is_inert, missed
@@ -49,6 +52,7 @@ class Train:
         held: Held = lambda _: True,
         *,
         whole: Callable[[ChannelConfig, str, str], bool] = lambda *_: True,
+        looks: Looks | None = None,
     ) -> None:
         """Read all boardings.
 
@@ -60,6 +64,7 @@ class Train:
             held: Asked of a release before machines fall back to it.
             whole: Asked before a release boards, of its channel, the release and the one before:
                 whether all that machines are about to ask for is held.
+            looks: Looks at a release before it boards; None: nobody does.
         """
         self._judge = judge
         self._store = judge.store
@@ -69,6 +74,7 @@ class Train:
         self._whole = whole
         self._fallback = Fallback(held, self._store.board())
         self._arrivals = Arrivals(self._store)
+        self.inspection = Inspection(self._store, judge.ledger, config, looks)
         self.lines: dict[str, dict[int, Line]] = {
             channel.name: {
                 boarding.number: Line(boarding, self._doors(channel.name, boarding.number))
@@ -124,8 +130,8 @@ class Train:
             return
         number = self._in_flight(channel.name)
         if not self.lines[channel.name]:
-            if self._store.channel(channel.name).blocked:
-                return  # A restored judge does not know what was shut: a person looks first.
+            if not self.inspection.may_adopt(channel, newest):
+                return
             self._board(channel, newest.release, now, adopted=True)
         elif newest.release in self._shut_releases(channel.name):
             self._store.set_snapshot(newest.seq, "refused")
@@ -141,9 +147,15 @@ class Train:
             before = self._in_place(channel.name, max(self._bases(channel.name), default=0))
             if not self._whole(channel, newest.release, before):
                 return
+            report = self.inspection.of(channel, newest.release, before)
+            if report is None:
+                return
+            failed = self.inspection.holds(channel, report)
+            if failed and number and not self._has_failed(channel.name, number):
+                return  # It takes no place from one that may yet prove good.
             if number:
                 self._supersede(channel.name, number, Reason.NEWER, now)
-            self._board(channel, newest.release, now, adopted=False)
+            self._board(channel, newest.release, now, failed=report.sentence if failed else "")
         else:
             return
         for snapshot in seen[:-1]:
@@ -211,6 +223,7 @@ class Train:
 
     def unblock(self, channel: str, by: str, note: str, now: Instant) -> None:
         """A person lets the next release board."""
+        self.inspection.overrule(channel)
         self._store.put_channel(replace(self._store.channel(channel), blocked=Block.NONE))
         self._store.put_cursor(_forgiven(channel), max(self.lines[channel], default=0))
         self._judge.ledger.note(channel, f"boarding resumed by {by}: {note}", now)
@@ -229,7 +242,17 @@ class Train:
     def board(self) -> Board:
         """Draw up the board from the doors as they are."""
         before = self._store.board()
-        channels = tuple(self._channel_board(channel.name) for channel in self._config.channels)
+        rings = [ring.name for ring in self._config.rings]
+        channels = tuple(
+            channel_board(
+                name := channel.name,
+                self.lines[name],
+                {ring: self._base(name, ring) for ring in rings},
+                self._in_flight(name),
+                self._judge.flights,
+            )
+            for channel in self._config.channels
+        )
         if channels == before.channels:
             return before
         return Board(before.version + 1, channels)
@@ -238,7 +261,15 @@ class Train:
         """Boarding number that every ring is served, 0 for nothing."""
         return {ring.name: self._base(channel, ring.name) for ring in self._config.rings}
 
-    def _board(self, channel: ChannelConfig, release: str, now: Instant, *, adopted: bool) -> None:
+    def _board(
+        self,
+        channel: ChannelConfig,
+        release: str,
+        now: Instant,
+        *,
+        adopted: bool = False,
+        failed: str = "",
+    ) -> None:
         lines = self.lines[channel.name]
         self._reveal_the_ended(channel.name, now)
         # The gate may know numbers that a restored judge does not: none is ever used again.
@@ -286,6 +317,7 @@ class Train:
                 adopted=adopted,
                 empty=self._is_empty(channel.name, ring.name),
                 blocked=not whole.shadow and self.is_blocked(ring.name, line.doors),
+                failed=failed,
             )
             new = self._new_door(boarding, ring.name)
             line.doors[ring.name], _ = step_door(new, event, now.wall_ms)
@@ -357,6 +389,11 @@ class Train:
             return True
         patience = self._config.policy_for(channel).patience_ms
         return now.wall_ms - line.boarding.boarded_ms >= patience
+
+    def _has_failed(self, channel: str, number: int) -> bool:
+        """Its preflight holds it: no machine has tried it."""
+        doors = self.lines[channel][number].doors.values()
+        return all(d.reason is Reason.PREFLIGHT for d in doors if d.state in _UNDECIDED)
 
     def _is_inert(self, channel: str, number: int) -> bool:
         """Nobody installs it: all that were let in are dormant, and nobody else may be let in."""
@@ -450,45 +487,6 @@ class Train:
     def _has_open_decks(self, line: Line) -> bool:
         decks = self._store.decks(line.boarding.channel, line.boarding.number)
         return any(deck.closed >= 0 for deck in decks)
-
-    def _channel_board(self, channel: str) -> ChannelBoard:
-        lanes = tuple(self._lane(channel, ring.name) for ring in self._config.rings)
-        numbers = {lane.base for lane in lanes} | {lane.candidate for lane in lanes}
-        releases = [(n, self.lines[channel][n].boarding.release) for n in sorted(numbers) if n]
-        withdrawn = tuple(
-            Withdrawn(flight.boarding.number, ring, grant)
-            for flight in self._judge.flights.values()
-            if flight.boarding.channel == channel
-            for (ring, _), grant in flight.withdrawn.items()
-        )
-        return ChannelBoard(channel, lanes, tuple(releases), withdrawn)
-
-    def _lane(self, channel: str, ring: str) -> Lane:
-        lines = self.lines[channel]
-        base = self._base(channel, ring)
-        revoked = tuple(n for n, line in sorted(lines.items()) if is_revoked(line, ring, base))
-        number = self._in_flight(channel)
-        if not number or state_in(lines[number], ring) not in (State.OPENING, State.HELD):
-            return Lane(ring, base, revoked=revoked)
-        flight, door = self._judge.flights[(channel, number)], lines[number].doors[ring]
-        decks = {pool.deck: pool for pool in flight.pools_of(ring)}
-        last = flight.last_deck.get(ring, 0)
-        below = min(decks, default=last + 1)
-        return Lane(
-            ring=ring,
-            base=base,
-            candidate=number,
-            grant=flight.grants.get(ring),
-            closed_below=below,
-            closed=tuple(
-                (deck, decks[deck].closed_mask() if deck in decks else ALL_CLOSED)
-                for deck in range(below, last + 1)
-            ),
-            revoked=revoked,
-            shadow=door.shadow,
-            held=door.shadow and (door.state is State.HELD or not flight.has_dealt(ring)),
-            kept=door.reason is Reason.LATE_HARM,
-        )
 
 
 def _forgiven(channel: str) -> str:

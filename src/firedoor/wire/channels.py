@@ -7,9 +7,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from firedoor.config import ChannelConfig
-from firedoor.console.model import ChannelView, UndoView
+from firedoor.console.model import ChannelView, PreflightView, UndoView
 from firedoor.core.board import ChannelBoard
 from firedoor.core.door import Door, State
+from firedoor.services.preflight import Report, Result
 from firedoor.services.records import Block, ChannelState, Seen
 from firedoor.services.stalls import Stall, explained
 
@@ -18,6 +19,7 @@ SKIPPED_SHOWN: Final = 50
 _SHORT = 12
 _BLOCKED: Final[Mapping[Block, str]] = {
     Block.BAD_ENDS: "two releases in a row ended held or shut",
+    Block.PREFLIGHT: "the first release failed its preflight",
     Block.GATE_LOST: (
         "gate.db was deleted, replaced or restored: it is not known who was let into which release "
         "and who polls; look first whether the machines poll again (firedoor machine list)"
@@ -49,6 +51,7 @@ class Known:
         pins: Ring -> pinned release id.
         in_flight: The release on trial, or None.
         offered_shut: What upstream offers now was shut when it boarded last.
+        report: What a preflight found of it, None while none has ended.
     """
 
     state: ChannelState
@@ -57,6 +60,7 @@ class Known:
     pins: Mapping[str, str]
     in_flight: InFlight | None
     offered_shut: bool = False
+    report: Report | None = None
 
 
 def described(
@@ -83,7 +87,7 @@ def described(
             served_nothing=config.traits.refused,
         )
     serving = _serving(known.board)
-    clauses = list(_clauses(known, serving))
+    clauses = list(_clauses(config, known, serving))
     if unknown and not machines:
         clauses.append(explained(Stall.UNKNOWN, unknown))
     states = [(seen.release, seen.state) for seen in known.snapshots]
@@ -108,20 +112,38 @@ def described(
         refused=_refused(known),
         undo=_undo(config),
         served_nothing=config.traits.refused,
+        preflight=looked_at(known.report) if _waits(known) else None,
     )
+
+
+def looked_at(report: Report | None) -> PreflightView | None:
+    """What a preflight found, None while none has ended."""
+    if report is None:
+        return None
+    return PreflightView(
+        result=report.result.value,
+        sentence=report.sentence,
+        took_ms=report.took_ms,
+        at_ms=report.at_ms,
+    )
+
+
+def _waits(known: Known) -> bool:
+    return bool(known.snapshots) and known.snapshots[-1].state == "waiting"
 
 
 def _undo(config: ChannelConfig) -> tuple[UndoView, ...]:
     return tuple(UndoView(verb=way.verb.value, how=way.how) for way in config.traits.undo)
 
 
-def _clauses(known: Known, serving: str | None) -> Iterator[str]:
+def _clauses(config: ChannelConfig, known: Known, serving: str | None) -> Iterator[str]:
     yield _upstream(known.state, serving)
     if known.in_flight is not None:
         yield f"release {known.in_flight.release[:_SHORT]} is {_flight(known.in_flight.doors)}"
     elif serving is not None and not known.state.error:
         yield f"release {serving[:_SHORT]} is served and nothing is in flight"
     yield from _offered(known)
+    yield from _looked(config, known)
     for ring, release in sorted(known.pins.items()):
         yield f"ring {ring} is pinned to release {release[:_SHORT]}, so nothing newer boards"
     if known.state.blocked:
@@ -143,6 +165,17 @@ def _offered(known: Known) -> Iterator[str]:
         yield f"{offers}, which waits"
     elif newest.state == "waiting" and known.in_flight is not None:
         yield f"{offers}, which waits until the one in flight has ended or its patience is over"
+
+
+def _looked(config: ChannelConfig, known: Known) -> Iterator[str]:
+    """What is known of what waits to board."""
+    if not _waits(known):
+        return
+    which = f"release {known.snapshots[-1].release[:_SHORT]}"
+    if known.report is not None and known.report.result is Result.FAILED:
+        yield f"the preflight of {which} failed: {known.report.sentence}"
+    elif known.report is None and config.is_preflighted and known.in_flight is None:
+        yield f"{which} is looked at before the first machine gets it"
 
 
 def _refused(known: Known) -> str:

@@ -28,6 +28,7 @@ from firedoor.services.judging import Judge, Pace
 from firedoor.services.ledger import LedgerWriter, Sign
 from firedoor.services.order import Answer, Order
 from firedoor.services.orders import Orders
+from firedoor.services.preflight import Report
 from firedoor.services.stores import GateRecords, JudgeRecords
 from firedoor.services.supply import Refusal
 from firedoor.services.train import Train
@@ -39,6 +40,7 @@ from firedoor.wire.exploited import Exploited
 from firedoor.wire.files import Files
 from firedoor.wire.head import keep_head, set_aside
 from firedoor.wire.mirroring import Mirror, Result
+from firedoor.wire.preflights import Preflights
 from firedoor.wire.restored import KEPT_AGAIN, UNKEPT, Custody, Findings
 from firedoor.wire.signing import Signatory
 from firedoor.wire.supplying import lacking
@@ -100,6 +102,7 @@ class Court:
         clock: Clock,
         exploited: Exploited | None = None,
         storage: Callable[[LedgerWriter, Instant], None] = lambda *_: None,
+        preflights: Preflights | None = None,
     ) -> None:
         """Put the parts together; ``run`` reads and writes."""
         self._exploited = exploited
@@ -122,6 +125,8 @@ class Court:
         self._certificates = Certificates(config, files, store, clock)
         self._waiting: list[Result] = []
         self._refused: list[Refusal] = []
+        self._preflights = preflights
+        self._looked: list[tuple[str, Report]] = []
         self._inbox_seen = -1
         self._unkept = ""
 
@@ -154,7 +159,8 @@ class Court:
                 return  # Likewise: a disk that is back may bring another head than it had.
             if tick:
                 due = max(due + bucket_s, time.monotonic())
-            if tick or orders or self._refused or (self._waiting and not self._unkept):
+            news = self._refused or self._looked
+            if tick or orders or news or (self._waiting and not self._unkept):
                 self._step(orders, tick=tick)
                 self._sign_anew()
                 # Before the head: people are told even if its disk never comes back.
@@ -220,6 +226,7 @@ class Court:
             new_nonce,
             self._claim,
             whole=self._whole,
+            looks=self._preflights,
         )
         self._orders = Orders(
             self._judge, self._train, self._config, self._mirror.sync, self._claim
@@ -299,6 +306,9 @@ class Court:
             refused, self._refused = self._refused, []
             for refusal in refused:
                 self._refuse(refusal, now)
+            looked, self._looked = self._looked, []
+            for name, report in looked:
+                self._train.inspection.take(name, report, now)
             if tick:
                 self._judge.tick(now, self._store.board().version, opens=opens)
                 self._look_for_urgent(now)
@@ -407,6 +417,8 @@ class Court:
     def _collect(self) -> None:
         while not self._mirror.refused.empty():
             self._refused.append(self._mirror.refused.get())
+        while self._preflights is not None and not self._preflights.reports.empty():
+            self._looked.append(self._preflights.reports.get())
         while not self._mirror.results.empty():
             self._waiting.append(self._dressed(self._mirror.results.get()))
 

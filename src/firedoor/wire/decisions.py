@@ -41,6 +41,7 @@ _MOVES: Final[Mapping[tuple[State, Reason | None], str]] = {
     (State.HELD, Reason.WORSE): "it is held: it is worse than past good releases",
     (State.HELD, Reason.LATE_HARM): "late harm: nobody else gets it, who has it keeps it",
     (State.HELD, Reason.RESTORED): "it is held: records were restored from an older copy",
+    (State.HELD, Reason.PREFLIGHT): "it is held: its preflight failed",
     (State.HELD, Reason.JOINT): "it is held: one of two releases accused of the same harm",
     (State.SUPERSEDED, None): "another release takes its place",
     (State.SUPERSEDED, Reason.NEWER): "a newer release takes its place",

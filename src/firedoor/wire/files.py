@@ -29,6 +29,11 @@ class Files:
         return self.data / "blobs"
 
     @property
+    def preflight(self) -> Path:
+        """Views of the releases that are looked at just now; nothing in it is kept."""
+        return self.data / "preflight"
+
+    @property
     def register(self) -> Path:
         """Machines and their tokens."""
         return self.data / "machines.db"

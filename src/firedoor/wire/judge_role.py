@@ -19,6 +19,7 @@ from firedoor.wire.files import Files
 from firedoor.wire.healing import Healer, keep_sound
 from firedoor.wire.housekeeping import Sweeper, keep_swept
 from firedoor.wire.mirroring import Mirror
+from firedoor.wire.preflights import Preflights
 from firedoor.wire.process import stop_by_signal
 from firedoor.wire.signing import Signatory
 from firedoor.wire.storage import StorageWatch
@@ -51,6 +52,7 @@ def run(config: Config, files: Files, parent: int) -> None:
         storage=storage.look,
         clock=clock,
         exploited=exploited,
+        preflights=Preflights.of(config, files, blobs, clock),
     )
     mirror.start()
     exploited.start()

@@ -23,6 +23,7 @@ from firedoor.console.model import (
     ExposureView,
     Judgement,
     MachineView,
+    PreflightView,
     ReleaseView,
     TrackPoint,
     VerdictSummary,
@@ -206,6 +207,7 @@ class Views:
                 },
                 in_flight=in_flight,
                 offered_shut=bool(snapshots) and _is_shut(judge, snapshots[-1].release),
+                report=judge.preflight(snapshots[-1].release) if snapshots else None,
             )
             gate = self._sources.gate
             active = sum(self._active(gate, config.name).values())
@@ -288,6 +290,7 @@ class Views:
             exploited=()
             if self._config.exploited.feed is None
             else urgency.exploited(judge, boarding.release),
+            preflight=channels.looked_at(judge.preflight(boarding.release)) or PreflightView(),
         )
 
     def _doors(

@@ -165,3 +165,15 @@ def _window(known: Terms, installed: int, harmed: int) -> int:
         Counts.of(installed, control, harmed, 0, installed=installed),
     )
     return valve.window(known.budget, float(clearance.upper(state, known.alpha_clear)[0]))
+
+
+def test_check_tells_where_nobody_can_look_at_releases(path):
+    """Whoever believes in a preflight that never runs has none."""
+    path.write_text(f'{CHANNEL}preflight_command = ["/nowhere/look"]\n')
+
+    told = run("config", "check", "--config", str(path)).err
+
+    assert "preflight needs" in told
+    assert "/nowhere/look, not installed here" in told
+    path.write_text(f'{CHANNEL}preflight = false\npreflight_command = ["/nowhere/look"]\n')
+    assert "preflight needs" not in run("config", "check", "--config", str(path)).err

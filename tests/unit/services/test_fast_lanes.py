@@ -7,7 +7,8 @@ import pytest
 from tests.loop import AV, Loop
 from tests.unit.services.rehearsal import at, until
 
-from firedoor.core.door import Door, Expedite, FastLane, LaneOver, Reason, Resume, State, step
+from firedoor.core.door import Door, Expedite, LaneOver, Reason, Resume, State, step
+from firedoor.core.fast_lane import FastLane
 from firedoor.core.units import UnixMs
 from firedoor.services.order import Answer
 from firedoor.services.seconds import WAITS_MS

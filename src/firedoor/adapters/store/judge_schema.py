@@ -38,6 +38,9 @@ _URGENT = (
     """CREATE TABLE searched (
         release TEXT PRIMARY KEY, error TEXT NOT NULL) WITHOUT ROWID""",
 )
+_PREFLIGHT = """CREATE TABLE preflight (
+    release TEXT PRIMARY KEY, result TEXT NOT NULL, sentence TEXT NOT NULL,
+    took_ms INTEGER NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID"""
 
 SCHEMA = Schema(
     version=6,
@@ -46,6 +49,7 @@ SCHEMA = Schema(
         _CHANNEL,
         _LOOKED,
         _REFUSAL,
+        _PREFLIGHT,
         """CREATE TABLE release (
             id TEXT PRIMARY KEY, channel TEXT NOT NULL, created_ms INTEGER NOT NULL,
             manifest BLOB NOT NULL, listing TEXT NOT NULL, size INTEGER NOT NULL,
@@ -132,7 +136,11 @@ SCHEMA = Schema(
                 "DROP TABLE channel_4",
                 _REFUSAL,
             ),
-            5: ("ALTER TABLE deck ADD COLUMN began_ms INTEGER NOT NULL DEFAULT 0", *_URGENT),
+            5: (
+                "ALTER TABLE deck ADD COLUMN began_ms INTEGER NOT NULL DEFAULT 0",
+                *_URGENT,
+                _PREFLIGHT,
+            ),
         }
     ),
 )

@@ -1,0 +1,1 @@
+"""Preflight: vendors' own tools, each in a sandbox of its own."""
