@@ -43,13 +43,19 @@ upstream = "{upstream}"
 Import = Callable[..., Imported]
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    archive = Archive.new(tmp_path)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    archive = Archive.new(tmp_path_factory.mktemp("vendor"))
     archive.add("tool", "1.0")
     archive.add("other", "3")
     archive.publish()
     return archive
+
+
+@pytest.fixture
+def archive(made: Archive, tmp_path: Path) -> Archive:
+    shutil.copytree(made.root, tmp_path / "archive")
+    return Archive(tmp_path / "archive", made.home)
 
 
 @pytest.fixture

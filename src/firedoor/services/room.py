@@ -76,7 +76,8 @@ class Limits:
 
     def refusal(self, space: Space, *, urgent: bool = False) -> str:
         """Why nothing more is stored, and what to do."""
-        if not urgent and self.budget is not None and self.budget - space.used <= 0:
+        left = space.free - self.reserved(space)
+        if not urgent and self.budget is not None and self.budget - space.used <= left:
             used = self._of_budget(space)
             return f"nothing new is stored: {used}; raise storage.budget, or {_REMEDY}"
         return (

@@ -27,7 +27,9 @@ from firedoor.services.retention import History, kept
 from firedoor.wire.files import Files
 from firedoor.wire.sources import Sources
 
-_SWEEP_EVERY_S: Final = 6 * 3600.0
+SWEEP_EVERY_S: Final = 6 * 3600.0
+"""Seconds from one sweep to the next."""
+
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
 _ROTTEN_KEPT_MS: Final = 30 * _DAY_MS
@@ -180,7 +182,7 @@ def kept_releases(
     return kept(history, keep)
 
 
-def keep_swept(sweeper: Sweeper, stop: threading.Event, *, every_s: float = _SWEEP_EVERY_S) -> None:
+def keep_swept(sweeper: Sweeper, stop: threading.Event, *, every_s: float = SWEEP_EVERY_S) -> None:
     """Sweep now and then until told to stop. The first time only tells what is unused."""
     try:
         while not stop.is_set():

@@ -1,6 +1,7 @@
 """The judge's process: the court, the mirror's threads and the housekeeping's."""
 
 import threading
+from functools import partial
 from pathlib import Path
 
 from firedoor.adapters.blobs.disk import DiskBlobs
@@ -17,7 +18,7 @@ from firedoor.wire.court import Court
 from firedoor.wire.exploited import Exploited
 from firedoor.wire.files import Files
 from firedoor.wire.healing import Healer, keep_sound
-from firedoor.wire.housekeeping import Sweeper, keep_swept
+from firedoor.wire.housekeeping import SWEEP_EVERY_S, Sweeper, keep_swept
 from firedoor.wire.mirroring import Mirror
 from firedoor.wire.preflights import Preflights
 from firedoor.wire.process import stop_by_signal
@@ -25,8 +26,23 @@ from firedoor.wire.signing import Signatory
 from firedoor.wire.storage import StorageWatch
 
 
-def run(config: Config, files: Files, parent: int) -> None:
-    """Judge until told to stop."""
+def run(
+    config: Config,
+    files: Files,
+    parent: int,
+    *,
+    sweep_every_s: float = SWEEP_EVERY_S,
+    rest_ms: int | None = None,
+) -> None:
+    """Judge until told to stop.
+
+    Args:
+        config: What was configured.
+        files: Where everything lies.
+        parent: Process with which this one ends.
+        sweep_every_s: Seconds from one collection of what nobody needs to the next.
+        rest_ms: As of ``Sweeper``.
+    """
     stop = stop_by_signal(parent)
     clock = SystemClock()
     store = JudgeStore(files.data)
@@ -58,8 +74,9 @@ def run(config: Config, files: Files, parent: int) -> None:
     exploited.start()
     healer = Healer(config, files, blobs, clock, storage.tell)
     threading.Thread(target=keep_sound, args=(healer, blobs, stop), daemon=True).start()
-    sweeper = Sweeper(config, files, blobs, clock)
-    threading.Thread(target=keep_swept, args=(sweeper, stop), daemon=True).start()
+    sweeper = Sweeper(config, files, blobs, clock, rest_ms=rest_ms)
+    sweeping = partial(keep_swept, sweeper, stop, every_s=sweep_every_s)
+    threading.Thread(target=sweeping, daemon=True).start()
     try:
         court.run(stop)
     finally:

@@ -65,6 +65,15 @@ def test_a_disk_that_others_fill_is_told_too():
     assert limits.level(Space(0, GIB, 100 * GIB)) is Level.FULL
 
 
+def test_a_refusal_names_the_border_that_is_nearer():
+    """Somebody who frees space on a disk that has plenty is none the wiser."""
+    limits = Limits(budget=100, reserve=GIB)
+
+    assert "storage.budget" in limits.refusal(Space(99, 500 * GIB, 1000 * GIB))
+    assert "storage.budget" not in limits.refusal(Space(0, GIB, 1000 * GIB))
+    assert "storage.budget" not in limits.refusal(Space(200, GIB, 1000 * GIB), urgent=True)
+
+
 @pytest.mark.parametrize("level", [Level.CLOSE, Level.FULL])
 @pytest.mark.parametrize("limits", [Limits(budget=100), Limits(reserve=GIB)])
 def test_what_is_told_says_what_to_do(level, limits):

@@ -162,14 +162,21 @@ class DiskBlobs:
         found = os.fstat(file)
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & _OTHERS_WRITE:
             return False
+        incoming = os.open(self._incoming, os.O_RDONLY | os.O_DIRECTORY)
         try:
             # Whoever starts meanwhile removes what is not locked; the lock is the file's own.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            os.link(f"/proc/self/fd/{file}", temporary, follow_symlinks=True)
+            # By descriptor: the name in the other directory may be another file by now. Python
+            # follows the link in /proc only where it is told a directory.
+            os.link(
+                f"/proc/self/fd/{file}", temporary.name, dst_dir_fd=incoming, follow_symlinks=True
+            )
         except OSError as error:
             if error.errno not in _CANNOT_LINK:
                 raise
             return False
+        finally:
+            os.close(incoming)
         try:
             os.fsync(file)
             self._publish(temporary, digest)
