@@ -98,7 +98,7 @@ async def run(config: Config, files: Files, sockets: Sockets, parent: int) -> No
     doorbell = Doorbell(register, config.gate.identify)
     gate = Gate(keeper, doorbell, roster, Answerer(), blobs.path)
     app = behind_proxies(gate, config.gate.proxies)
-    transport = Transport(app, sockets, config.gate.tls, http2=True, limits=Limits())
+    transport = Transport(app, sockets, config.gate.tls, http2=True, limits=Limits(), direct=True)
     await gate.start()
     pruning = asyncio.create_task(
         every(PRUNE_EVERY_S, lambda: keeper.prune(clock.now().wall_ms - RETENTION_MS))
