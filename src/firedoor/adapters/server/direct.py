@@ -23,8 +23,11 @@ from firedoor.adapters.server.limits import (
     limit_connections,
 )
 
-_AT_ONCE: Final = 64
-"""Connections that are accepted before those that are open get their turn again."""
+_AT_ONCE: Final = 1024
+"""Connections that are accepted before those that are open get their turn again.
+
+To accept one costs a tenth of an answer, and a backlog that overflows costs its clients a reset.
+"""
 
 _SWEEP_S: Final = 1.0
 _FULL_S: Final = 0.2
