@@ -23,7 +23,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -48,6 +47,18 @@ _LISTS: Final = Path("/var/lib/apt/lists")
 _INDEX: Final = "*_dists_bookworm_main_binary-amd64_Packages*"
 _CAT: Final = "/usr/lib/apt/apt-helper"
 _PATIENCE_S: Final = 300
+_MEASURE: Final = """
+import json, os, sys, time
+began = time.monotonic()
+null = os.open(os.devnull, os.O_WRONLY)
+pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ,
+                      file_actions=[(os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, null, 2)])
+_, status, used = os.wait4(pid, 0)
+if status:
+    raise SystemExit(f"{sys.argv[1]} ended with {os.waitstatus_to_exitcode(status)}")
+took = time.monotonic() - began
+print(json.dumps([took, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
+"""
 _CONFIGURATION: Final = """
 data = "{data}"
 [[channel]]
@@ -151,16 +162,16 @@ def _aptly(folder: Path, url: str, archive: Archive, log: Path) -> list[Look]:
 
 
 def _timed(command: Sequence[str], log: Path) -> Look:
-    before, began = len(log.read_bytes().splitlines()), time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    took = time.monotonic() - began
-    if process.returncode:
-        raise RuntimeError(f"{command} ended with {process.returncode}")
+    before = len(log.read_bytes().splitlines())
+    # The most memory of a process counts that of who forked it, so a small one does.
+    small = [sys.executable, "-I", "-S", "-c", _MEASURE, *command]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        small, stdout=subprocess.PIPE, env=environment, check=True, text=True, timeout=_PATIENCE_S
+    )
+    took, cpu_s, mib = json.loads(done.stdout)
     requests = len(log.read_bytes().splitlines()) - before
-    cpu_s = used.ru_utime + used.ru_stime
-    return Look(round(took, 2), round(cpu_s, 2), round(used.ru_maxrss / 1024, 1), requests)
+    return Look(round(took, 2), round(cpu_s, 2), round(mib, 1), requests)
 
 
 def _look(path: Path) -> None:
