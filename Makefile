@@ -44,6 +44,7 @@ format: setup  ## Write the code in the house style
 	$(BIN)/ruff check --fix .
 
 bench: setup system  ## Measure the figures that the documents quote
+	@scripts/system-packages aptly:aptly  # what others are measured by
 	@set -e; for bench in tests/bench/bench_*.py; do \
 	  name=$$(basename $$bench .py); echo $$name >&2; $(BIN)/python -m tests.bench.$$name $(ARGS); done
 

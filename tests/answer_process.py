@@ -21,7 +21,7 @@ from typing import Any
 import uvloop
 from tests.children import Child, running
 
-from firedoor.adapters.server import HttpServer, Limits
+from firedoor.adapters.server import DirectServer, Limits
 from firedoor.core.release import FileEntry, media_type
 from firedoor.core.units import Digest
 from firedoor.gate.respond import Answerer
@@ -85,7 +85,7 @@ def answering(root: Path, *prefix: str) -> contextlib.AbstractContextManager[Chi
 
 async def _serve(root: Path) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-        server = HttpServer(Files(root), listener, Limits(stop_s=1.0))
+        server = DirectServer(Files(root), listener, Limits(stop_s=1.0))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
         print(json.dumps({"port": listener.getsockname()[1]}), flush=True)  # noqa: T201 - for answering()
         await server.serve()

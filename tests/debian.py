@@ -111,7 +111,7 @@ class Archive:
             for name, data in (
                 ("Packages", index),
                 ("Packages.gz", gzip.compress(index, mtime=0)),
-                ("Packages.xz", lzma.compress(index)),
+                ("Packages.xz", lzma.compress(index, preset=1)),
             ):
                 digest = hashlib.sha256(data).hexdigest()
                 lines.append(f" {digest} {len(data)} main/binary-{architecture}/{name}")

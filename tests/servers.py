@@ -24,7 +24,7 @@ pid nginx.pid;
 error_log stderr error;
 events {{ worker_connections 64; }}
 http {{
-    access_log off;
+    access_log {access_log};
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;
@@ -61,12 +61,14 @@ def python_server(root: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def nginx_server(root: Path, prefix: Path) -> Iterator[str]:
+def nginx_server(root: Path, prefix: Path, *, access_log: str = "off") -> Iterator[str]:
     """``nginx`` with autoindex: HTTP/1.1, chunked listings, ETag from time and size."""
     assert NGINX is not None
     prefix.mkdir()
     port = _free_port()
-    (prefix / "nginx.conf").write_text(_NGINX_CONF.format(port=port, root=root))
+    (prefix / "nginx.conf").write_text(
+        _NGINX_CONF.format(port=port, root=root, access_log=access_log)
+    )
     command = [NGINX, "-p", str(prefix), "-c", str(prefix / "nginx.conf"), "-e", "stderr"]
     with (
         (prefix / "log").open("w") as log,

@@ -183,6 +183,18 @@ CERTIFICATE: Final = "firedoor.certificate"
 """Key of an ASGI scope under which TLS puts the client's ``Certificate``, if it has shown one."""
 
 
+class ClientGone(OSError):
+    """What an ASGI server raises in ``send`` when the client has gone.
+
+    Attributes:
+        taken: Bytes of this part of a file that were on their way before, >= 0.
+    """
+
+    def __init__(self, taken: int = 0) -> None:
+        super().__init__("the client has gone")
+        self.taken = taken
+
+
 class Register(Protocol):
     """The known machines and their tokens (stored as SHA-256 only)."""
 

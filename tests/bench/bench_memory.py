@@ -17,21 +17,10 @@ import time
 from pathlib import Path
 
 import psutil
+from tests.bench.known_fleet import fill
 from tests.bench.whole_tree import files_of, running
 
-from firedoor.adapters.clock import SystemClock
-from firedoor.adapters.store.gate import GateWriter
-from firedoor.adapters.store.register import MachineRegister
-from firedoor.adapters.store.signals import SignalDatabase
-from firedoor.core.units import MachineNo
-from firedoor.ports import Instant
-from firedoor.services.places import AFTERWARDS, Place, Standing
-from firedoor.services.records import Bucket
-from firedoor.services.roster import Habit
-from firedoor.wire.files import Files
-
 TARGET_MIB = 1024
-_CHUNK = 100_000
 
 
 def main() -> None:
@@ -45,15 +34,15 @@ def main() -> None:
         upstream.mkdir()
         (upstream / "content.bin").write_bytes(os.urandom(65536))
         files = files_of(root)
-        _fill(files, machines)
+        fill(files, machines)
         began = time.monotonic()
         with running(root, files, upstream, patience_s=300.0) as tree:
             start_s = time.monotonic() - began
             time.sleep(5)
-            sizes = {role: _mib(pid) for role, pid in tree.pids.items()}
+            sizes = {role: mib_of(pid) for role, pid in tree.pids.items()}
             # This process is the supervisor, and holds the benchmark's own data as well: the
             # supervisor alone is measured in a fresh interpreter that imports the same.
-            sizes["supervisor"] = _supervisor_mib()
+            sizes["supervisor"] = supervisor_mib()
     print(
         json.dumps(
             {
@@ -69,42 +58,17 @@ def main() -> None:
     )
 
 
-def _fill(files: Files, machines: int) -> None:
-    clock = SystemClock()
-    now = clock.now()
-    earlier = Instant(now.boot, now.mono_ms, now.wall_ms)
-    register = MachineRegister(files.register, clock)
-    gate = GateWriter(files.data)
-    signals = SignalDatabase(files.signals)
-    hour = 3_600_000
-    for first in range(1, machines + 1, _CHUNK):
-        numbers = range(first, min(first + _CHUNK, machines + 1))
-        register.enroll_many([(f"machine-{n:07d}", {}) for n in numbers], now.wall_ms)
-        habits = [
-            Habit(n, now.wall_ms - 40 * hour, now.wall_ms - n % hour, 40, bytes([143] * 32))
-            for n in numbers
-        ]
-        standings = [Standing("bench", n, 1, now.wall_ms // 1000 - 86_400) for n in numbers]
-        places = [
-            Place("bench", 1, "everyone", AFTERWARDS, 0, n, True, 0, True, 0) for n in numbers
-        ]
-        gate.commit(places, (), earlier)
-        gate.flush(Bucket("fill", True, (), habits, standings, (), (), 0), earlier)
-        signals.mark_beating([MachineNo(n) for n in numbers], beating=True)
-        print(f"{numbers[-1]} machines", file=sys.stderr)
-    for store in (register, gate, signals):
-        store.close()
-
-
-def _mib(pid: int) -> float:
+def mib_of(pid: int) -> float:
+    """Proportional set size of a process."""
     return float(psutil.Process(pid).memory_full_info().pss) / 2**20
 
 
-def _supervisor_mib() -> float:
+def supervisor_mib() -> float:
+    """That of a supervisor that has nothing else in it."""
     code = "import firedoor.cli.run, time; print(flush=True); time.sleep(60)"
     with psutil.Popen([sys.executable, "-c", code], stdout=-1) as process:
         process.stdout.readline()
-        size = _mib(process.pid)
+        size = mib_of(process.pid)
         process.terminate()
     return size
 

@@ -25,7 +25,7 @@ MAX_STANZA_BYTES: Final = 1 << 20
 _SIGNED: Final = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _FIELD: Final = re.compile(r"([!-9;-~]+):[ \t]*(.*)")
 _WANTED: Final = re.compile(
-    rb"^(Package|Version|Architecture|Filename|Size|SHA256):[ \t]*(.*?)[ \t]*$",
+    rb"^(Package|Version|Architecture|Filename|Size|SHA256):(.*)$",
     re.MULTILINE | re.IGNORECASE,
 )
 _END_OF_STANZA: Final = re.compile(rb"\n[ \t\r]*\n")
@@ -169,7 +169,7 @@ def _package(stanza: bytes) -> Package:
     found: dict[str, str] = {}
     for match in _WANTED.finditer(stanza):
         # The first wins, as for apt: a second one could name another file to whoever reads on.
-        found.setdefault(match[1].decode("ascii").lower(), _text(match[2]))
+        found.setdefault(match[1].decode("ascii").lower(), _text(match[2].strip(b" \t")))
     missing = [name for name in _NAMED if not found.get(name)]
     if missing:
         name = found.get("package", "?")

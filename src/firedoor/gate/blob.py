@@ -79,6 +79,29 @@ class OpenBlob:
             raise Unavailable(f"the blob cannot be read: {error.strerror}") from error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def fileno(self) -> int:
+        """The descriptor, for a server that reads by itself."""
+        return self._fd
+
+    async def bring(self, part: range) -> None:
+        """Have the bytes of ``part`` (not empty) read from the disk, so that nobody waits for them.
+
+        Whether they are in the page cache is asked for the first and the last one: what lies
+        between was read with them, and goes with them.
+
+        Raises:
+            Unavailable: The disk fails, or the file was cut since it was opened.
+        """
+        try:
+            for at in (part[0], part[-1]):
+                found = self._read_now(1, at)
+                if found is None:
+                    found = await self._read_later(len(part), part.start)
+                if not found:
+                    raise Unavailable("the blob became shorter while it was read")
+        except OSError as error:
+            raise Unavailable(f"the blob cannot be read: {error.strerror}") from error
+
     def _read_now(self, length: int, at: int) -> bytes | None:
         """What the page cache has, or None if the disk would have to work."""
         if _NOWAIT is None:

@@ -48,7 +48,7 @@ class Channel:
     catalog: dict[int, Served] = field(default_factory=dict)
     installs: Installs = field(default_factory=Installs)
     fetches: Fetches | None = None
-    pending: dict[int, asyncio.Task[int]] = field(default_factory=dict)
+    pending: dict[int, asyncio.Future[None]] = field(default_factory=dict)
     seated: frozenset[int] = frozenset()
     cuts: list[Cut] = field(default_factory=list)
     kind: Traits = field(init=False)
@@ -223,32 +223,37 @@ class Keeper:
         cuts, channel.cuts = channel.cuts, []
         # In line before anything else can happen: a cut must never overtake a place of its deck.
         durable = self._committer.submit(choice.places, cuts)
-        # A client that goes away takes its request with it, but not the record of its card.
-        recording = asyncio.create_task(self._record(channel, machine, choice, cuts, durable))
-        channel.pending[machine] = recording
-        return await asyncio.shield(recording)
+        # A client that goes away takes its request with it, but not the record of its card: what
+        # others wait for is not what it waits for. No tasks: each costs as much as the place.
+        loop = asyncio.get_running_loop()
+        channel.pending[machine] = loop.create_future()
+        chosen: asyncio.Future[int] = loop.create_future()
+        durable.add_done_callback(partial(self._record, channel, machine, choice, cuts, chosen))
+        return await chosen
 
-    async def _record(
+    def _record(  # noqa: PLR0917 - a callback's
         self,
         channel: Channel,
         machine: int,
         choice: Choice,
         cuts: Sequence[Cut],
+        chosen: asyncio.Future[int],
         durable: asyncio.Future[None],
-    ) -> int:
-        try:
-            await durable
-        except Unavailable as error:
+    ) -> None:
+        number = choice.number
+        error = durable.exception()
+        if error is not None:
             _log.warning("place_not_recorded", channel=channel.config.name, error=str(error))
             channel.cuts.extend(cuts)
             for place in choice.places:
                 channel.admission.forget(place)
-            return channel.admission.fallback(machine)
-        finally:
-            del channel.pending[machine]
-        for place in choice.places:
-            channel.admission.settle(place)
-        return choice.number
+            number = channel.admission.fallback(machine)
+        else:
+            for place in choice.places:
+                channel.admission.settle(place)
+        channel.pending.pop(machine).set_result(None)
+        if not chosen.done():
+            chosen.set_result(number)
 
     async def _follow(self) -> None:
         while not self._stopping:

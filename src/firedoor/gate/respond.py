@@ -11,10 +11,12 @@
 
 Whole files go out in one of three ways, the cheapest that tells enough (``tests/bench``):
 
-- up to ``KEEP_BYTES`` from memory, in one message;
-- longer ones by ``http.response.pathsend``: the server reads the file, outside Python;
-- in pieces, one after the other, when somebody has to know how far they went (``delivered``), may
-  stop it on the way (``still_allowed``), or the server has no ``pathsend``.
+- short ones from memory, in one message;
+- longer ones in pieces, one after the other, as somebody may have to know how far they went
+  (``delivered``) or may stop it on the way (``still_allowed``). A server that has
+  ``http.response.zerocopysend`` gets the open file, and the kernel does the rest; any other gets
+  the bytes;
+- by ``http.response.pathsend``, where neither is so and the server has nothing better.
 """
 
 import asyncio
@@ -36,12 +38,15 @@ from firedoor.gate.conditional import NAMES, continues, holds, is_current, is_re
 from firedoor.gate.problem import send_problem
 from firedoor.gate.ranges import asked_part
 from firedoor.gate.soundness import Soundness
+from firedoor.ports import ClientGone
 
 KEEP_BYTES: Final = 1024 * 1024
-"""Files up to this long are sent from memory, at half the server's cost of ``pathsend``.
-
-Longer ones would crowd out too many others.
+"""Files up to this long are sent from memory by a server without ``zerocopysend``, at half its
+cost of ``pathsend``. Longer ones would crowd out too many others.
 """
+
+COPY_BYTES: Final = 64 * 1024
+"""The same for a server with it: to copy fewer costs less than to open the file."""
 
 MEMORY_BYTES: Final = 64 * 1024 * 1024
 """All files in memory together, by default."""
@@ -54,6 +59,9 @@ The smaller, the closer ``delivered`` follows what the machine has; each piece c
 
 LONG_PIECE_BYTES: Final = 256 * 1024
 """The same where nobody counts: no more than this goes out after a reply was forbidden."""
+
+FILE_PIECE_BYTES: Final = 1024 * 1024
+"""The same where the server reads the file itself, and tells how much of it the kernel took."""
 
 RETRY_AFTER_S: Final = 10
 """When a client should ask again for a file whose blob could not be read."""
@@ -97,6 +105,7 @@ class _Exchange:
     heads: _Heads
     delivered: Delivered | None
     still_allowed: StillAllowed | None
+    zerocopy: bool
 
 
 class Answerer:
@@ -181,7 +190,9 @@ class Answerer:
             allowed = [(b"allow", b"GET, HEAD")]
             await send_problem(send, HTTPStatus.METHOD_NOT_ALLOWED, headers=allowed)
             return
-        exchange = _Exchange(receive, send, entry, path, heads, delivered, still_allowed)
+        extensions = scope.get("extensions", ())
+        zerocopy = "http.response.zerocopysend" in extensions
+        exchange = _Exchange(receive, send, entry, path, heads, delivered, still_allowed, zerocopy)
         try:
             if asked is not None and await _answered_by_condition(exchange, asked):
                 return
@@ -194,7 +205,7 @@ class Answerer:
                 await sound.check(entry.sha256)
             part = _asked_part(exchange, asked) if asked is not None else None
             if part is None:
-                pathsend = "http.response.pathsend" in scope.get("extensions", ())
+                pathsend = "http.response.pathsend" in extensions
                 await self._send_whole(exchange, pathsend=pathsend)
             else:
                 await _send_part(exchange, part)
@@ -206,7 +217,8 @@ class Answerer:
 
     async def _send_whole(self, exchange: _Exchange, *, pathsend: bool) -> None:
         send, entry, delivered = exchange.send, exchange.entry, exchange.delivered
-        if entry.size <= (KEEP_BYTES if delivered is None else PIECE_BYTES):
+        most = COPY_BYTES if exchange.zerocopy else KEEP_BYTES
+        if entry.size <= (most if delivered is None else PIECE_BYTES):
             message = await self._keep(entry, exchange.path)
             await send(exchange.heads.whole)
             await send(message)
@@ -323,11 +335,14 @@ async def _send_pieces(exchange: _Exchange, start: Message, part: range) -> None
     """
     send, delivered, still_allowed = exchange.send, exchange.delivered, exchange.still_allowed
     length = LONG_PIECE_BYTES if delivered is None else PIECE_BYTES
+    if exchange.zerocopy:
+        length = FILE_PIECE_BYTES
+    piece = part[:length]
     with OpenBlob(exchange.path, exchange.entry.size) as blob:
-        body = await blob.read(part[:length])
+        message = await _message(exchange, blob, piece)
         await send(start)
         # A server's `send` need not fail when nobody listens any more, so somebody has to watch.
-        gone = asyncio.ensure_future(_disconnect(exchange.receive))
+        gone = None if exchange.zerocopy else asyncio.ensure_future(_disconnect(exchange.receive))
         try:
             for at in range(part.start, part.stop, length):
                 piece = range(at, min(at + length, part.stop))
@@ -335,26 +350,46 @@ async def _send_pieces(exchange: _Exchange, start: Message, part: range) -> None
                     _LOG.info("reply-withheld", digest=exchange.entry.sha256, sent=at - part.start)
                     return
                 if at > part.start:
-                    # On a stream that was reset `send` does not wait, and the page cache does not
-                    # either: without a turn for the watcher the whole file would be told.
-                    await asyncio.sleep(0)
-                    if gone.done():
-                        return
-                    body = await blob.read(piece)
-                more = piece.stop < part.stop
-                await send({"type": "http.response.body", "body": body, "more_body": more})
+                    if gone is not None:
+                        # On a stream that was reset `send` does not wait, and the page cache
+                        # does not either: without a turn for the watcher the whole file would
+                        # be told.
+                        await asyncio.sleep(0)
+                        if gone.done():
+                            return
+                    message = await _message(exchange, blob, piece)
+                await send({**message, "more_body": piece.stop < part.stop})
                 # Granian reports the end of a complete reply as a disconnect too, but only after
                 # `send` has returned: one that is known by now cut the reply short.
-                if gone.done():
+                if gone is not None and gone.done():
                     return
                 if delivered is not None:
                     delivered(piece.start, piece.stop)
         except Unavailable as error:
             _LOG.error("reply-cut", digest=exchange.entry.sha256, reason=str(error))
+        except ClientGone as error:
+            # It has begun to take this piece, and may come back for what is missing of it only.
+            if delivered is not None and error.taken:
+                delivered(piece.start, piece.start + error.taken)
         except OSError:
             return  # ASGI 2.4: `send` raises it when the client has gone
         finally:
-            gone.cancel()
+            if gone is not None:
+                gone.cancel()
+
+
+async def _message(exchange: _Exchange, blob: OpenBlob, piece: range) -> dict[str, object]:
+    """What makes the server send the bytes of ``piece``. Raises Unavailable."""
+    if not exchange.zerocopy:
+        return {"type": "http.response.body", "body": await blob.read(piece)}
+    await blob.bring(piece)
+    return {
+        "type": "http.response.zerocopysend",
+        "file": blob,
+        "offset": piece.start,
+        "count": len(piece),
+        "firedoor.counted": exchange.delivered is not None,
+    }
 
 
 async def _disconnect(receive: Receive) -> None:
@@ -369,4 +404,4 @@ async def _send_head(send: Send, start: Message) -> None:
 
 
 def _start(status: HTTPStatus, headers: Sequence[Header]) -> Message:
-    return {"type": "http.response.start", "status": status.value, "headers": list(headers)}
+    return {"type": "http.response.start", "status": status.value, "headers": tuple(headers)}

@@ -8,7 +8,14 @@ from typing import Final
 
 import structlog
 
-from firedoor.adapters.server import App, HttpServer, Limits, limit_connections
+from firedoor.adapters.server import (
+    BACKLOG,
+    App,
+    DirectServer,
+    HttpServer,
+    Limits,
+    limit_connections,
+)
 from firedoor.adapters.tls.context import TlsFiles
 from firedoor.adapters.tls.front import TlsFront
 from firedoor.config.model import TlsConfig
@@ -18,6 +25,8 @@ PLAIN: Final = "-plain"
 
 _DRAIN_S: Final = 2.0
 _log = structlog.get_logger()
+
+_Server = DirectServer | HttpServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,14 @@ class Transport:
     """Serves one ASGI app on the sockets of its role, like ``HttpServer``."""
 
     def __init__(
-        self, app: App, sockets: Sockets, tls: TlsConfig | None, *, http2: bool, limits: Limits
+        self,
+        app: App,
+        sockets: Sockets,
+        tls: TlsConfig | None,
+        *,
+        http2: bool,
+        limits: Limits,
+        direct: bool = False,
     ) -> None:
         """Prepare; nothing is accepted yet.
 
@@ -53,6 +69,8 @@ class Transport:
             tls: Certificate and key; None: everything is plain.
             http2: Whether HTTP/2 is offered where there is TLS.
             limits: Of each server.
+            direct: HTTP/1.1 is spoken by ``DirectServer``: no request has a body, and most
+                replies are files.
 
         Raises:
             BadConfig: The certificate or its key cannot be used.
@@ -60,24 +78,24 @@ class Transport:
         self._front: TlsFront | None = None
         self._stopping = asyncio.Event()
         self._limits = limits
-        self._plain: list[HttpServer] = []
-        self._inner: list[HttpServer] = []
+        first = DirectServer if direct else HttpServer
+        self._plain: list[_Server] = []
+        self._inner: list[_Server] = []
         self._ports: list[int] = []
         self._own: list[socket.socket] = []
         if tls is None:
-            self._plain.append(HttpServer(app, sockets.main, limits))
+            self._plain.append(first(app, sockets.main, limits))
             return
         limit_connections(sockets.main)
         files = TlsFiles(tls.certificate, tls.key, tls.client_ca)
         self._front = TlsFront(files, sockets.main, stop_s=_DRAIN_S)
         behind = self._front.behind(app)
-        for second in (False, True) if http2 else (False,):
-            own = socket.create_server(("127.0.0.1", 0), backlog=4096)
-            self._own.append(own)
-            self._ports.append(own.getsockname()[1])
-            self._inner.append(HttpServer(behind, own, _part(limits, small=second), http2=second))
+        self._inner.append(first(behind, self._inner_port(), _part(limits, small=False)))
+        if http2:
+            small = _part(limits, small=True)
+            self._inner.append(HttpServer(behind, self._inner_port(), small, http2=True))
         if sockets.plain is not None:
-            self._plain.append(HttpServer(app, sockets.plain, _part(limits, small=True)))
+            self._plain.append(first(app, sockets.plain, _part(limits, small=True)))
 
     async def serve(self) -> None:
         """Serve until ``stop``, and return soon after it.
@@ -113,6 +131,13 @@ class Transport:
     def stop(self) -> None:
         """Accept nothing more and let ``serve`` return. Only from the event loop's thread."""
         self._stopping.set()
+
+    def _inner_port(self) -> socket.socket:
+        """A loopback port that the relay asks."""
+        own = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+        self._own.append(own)
+        self._ports.append(own.getsockname()[1])
+        return own
 
     async def _end_relay(self, relaying: "asyncio.Task[int]") -> None:
         """Let it finish what is open: what is behind it must not stop before."""

@@ -80,9 +80,12 @@ class MachineRegister:
 
     def identify(self, token: str, purpose: str) -> Identity | None:
         """Whom this token speaks for; None if unknown, expired, revoked or for another purpose."""
-        self._refresh()
         key = (token_digest(token), purpose)
         known = self._identities.get(key)
+        if known is not None:
+            self._refresh()
+            known = self._identities.get(key)
+        # What is read now is as new as can be, and nobody need ask whether anything has changed.
         if known is None:
             known = self._look_up(*key)
             if known is None:

@@ -86,6 +86,7 @@ class AptUpstream:
         self._blobs = blobs
         self._clock = clock
         self._limits = limits or Limits()
+        self._listed: tuple[list[Listed], tuple[Listed, ...]] | None = None
 
     def index(self) -> tuple[Listed, ...]:
         """List the files now, sorted by path. Asks upstream for every suite's ``Release``.
@@ -101,8 +102,14 @@ class AptUpstream:
                 Listed(path, file.sha256, file.size, self._deferred(path))
                 for path, file in self._previous.items()
             )
-        files = (file for suite, signed in suites.items() for file in self._suite(suite, *signed))
-        return index.in_order("the repository", one_at_each_path(files), self._limits)
+        # What is signed names the rest by digests, so a second look at the same need not read on.
+        signed = [file for files, _ in suites.values() for file in files]
+        if self._listed is not None and self._listed[0] == signed:
+            return self._listed[1]
+        files = (file for suite, parts in suites.items() for file in self._suite(suite, *parts))
+        listed = index.in_order("the repository", one_at_each_path(files), self._limits)
+        self._listed = signed, listed
+        return listed
 
     def fetch(self, listed: Listed, known: Fetched | None, into: BlobStore) -> Fetched:
         """Bring one file's bytes into ``into``; an index is asked for by its digest."""

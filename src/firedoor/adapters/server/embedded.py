@@ -8,10 +8,7 @@ private method that makes it. Nothing else here depends on granian's insides.
 """
 
 import os
-import resource
 import socket
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from granian._granian import SocketHolder
@@ -20,36 +17,22 @@ from granian.http import HTTP1Settings, HTTP2Settings
 from granian.log import LogLevels
 from granian.server.embed import Server as Embedded
 
-BACKLOG: Final = 4096
-"""Connections that may wait while a restart or a burst keeps the server from accepting."""
-
-MAX_HEAD_BYTES: Final = 64 * 1024
-"""Limit of a request's head, and of what the server buffers of a reply before it waits."""
-
-IDLE_MS: Final = 30_000
-"""A connection on which no complete head of a request arrives for this long is closed."""
-
-UNSENT_BYTES: Final = 64 * 1024
-"""What the kernel takes of a reply beyond what is on the wire.
-
-Without this limit loopback and fast networks take some 4 MB before a sender waits, and the gate
-would believe that a machine has a file of which it read ten kilobytes.
-"""
-
-STALL_MS: Final = 120_000
-"""A peer that acknowledges or reads nothing of a reply for this long is disconnected."""
+from firedoor.adapters.server.limits import (
+    BACKLOG,
+    IDLE_MS,
+    MAX_HEAD_BYTES,
+    App,
+    Limits,
+    allow_descriptors,
+    fitting,
+    limit_connections,
+)
 
 STREAMS: Final = 100
 """Requests that one HTTP/2 connection may have open."""
 
 WINDOW_BYTES: Final = 64 * 1024
 """What a client may send on an HTTP/2 connection before it is read."""
-
-_SPARE_DESCRIPTORS: Final = 128
-"""Descriptors kept free for databases, blobs and logs."""
-
-_MOST_DESCRIPTORS: Final = 65_536
-"""As far as a process raises its own limit; some systems allow a billion."""
 
 # Granian reports what an app forgot to catch, and nothing else at this level; stdout is for data.
 _STDERR: Final = {
@@ -58,25 +41,6 @@ _STDERR: Final = {
     "stream": "ext://sys.stderr",
 }
 _LOGGING: Final = {"handlers": {"console": _STDERR, "access": _STDERR}}
-
-App = Callable[[Any, Any, Any], Awaitable[None]]
-"""An ASGI application: scope, receive, send."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one server may use.
-
-    Attributes:
-        connections: Open connections, idle ones too, >= 1. More wait in the backlog; where the
-            process may not open as many descriptors, it is as many as fit. The soft limit of
-            descriptors is raised to the hard one before.
-        stop_s: Seconds that open requests may go on after ``stop``, > 0.
-    """
-
-    connections: int = 12_288
-    stop_s: float = 2.0
-
 
 _LIMITS: Final = Limits()
 
@@ -102,7 +66,7 @@ class HttpServer:
             http2: Speak HTTP/2 from the first byte on, and nothing else; else HTTP/1.1.
         """
         limit_connections(listener)
-        _allow_descriptors()
+        allow_descriptors()
         self._granian = _Granian(app, listener, limits, http2=http2)
 
     async def serve(self) -> None:
@@ -127,16 +91,6 @@ class HttpServer:
         self._granian.stop()  # type: ignore[no-untyped-call]  # granian has no types here
 
 
-def limit_connections(listener: socket.socket) -> None:
-    """Make a listening socket non-blocking, and bound what is on its way to those it accepts."""
-    listener.setblocking(False)
-    # Linux has both; elsewhere a reply is counted as delivered a few megabytes too early.
-    for name, value in (("TCP_NOTSENT_LOWAT", UNSENT_BYTES), ("TCP_USER_TIMEOUT", STALL_MS)):
-        option = getattr(socket, name, None)
-        if option is not None:
-            listener.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
 class _Granian(Embedded):
     def __init__(self, app: App, listener: socket.socket, limits: Limits, *, http2: bool) -> None:
         super().__init__(
@@ -145,7 +99,7 @@ class _Granian(Embedded):
             http=HTTPModes.http2 if http2 else HTTPModes.http1,
             websockets=False,
             backlog=BACKLOG,
-            backpressure=_fitting(limits.connections),
+            backpressure=fitting(limits.connections),
             http1_settings=HTTP1Settings(
                 header_read_timeout=IDLE_MS, max_buffer_size=MAX_HEAD_BYTES
             ),
@@ -171,19 +125,3 @@ class _Granian(Embedded):
         self._sfd: Any = descriptor
         self._shd: Any = holder
         self._ssp: Any = None
-
-
-def _allow_descriptors() -> None:
-    # Shells and service managers start processes with a soft limit of 1,024, which fewer slow
-    # clients than that would use up; whoever set the hard limit allows as many.
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _fitting(connections: int) -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return connections
-    return max(1, min(connections, soft - _SPARE_DESCRIPTORS))
