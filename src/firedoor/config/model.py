@@ -175,6 +175,24 @@ class RpmConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TufConfig:
+    """Where a TUF repository has its files, and whose root it is believed by.
+
+    Attributes:
+        trust: File with the root that clients begin with.
+        sign: Directory of the operator's own roots and keys, by which everything that clients read
+            is signed anew; None: they read the vendor's signatures.
+        metadata: Directory of the roles below the upstream; "." for the upstream itself.
+        targets: Directory of the targets, likewise.
+    """
+
+    trust: Path
+    sign: Path | None = None
+    metadata: str = "metadata"
+    targets: str = "targets"
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelConfig:
     """One upstream source.
 
@@ -192,6 +210,7 @@ class ChannelConfig:
         clamav: Likewise.
         rpm: What only a channel of this kind has.
         feeds: Of kind ``suricata``: names of the rule feeds, relative to upstream.
+        tuf: What only a channel of this kind has.
     """
 
     name: str
@@ -207,6 +226,7 @@ class ChannelConfig:
     clamav: ClamavConfig | None = None
     rpm: RpmConfig | None = None
     feeds: tuple[str, ...] = ()
+    tuf: TufConfig | None = None
 
     @property
     def traits(self) -> Traits:
@@ -216,7 +236,8 @@ class ChannelConfig:
     @property
     def is_signed(self) -> bool:
         """Whether clients read what Firedoor has signed with the operator's key."""
-        return self.apt is not None and self.apt.sign is not None
+        signing = (part.sign for part in (self.apt, self.tuf) if part is not None)
+        return any(sign is not None for sign in signing)
 
     def may_lack(self, path: str) -> bool:
         """Whether a release may name a file without its bytes being held."""

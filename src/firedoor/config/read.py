@@ -27,6 +27,7 @@ from firedoor.config.model import (
     RpmConfig,
     TimeConfig,
     TlsConfig,
+    TufConfig,
 )
 from firedoor.config.problem import Problem, refusal
 from firedoor.config.settings import Setting, Settings, Where, policy_layers
@@ -175,6 +176,7 @@ def _channel(settings: Settings, name: str) -> ChannelConfig:
         clamav=(ClamavConfig(settings.get(where, keys.DATABASES)) if kind is Kind.CLAMAV else None),
         rpm=_rpm(settings, where) if kind is Kind.RPM else None,
         feeds=settings.get(where, keys.FEEDS),
+        tuf=_tuf(settings, where) if kind is Kind.TUF else None,
     )
 
 
@@ -197,6 +199,16 @@ def _rpm(settings: Settings, where: Where) -> RpmConfig:
         architectures=settings.get(where, keys.ARCHITECTURES),
         packages=settings.get(where, keys.PACKAGES),
         trust=tuple(Path(file) for file in settings.get(where, keys.TRUST)),
+    )
+
+
+def _tuf(settings: Settings, where: Where) -> TufConfig:
+    sign = settings.get(where, keys.SIGN)
+    return TufConfig(
+        trust=Path(settings.get(where, keys.TRUST)[0]),
+        sign=None if sign is None else Path(sign),
+        metadata=settings.get(where, keys.METADATA) or "metadata",
+        targets=settings.get(where, keys.TARGETS) or "targets",
     )
 
 
