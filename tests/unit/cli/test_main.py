@@ -19,7 +19,10 @@ ERRORS = [
 ACTING = {f"release {verb}" for verb in ("hold", "resume", "shut", "expedite", "pin", "unpin")} | {
     "channel sync"
 }
-PRINTS_NO_DOCUMENT = {"ca init", "ca renew", "demo", "init", "up", "serve", "machine revoke"}
+PRINTS_NO_DOCUMENT = {
+    *("ca init", "ca renew", "demo", "init", "up", "serve", "machine revoke"),
+    *("tuf init", "tuf renew"),
+}
 
 
 @pytest.mark.parametrize("kind", ERRORS)
