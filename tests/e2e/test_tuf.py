@@ -31,6 +31,7 @@ poll = "1h"
 session_idle = "200ms"
 """
 IDLE_S = 0.2
+ROLE = "team/of rules"  # clients escape what stands between them and a directory
 
 
 class Fleet:
@@ -40,7 +41,7 @@ class Fleet:
         """The vendor has published one release; nothing runs."""
         self.folder = folder
         self.vendor = Repository.new(folder / "vendor")
-        self.vendor.delegate("rules", "rules/*")
+        self.vendor.delegate(ROLE, "rules/*")
         self.publish("1")
         text, self.own = CHANNEL, folder / "own"
         if signed:
@@ -51,7 +52,7 @@ class Fleet:
     def publish(self, version: str) -> None:
         """The vendor publishes a version of everything."""
         self.vendor.add("tool", f"tool {version}".encode())
-        self.vendor.add("rules/a.txt", f"rules {version}".encode(), role="rules")
+        self.vendor.add("rules/a.txt", f"rules {version}".encode(), role=ROLE)
         self.vendor.publish()
 
     def released(self, version: str) -> str:
@@ -166,7 +167,8 @@ def test_what_is_wrong_upstream_is_told_and_the_last_good_release_served_on(
     vendor, client = verbatim.vendor, verbatim.machine("web-4")
     good = has(client)
     boarded = verbatim.site.boardings()
-    files = {path: path.read_bytes() for path in (vendor.root / "metadata").iterdir()}
+    roles = [path for path in (vendor.root / "metadata").rglob("*") if path.is_file()]
+    files = {path: path.read_bytes() for path in roles}
     right, version = vendor.signers["timestamp"], vendor.version
 
     def put_back() -> None:

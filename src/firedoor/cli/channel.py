@@ -12,7 +12,6 @@ from firedoor.cli.context import Place, here
 from firedoor.cli.keeping import holdings
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.console.model import ChannelView
-from firedoor.core.channel import traits
 from firedoor.core.door import State
 from firedoor.core.errors import Unavailable
 from firedoor.core.terms import Mode
@@ -72,7 +71,7 @@ def show(
     Example: firedoor channel show tools
     """
     place = here(config, data)
-    kind = place.config.channel(name).kind
+    known = place.config.channel(name).traits
     view = next(view for view in place.views().channels() if view.name == name)
     if as_json:
         output.document(view)
@@ -82,11 +81,11 @@ def show(
             *_facts(view),
             ("upstream offers", _offered(place, name)),
             ("kept on disk", holdings(place, name).sentence()),
-            *((("served nothing", refused),) if (refused := traits(kind).refused) else ()),
+            *((("served nothing", known.refused),) if known.refused else ()),
         ]
     )
     output.heading("how a client is undone")
-    output.table(("verb", "how"), [(undo.verb.value, undo.how) for undo in traits(kind).undo])
+    output.table(("verb", "how"), [(undo.verb.value, undo.how) for undo in known.undo])
     output.heading("what a harmless release meets")
     _hopes(place, name, fleet(place).get(name, {}))
 

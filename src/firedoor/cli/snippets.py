@@ -401,12 +401,16 @@ def tuf_client(read: str, target: Target, channel: str) -> str:
         channel: Name of the channel.
     """
     base = f"{target.gate}/m/{read}/{channel}"
-    proof = "" if not target.ca else "# It has to believe the gate: SSL_CERT_FILE=$etc/ca.pem\n"
+    believe = ""
+    if target.ca:
+        believe = 'cp "$etc/ca.pem" "$tuf/ca.pem"\nchmod 644 "$tuf/ca.pem"\n'
+        believe += "# The program has to believe the gate: SSL_CERT_FILE=/etc/firedoor-tuf/ca.pem\n"
     return f"""
 # TUF, channel {channel}. Programs bring their own client and settings: give them this root in
 # place of the vendor's where it is another one, and these addresses.
-tuf="${{FIREDOOR_TUF:-/etc/firedoor/tuf}}"
+tuf="${{FIREDOOR_TUF:-/etc/firedoor-tuf}}"
 mkdir -p "$tuf"
+chmod 755 "$tuf"
 {_key_file(f"$tuf/{channel}.root.json", target.roots[channel])}\
 cat >"$tuf/{channel}.json" <<END
 {{
@@ -416,10 +420,10 @@ cat >"$tuf/{channel}.json" <<END
 }}
 END
 # A token stands in the addresses: only root may read the file. For a program of another user:
-#   chgrp GROUP /etc/firedoor/tuf/{channel}.json; chmod 640 /etc/firedoor/tuf/{channel}.json
-{proof}\
+#   chgrp GROUP /etc/firedoor-tuf/{channel}.json; chmod 640 /etc/firedoor-tuf/{channel}.json
+{believe}\
 # With python-tuf:
-#   said = json.load(open("/etc/firedoor/tuf/{channel}.json"))
+#   said = json.load(open("/etc/firedoor-tuf/{channel}.json"))
 #   updater = tuf.ngclient.Updater(ROLES, said["metadata_base_url"], TARGETS,
 #       said["target_base_url"], bootstrap=open(said["root"], "rb").read())
 """

@@ -24,7 +24,7 @@ _HOUR_MS: Final = 3_600_000
 _HASH_NAMED: Final = f"repodata/{'[0-9a-f]' * 40}*-*"
 """Metadata of an RPM repository whose name begins with its digest, of SHA-1 at least."""
 
-_TUF_TARGET: Final = f"targets/*{'[0-9a-f]' * 64}*.*"
+_TUF_TARGET: Final = f"targets/*{'[0-9a-f]' * 64}.*"
 """A target of a TUF repository whose name begins with its digest, of SHA-256 at least."""
 
 

@@ -25,7 +25,6 @@ from firedoor.formats.checksums import SHA256
 from firedoor.formats.debian import redated, unwrapped
 from firedoor.formats.tuf import (
     CONTENT,
-    METADATA,
     TargetMeta,
     parse_content,
     role_file,
@@ -208,12 +207,15 @@ class _Tuf:
 
     def sign(self, manifest: Manifest, date: int) -> Manifest:
         expires = dt.datetime.fromtimestamp(date, dt.UTC) + VALID_FOR
-        files = {path: file for path, file in manifest.items() if not path.startswith(METADATA)}
+        files = {CONTENT: manifest[CONTENT]}
         targets = {}
         try:
-            for name, target in parse_content(self._read(files[CONTENT].sha256)).items():
-                known = _renamed(files, name, target)
-                targets[name] = known
+            for name, target in parse_content(self._read(manifest[CONTENT].sha256)).items():
+                file = _file_of(manifest, name, target)
+                # Its own digest first: clients ask by the first one.
+                hashes = {SHA256: str(file.sha256), **target.hashes}
+                files.update(dict.fromkeys(target_paths(name, hashes, prefixed=True), file))
+                targets[name] = TargetMeta(target.length, hashes, target.custom)
             signed = OwnRoot(self._folder).signed(targets, date, expires)
         except (BadConfig, BadInput) as error:
             raise Unavailable(str(error), hint=error.hint) from error
@@ -226,18 +228,14 @@ class _Tuf:
         return files
 
 
-def _renamed(files: dict[str, FileEntry], name: str, target: TargetMeta) -> TargetMeta:
-    """A target under the names that our clients ask for, and how they are told of it."""
-    plain, *prefixed = (
-        *target_paths(name, target.hashes, prefixed=False),
-        *target_paths(name, target.hashes, prefixed=True),
-    )
-    file = next(files[path] for path in (*prefixed, plain) if path in files)
-    # Its digest first: clients ask by the first one.
-    hashes = {SHA256: str(file.sha256), **target.hashes}
-    files.pop(plain, None)
-    files.update(dict.fromkeys(target_paths(name, hashes, prefixed=True), file))
-    return TargetMeta(target.length, hashes, target.custom)
+def _file_of(manifest: Manifest, name: str, target: TargetMeta) -> FileEntry:
+    """The file of a target, by the vendor's names or by ours."""
+    for prefixed in (True, False):
+        for path in target_paths(name, target.hashes, prefixed=prefixed):
+            file = manifest.get(path)
+            if file is not None:
+                return file
+    raise BadInput(f"the release has no file of its target {name!a}")
 
 
 def _earlier(manifest: Manifest) -> list[str]:

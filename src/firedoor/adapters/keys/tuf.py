@@ -177,8 +177,16 @@ class OwnRoot:
 
         Raises:
             BadConfig: As of ``signer``.
-            BadInput: These are more targets than clients read.
+            BadInput: These are more targets than clients read, or they cannot be written down.
         """
+        try:
+            return self._signed(targets, version, expires)
+        except RepositoryError as error:
+            raise BadInput(f"the targets cannot be signed: {error}") from error
+
+    def _signed(
+        self, targets: Mapping[str, TargetMeta], version: int, expires: datetime
+    ) -> dict[str, bytes]:
         signer = self.signer()
         named = {name: _target(name, target) for name, target in targets.items()}
         role = _bytes(Metadata(Targets(version=version, expires=expires, targets=named)), signer)
