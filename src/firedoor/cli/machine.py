@@ -28,6 +28,7 @@ from firedoor.cli.snippets import (
     files_client,
     rpm_client,
     suricata_client,
+    tuf_client,
 )
 from firedoor.cli.target import mirrored, target_of
 from firedoor.config import Config
@@ -322,6 +323,8 @@ def print_enrolment(
         if channel.feeds:
             of = (made.name, made.read, target, channel.name, channel.feeds)
             sys.stdout.write(suricata_client(*of))
+        if channel.tuf is not None:
+            sys.stdout.write(tuf_client(made.read, target, channel.name))
     if target.databases:
         sys.stdout.write(clamav_client(made.name, made.read, target))
     if ":" in made.name:

@@ -30,6 +30,7 @@ class Target:
         keyrings: Files with keys that a machine may not have, and their bytes.
         databases: Of every channel of ClamAV databases the names that machines ask for.
         ca: PEM of the authority that vouches for the server, where machines do not know it.
+        roots: Of every channel of a TUF repository the root that its clients begin with.
 
     Raises:
         BadInput: A URL is none that a client could use.
@@ -41,6 +42,7 @@ class Target:
     keyrings: Mapping[Path, bytes] = field(default_factory=dict)
     databases: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ca: str = ""
+    roots: Mapping[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what would break the script, before there is a token to put into it."""
@@ -387,6 +389,43 @@ mkdir -p "$sources"
 # Run it so, once a day or more often. Without --fail a first run that is served nothing ends
 # well, and without these rules:
 #   suricata-update --fail
+"""
+
+
+def tuf_client(read: str, target: Target, channel: str) -> str:
+    """The lines of the script for a channel of kind ``tuf``: the trusted root, and addresses.
+
+    Args:
+        read: The machine's token for the gate.
+        target: Where Firedoor is, and the root of the channel.
+        channel: Name of the channel.
+    """
+    base = f"{target.gate}/m/{read}/{channel}"
+    believe = ""
+    if target.ca:
+        believe = 'cp "$etc/ca.pem" "$tuf/ca.pem"\nchmod 644 "$tuf/ca.pem"\n'
+        believe += "# The program has to believe the gate: SSL_CERT_FILE=/etc/firedoor-tuf/ca.pem\n"
+    return f"""
+# TUF, channel {channel}. Programs bring their own client and settings: give them this root in
+# place of the vendor's where it is another one, and these addresses.
+tuf="${{FIREDOOR_TUF:-/etc/firedoor-tuf}}"
+mkdir -p "$tuf"
+chmod 755 "$tuf"
+{_key_file(f"$tuf/{channel}.root.json", target.roots[channel])}\
+cat >"$tuf/{channel}.json" <<END
+{{
+  "metadata_base_url": "{base}/metadata/",
+  "target_base_url": "{base}/targets/",
+  "root": "$tuf/{channel}.root.json"
+}}
+END
+# A token stands in the addresses: only root may read the file. For a program of another user:
+#   chgrp GROUP /etc/firedoor-tuf/{channel}.json; chmod 640 /etc/firedoor-tuf/{channel}.json
+{believe}\
+# With python-tuf:
+#   said = json.load(open("/etc/firedoor-tuf/{channel}.json"))
+#   updater = tuf.ngclient.Updater(ROLES, said["metadata_base_url"], TARGETS,
+#       said["target_base_url"], bootstrap=open(said["root"], "rb").read())
 """
 
 

@@ -9,12 +9,14 @@ from typing import Final
 
 from firedoor.adapters.keys.authority import is_issued_by, names_of
 from firedoor.adapters.keys.openpgp import SigningKey
+from firedoor.adapters.keys.tuf import OwnRoot
 from firedoor.cli.context import Place
 from firedoor.cli.snippets import Target
 from firedoor.config import Config, Listen, TlsConfig
 from firedoor.core.errors import BadConfig, Unavailable
 from firedoor.formats.clamav import SUFFIXES, suffix_of
 from firedoor.wire.files import Files
+from firedoor.wire.upstreams import trusted_root
 
 _DISTRIBUTED: Final = Path("/usr/share/keyrings")
 _EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
@@ -54,6 +56,7 @@ def target_of(
             for paths in [each.clamav.databases or has.get(each.name, ())]
         },
         ca=_own_authority(config),
+        roots=_roots(config),
     )
 
 
@@ -83,6 +86,18 @@ def _keyrings(config: Config) -> dict[Path, bytes]:
             except OSError as error:
                 raise BadConfig(f"the key {file} cannot be read: {error.strerror}") from error
     return keys
+
+
+def _roots(config: Config) -> dict[str, bytes]:
+    """Of every channel of a TUF repository the root that its clients begin with."""
+    roots = {}
+    for channel in config.channels:
+        if channel.tuf is not None and channel.tuf.sign is not None:
+            own = OwnRoot(channel.tuf.sign)
+            roots[channel.name] = own.roots[own.version]
+        elif channel.tuf is not None:
+            roots[channel.name] = trusted_root(channel.tuf)
+    return roots
 
 
 def _reached(listen: Listen, tls: TlsConfig | None) -> str:

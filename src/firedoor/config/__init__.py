@@ -22,6 +22,7 @@ from firedoor.config.model import (
     RpmConfig,
     TimeConfig,
     TlsConfig,
+    TufConfig,
 )
 from firedoor.config.read import compose, defaults, from_text, load
 from firedoor.config.values import Listen, show
@@ -41,6 +42,7 @@ __all__ = [
     "Source",
     "TimeConfig",
     "TlsConfig",
+    "TufConfig",
     "compose",
     "defaults",
     "explain",

@@ -8,7 +8,7 @@ from firedoor.config.keys import AnyKey
 from firedoor.config.problem import Problem, nearest
 from firedoor.config.settings import DEFAULT, Settings, Where, policy_layers, shown_path
 from firedoor.config.values import Listen, describe, show_duration
-from firedoor.core.channel import traits
+from firedoor.core.channel import Kind, traits
 from firedoor.core.ring import EVERYONE, Ring, find_cycle
 from firedoor.core.terms import LARGEST_AUTO_ALPHA_HARM, Mode
 
@@ -192,6 +192,9 @@ def _kind(settings: Settings, where: Where) -> Iterator[Problem]:
             kinds = " or ".join(f'"{other}"' for other in having)
             what = f'only a channel of kind {kinds} has "{key.name}"'
             yield _problem(settings, where, key, what, "take it away, or correct the kind")
+    if kind is Kind.TUF and len(settings.get(where, keys.TRUST)) > 1:
+        what = "clients of a TUF repository begin with one root"
+        yield _problem(settings, where, keys.TRUST, what, "name the oldest that any of them has")
 
 
 def _alphas(settings: Settings, layers: tuple[Where, ...]) -> Iterator[Problem]:

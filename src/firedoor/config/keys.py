@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from firedoor.config import values
-from firedoor.core.channel import Kind, built_kinds, check_channel_name
+from firedoor.core.channel import Kind, check_channel_name
 from firedoor.core.errors import BadConfig, BadInput
 from firedoor.core.release import check_path
 from firedoor.core.terms import DEFAULT_STRATA, MOST_STRATA, Mode
@@ -97,16 +97,11 @@ def _ring_name(value: object) -> str:
 
 
 def _kind(value: object) -> Kind:
-    served = " or ".join(f'"{kind}"' for kind in built_kinds())
     if value not in list(Kind):
-        raise values.Unfit(f"a kind of updater: {served}")
-    kind = Kind(str(value))
-    if kind not in built_kinds():
-        raise values.Unfit(
-            f"{served}, the kinds this version serves",
-            hint='content that clients fetch as plain files can be served as kind "files"',
-        )
-    return kind
+        served = " or ".join(f'"{kind}"' for kind in Kind)
+        hint = 'content that clients fetch as plain files can be served as kind "files"'
+        raise values.Unfit(f"a kind of updater: {served}", hint=hint)
+    return Kind(str(value))
 
 
 def _mode(value: object) -> Mode:
@@ -129,6 +124,15 @@ def _feeds(value: object) -> tuple[str, ...]:
         except BadInput as error:
             raise values.Unfit("a list of names below the upstream", hint=str(error)) from None
     return names
+
+
+def _folder(value: object) -> str:
+    name = values.text(value)
+    try:
+        return "." if name == "." else check_path(name.rstrip("/"))
+    except BadInput as error:
+        hint = f'{error}; "." is the upstream itself'
+        raise values.Unfit("a directory below the upstream", hint=hint) from None
 
 
 def _strata(value: object) -> tuple[str, ...]:
@@ -224,6 +228,9 @@ EAGER: Final = _list("eager", values.words)
 DATABASES: Final = _list("databases", values.databases)
 FEEDS: Final = _list("feeds", _feeds)
 
+METADATA: Final = _optional("metadata", _folder)
+TARGETS: Final = _optional("targets", _folder)
+
 RING_NAME: Final = _needed("name", _ring_name, "")
 MACHINES: Final[Key[Pairs]] = Key("machines", values.attributes, (), "", values.show_attributes)
 AFTER: Final = _optional("after", _ring_name)
@@ -236,12 +243,14 @@ OF_KIND: Final[dict[Kind, tuple[AnyKey, ...]]] = {
     Kind.RPM: (ARCHITECTURES, PACKAGES, TRUST, POOL, EAGER),
     Kind.CLAMAV: (DATABASES,),
     Kind.SURICATA: (FEEDS,),
+    Kind.TUF: (TRUST, SIGN, METADATA, TARGETS),
 }
 """Keys of a channel that only some kinds have."""
 
 NEEDED_BY: Final[dict[Kind, tuple[AnyKey, ...]]] = {
     Kind.APT: (SUITES, TRUST),
     Kind.SURICATA: (FEEDS,),
+    Kind.TUF: (TRUST,),
 }
 """Those of them that it cannot do without."""
 

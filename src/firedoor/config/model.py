@@ -220,6 +220,24 @@ class RpmConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TufConfig:
+    """Where a TUF repository has its files, and whose root it is believed by.
+
+    Attributes:
+        trust: File with the root that clients begin with.
+        sign: Directory of the operator's own roots and keys, by which everything that clients read
+            is signed anew; None: they read the vendor's signatures.
+        metadata: Directory of the roles below the upstream; "." for the upstream itself.
+        targets: Directory of the targets, likewise.
+    """
+
+    trust: Path
+    sign: Path | None = None
+    metadata: str = "metadata"
+    targets: str = "targets"
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelConfig:
     """One upstream source.
 
@@ -239,6 +257,7 @@ class ChannelConfig:
         feeds: Of kind ``suricata``: names of the rule feeds, relative to upstream.
         preflight: A release is looked at before the first machine gets it.
         preflight_command: A program of the operator's that looks at it as well.
+        tuf: What only a channel of this kind has.
     """
 
     name: str
@@ -256,6 +275,7 @@ class ChannelConfig:
     feeds: tuple[str, ...] = ()
     preflight: bool = True
     preflight_command: tuple[str, ...] | None = None
+    tuf: TufConfig | None = None
 
     @property
     def traits(self) -> Traits:
@@ -265,7 +285,8 @@ class ChannelConfig:
     @property
     def is_signed(self) -> bool:
         """Whether clients read what Firedoor has signed with the operator's key."""
-        return self.apt is not None and self.apt.sign is not None
+        signing = (part.sign for part in (self.apt, self.tuf) if part is not None)
+        return any(sign is not None for sign in signing)
 
     def may_lack(self, path: str) -> bool:
         """Whether a release may name a file without its bytes being held."""

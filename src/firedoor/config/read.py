@@ -30,6 +30,7 @@ from firedoor.config.model import (
     StorageConfig,
     TimeConfig,
     TlsConfig,
+    TufConfig,
 )
 from firedoor.config.problem import Problem, refusal
 from firedoor.config.settings import Setting, Settings, Where, policy_layers
@@ -193,6 +194,7 @@ def _channel(settings: Settings, name: str) -> ChannelConfig:
         feeds=settings.get(where, keys.FEEDS),
         preflight=settings.get(where, keys.PREFLIGHT),
         preflight_command=settings.get(where, keys.PREFLIGHT_COMMAND),
+        tuf=_tuf(settings, where) if kind is Kind.TUF else None,
     )
 
 
@@ -217,6 +219,16 @@ def _rpm(settings: Settings, where: Where) -> RpmConfig:
         trust=tuple(Path(file) for file in settings.get(where, keys.TRUST)),
         lazy=settings.get(where, keys.POOL) != "eager",
         eager=settings.get(where, keys.EAGER),
+    )
+
+
+def _tuf(settings: Settings, where: Where) -> TufConfig:
+    sign = settings.get(where, keys.SIGN)
+    return TufConfig(
+        trust=Path(settings.get(where, keys.TRUST)[0]),
+        sign=None if sign is None else Path(sign),
+        metadata=settings.get(where, keys.METADATA) or "metadata",
+        targets=settings.get(where, keys.TARGETS) or "targets",
     )
 
 

@@ -2,7 +2,7 @@
 
 What differs between kinds of updaters is data, not code: the loop reads the traits below and
 never asks "which kind is this?". Figures and verbs were measured with the real clients
-(clients.md); a kind that is not listed in ``traits`` is known by name but not built yet.
+(clients.md).
 """
 
 import re
@@ -23,6 +23,9 @@ _HOUR_MS: Final = 3_600_000
 
 _HASH_NAMED: Final = f"repodata/{'[0-9a-f]' * 40}*-*"
 """Metadata of an RPM repository whose name begins with its digest, of SHA-1 at least."""
+
+_TUF_TARGET: Final = f"targets/*{'[0-9a-f]' * 64}.*"
+"""A target of a TUF repository whose name begins with its digest, of SHA-256 at least."""
 
 
 class Kind(StrEnum):
@@ -275,6 +278,29 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
                 "on its first run it has none of this channel: run it with --fail"
             ),
         ),
+        Kind.TUF: Traits(
+            session_idle_ms=10_000,
+            session_max_ms=10 * 60_000,
+            # Clients have no timer that they share; those of programs look when they start.
+            usual_period_ms=24 * _HOUR_MS,
+            undo=(
+                Undo(
+                    Verb.CONTAIN,
+                    "nobody new is admitted, and targets only this release has are refused: also "
+                    "to machines that have read its metadata, which keep the files they have",
+                ),
+                Undo(
+                    Verb.REMEDY,
+                    "TUF clients refuse older metadata: a machine that has read this release's "
+                    "takes nothing until upstream publishes something newer, or the channel has "
+                    "a key to sign by; the list names them",
+                ),
+            ),
+            # What the roles say is in content.json; their versions, dates and signatures are not.
+            freshness=("metadata/*",),
+            indices=("metadata/*", "content.json"),
+            immutable=("metadata/[1-9]*.json", _TUF_TARGET),
+        ),
     }
 )
 
@@ -297,13 +323,26 @@ _SIGNED: Final[Mapping[Kind, Traits]] = MappingProxyType(
                 ),
             ),
         ),
+        Kind.TUF: replace(
+            _TRAITS[Kind.TUF],
+            undo=(
+                Undo(
+                    Verb.CONTAIN,
+                    "nobody new is admitted: whoever asks gets the targets of the release before",
+                ),
+                Undo(
+                    Verb.REVERT,
+                    "the previous targets are signed anew with a higher version: the client's "
+                    "next look takes them",
+                ),
+                Undo(
+                    Verb.REMEDY,
+                    "a machine that no longer polls needs the operator; the list names them",
+                ),
+            ),
+        ),
     }
 )
-
-
-def built_kinds() -> tuple[Kind, ...]:
-    """The kinds whose traits are known, in the order of ``Kind``."""
-    return tuple(kind for kind in Kind if kind in _TRAITS)
 
 
 def traits(kind: Kind, *, signed: bool = False) -> Traits:
@@ -312,16 +351,8 @@ def traits(kind: Kind, *, signed: bool = False) -> Traits:
     Args:
         kind: The kind.
         signed: Firedoor signs what clients read, with the operator's key.
-
-    Raises:
-        BadConfig: The kind is known by name, but not built yet.
     """
-    found = _SIGNED.get(kind) if signed else None
-    found = found or _TRAITS.get(kind)
-    if found is None:
-        built = ", ".join(built_kinds())
-        raise BadConfig(f'channels of kind "{kind}" are not built yet', hint=f"built: {built}")
-    return found
+    return (signed and _SIGNED.get(kind)) or _TRAITS[kind]
 
 
 def package_of(path: str) -> str:

@@ -113,7 +113,6 @@ class Release:
 
         Raises:
             BadInput: A path or an entry of the manifest may not be.
-            BadConfig: The kind is not built yet.
         """
         for path, entry in manifest.items():
             _check_entry(check_path(path), entry)
@@ -163,9 +162,6 @@ def release_id(channel: str, kind: Kind, manifest: Manifest) -> str:
 
     Returns:
         64 lower-case hexadecimal digits.
-
-    Raises:
-        BadConfig: The kind is not built yet.
     """
     known = traits(kind)
     hashed = hashlib.sha256()

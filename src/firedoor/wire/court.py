@@ -42,7 +42,7 @@ from firedoor.wire.head import keep_head, set_aside
 from firedoor.wire.mirroring import Mirror, Result
 from firedoor.wire.preflights import Preflights
 from firedoor.wire.restored import KEPT_AGAIN, UNKEPT, Custody, Findings
-from firedoor.wire.signing import Signatory
+from firedoor.wire.signing import Renewed, Signatory
 from firedoor.wire.supplying import lacking
 
 _LOOK_EVERY_S = 0.05
@@ -120,8 +120,7 @@ class Court:
         self._courier = Courier(alert, store.cursor("alerted"))
         self._custody = Custody(files, store, gate, signals, orders)
         self._clock = clock
-        kinds = {channel.name: channel.kind for channel in config.channels}
-        self._expiry = Expiry(kinds, store, mirror.read)
+        self._expiry = Expiry(config.channels, store, mirror.read)
         self._certificates = Certificates(config, files, store, clock)
         self._waiting: list[Result] = []
         self._refused: list[Refusal] = []
@@ -232,6 +231,7 @@ class Court:
             self._judge, self._train, self._config, self._mirror.sync, self._claim
         )
         now = self._clock.now()
+        self._signatory.forget()
         self._judge.load(self._train.unfinished(), now)
         # The step that failed may have held orders: look for them again.
         self._inbox_seen = -1
@@ -324,6 +324,8 @@ class Court:
             self._certificates.look(self._judge.ledger, now)
             self._storage(self._judge.ledger, now)
             board = self._publish_board()
+            # With the board: nobody is given something older before it is signed anew.
+            self._keep_signed(self._signed_anew(board, now, quick=True))
             self._store.put_cursor("alerted", self._courier.delivered)
             for number, answer in answers:
                 self._store.put_cursor("request", number)
@@ -436,17 +438,24 @@ class Court:
 
     def _sign_anew(self) -> None:
         """What the board names from now on has to be later than what machines have."""
-        try:
-            renewed = list(self._signatory.renewed(self._store.board(), self._clock.now()))
-        except (Unavailable, OSError) as error:
-            _log.error("not_signed_anew", error=str(error))
-            return
+        renewed = self._signed_anew(self._store.board(), self._clock.now(), quick=False)
         if renewed:
             with self._store.step():
-                for release, manifest in renewed:
-                    self._store.renew_release(release, manifest)
-                for cursor, date in self._signatory.dates().items():
-                    self._store.put_cursor(cursor, date)
+                self._keep_signed(renewed)
+
+    def _signed_anew(self, board: Board, now: Instant, *, quick: bool) -> list[Renewed]:
+        try:
+            return list(self._signatory.renewed(board, now, quick=quick))
+        except (Unavailable, OSError) as error:
+            _log.error("not_signed_anew", error=str(error))
+            return []
+
+    def _keep_signed(self, renewed: list[Renewed]) -> None:
+        for release, manifest in renewed:
+            self._store.renew_release(release, manifest)
+        if renewed:
+            for cursor, date in self._signatory.dates().items():
+                self._store.put_cursor(cursor, date)
             self._expiry.arrived()
 
     def _keep_head(self) -> None:

@@ -12,8 +12,10 @@ from firedoor.adapters.upstream.http import HttpUpstream
 from firedoor.adapters.upstream.repository import nothing_before
 from firedoor.adapters.upstream.rpm import Packages, RpmUpstream
 from firedoor.adapters.upstream.suricata import SuricataUpstream
-from firedoor.config import ChannelConfig
+from firedoor.adapters.upstream.tuf import Layout, TufUpstream, checked_root
+from firedoor.config import ChannelConfig, TufConfig
 from firedoor.core.channel import Kind
+from firedoor.core.errors import BadConfig, Untrusted
 from firedoor.ports import BlobStore, Clock, Upstream
 from firedoor.services.snapshot import Snapshot
 
@@ -85,6 +87,14 @@ def upstream_of(
         )
     if channel.feeds:
         return SuricataUpstream(source, channel.feeds, blobs, previous=fetched)
+    if channel.tuf is not None:
+        return TufUpstream(
+            source,
+            trusted_root(channel.tuf),
+            blobs,
+            layout=Layout(_within(channel.tuf.metadata), _within(channel.tuf.targets)),
+            previous=known,
+        )
     if channel.apt is None:
         return source
     apt = channel.apt
@@ -99,3 +109,24 @@ def upstream_of(
         ours=ours,
         deferred=channel.may_lack,
     )
+
+
+def trusted_root(part: TufConfig) -> bytes:
+    """The root that a channel's clients begin with.
+
+    Raises:
+        BadConfig: It cannot be read, or is none.
+    """
+    try:
+        data = part.trust.read_bytes()
+        checked_root(data)
+    except OSError as error:
+        raise BadConfig(f"the root {part.trust} cannot be read: {error.strerror}") from error
+    except Untrusted as error:
+        hint = "the vendor hands out such a file, as root.json or 1.root.json"
+        raise BadConfig(f"the root {part.trust}: {error}", hint=hint) from error
+    return data
+
+
+def _within(folder: str) -> str:
+    return "" if folder == "." else f"{folder}/"

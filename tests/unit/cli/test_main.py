@@ -20,7 +20,10 @@ ACTING = {
     f"release {verb}"
     for verb in ("hold", "resume", "shut", "expedite", "approve", "note", "pin", "unpin")
 } | {"channel sync"}
-PRINTS_NO_DOCUMENT = {"ca init", "ca renew", "demo", "init", "up", "serve", "machine revoke"}
+PRINTS_NO_DOCUMENT = {
+    *("ca init", "ca renew", "demo", "init", "up", "serve", "machine revoke"),
+    *("tuf init", "tuf renew"),
+}
 
 
 @pytest.mark.parametrize("kind", ERRORS)

@@ -17,6 +17,9 @@ from firedoor.core.errors import BadConfig
 # Refusing
 
 
+TUF = TOOLS.replace('"files"', '"tuf"')
+
+
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
@@ -40,9 +43,11 @@ from firedoor.core.errors import BadConfig
         ("[[channel]]\nkind = 'files'", "firedoor.toml:1: channel[0]: has no name", "add name"),
         ("[[channel]]\nname = 'x'\nkind = 'files'", 'channel.x: "upstream" is missing', "add ups"),
         ("[[channel]]\nname = 'm'\nkind='files'\nupstream='/x'", "channel[0].name", "another"),
-        (TOOLS.replace('"files"', '"tuf"'), "the kinds this version serves", "plain files"),
+        (TOOLS.replace('"files"', '"zip"'), "kind: expected a kind of updater", "plain files"),
+        (TUF + "trust = ['/k', '/l']", "begin with one root", "name the oldest"),
+        (TUF + "trust = ['/k']\nmetadata = '../x'", "a directory below the upstream", "upstream"),
         (TOOLS.replace('"files"', '"apt"') + "trust = ['/k']", 'needs "suites"', "add suites"),
-        (TOOLS + 'trust = ["/k"]', 'only a channel of kind "apt" or "rpm" has "trust"', "correct"),
+        (TOOLS + 'trust = ["/k"]', 'only a channel of kind "apt" or "rpm" or "tuf" has', "correct"),
         (TOOLS + 'suites = ["stable"]', 'only a channel of kind "apt" has "suites"', "correct"),
         (TOOLS + "session_max = '1s'", "cannot be idle for 2s", "at least session_idle"),
         (TOOLS + "first = 'hold'", 'expected "adopt"', ""),

@@ -8,7 +8,6 @@ from firedoor.core.channel import (
     Traits,
     Undo,
     Verb,
-    built_kinds,
     check_channel_name,
     package_of,
     traits,
@@ -41,8 +40,7 @@ def test_a_channel_cannot_hide_what_the_gate_needs(name):
 
 def test_every_built_kind_can_contain():
     """Whatever the client does, the gate can always stop handing out."""
-    assert Kind.FILES in built_kinds()
-    for kind in built_kinds():
+    for kind in Kind:
         assert Verb.CONTAIN in {undo.verb for undo in traits(kind).undo}
 
 
@@ -56,17 +54,6 @@ def test_a_kind_that_only_contains_does_not_revert():
     only = Traits(1, 1, 1, undo=(Undo(Verb.CONTAIN, "nobody new"),))
 
     assert not only.reverts
-
-
-def test_a_kind_that_is_not_built_is_refused_by_name():
-    """An operator must not believe that apt is protected when it is not."""
-    missing = sorted(set(Kind) - set(built_kinds()))
-    assert missing
-
-    for kind in missing:
-        with pytest.raises(BadConfig, match=kind) as caught:
-            traits(kind)
-        assert "files" in caught.value.hint
 
 
 def test_freshness_files_are_known_by_pattern():

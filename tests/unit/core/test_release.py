@@ -6,7 +6,7 @@ import pytest
 
 from firedoor.core import channel
 from firedoor.core.channel import Kind, Traits
-from firedoor.core.errors import BadConfig, BadInput
+from firedoor.core.errors import BadInput
 from firedoor.core.release import (
     MAX_PATH_BYTES,
     MAX_SEGMENT_BYTES,
@@ -105,12 +105,6 @@ def test_a_release_of_nonsense_is_refused(path, entry):
     """The gate trusts manifests: they become file names and header lines."""
     with pytest.raises(BadInput):
         Release.of("web", Kind.FILES, {path: entry}, UnixMs(0))
-
-
-def test_a_release_of_a_kind_that_is_not_built_is_refused():
-    """Its freshness files are not known, so its id would be wrong."""
-    with pytest.raises(BadConfig):
-        Release.of("robots", Kind.TUF, {"a": ONE}, UnixMs(0))
 
 
 def test_the_difference_names_what_was_added_changed_and_removed():
