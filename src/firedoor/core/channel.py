@@ -286,14 +286,19 @@ _TRAITS: Final[Mapping[Kind, Traits]] = MappingProxyType(
             undo=(
                 Undo(
                     Verb.CONTAIN,
-                    "nobody new is admitted, and targets only this release has are refused: also "
-                    "to machines that have read its metadata, which keep the files they have",
+                    _(
+                        "nobody new is admitted, and targets only this release has are refused: "
+                        "also to machines that have read its metadata, which keep the files they "
+                        "have"
+                    ),
                 ),
                 Undo(
                     Verb.REMEDY,
-                    "TUF clients refuse older metadata: a machine that has read this release's "
-                    "takes nothing until upstream publishes something newer, or the channel has "
-                    "a key to sign by; the list names them",
+                    _(
+                        "TUF clients refuse older metadata: a machine that has read this release's "
+                        "takes nothing until upstream publishes something newer, or the channel "
+                        "has a key to sign by; the list names them"
+                    ),
                 ),
             ),
             # What the roles say is in content.json; their versions, dates and signatures are not.
@@ -328,16 +333,21 @@ _SIGNED: Final[Mapping[Kind, Traits]] = MappingProxyType(
             undo=(
                 Undo(
                     Verb.CONTAIN,
-                    "nobody new is admitted: whoever asks gets the targets of the release before",
+                    _(
+                        "nobody new is admitted: whoever asks gets the targets of the release "
+                        "before"
+                    ),
                 ),
                 Undo(
                     Verb.REVERT,
-                    "the previous targets are signed anew with a higher version: the client's "
-                    "next look takes them",
+                    _(
+                        "the previous targets are signed anew with a higher version: the client's "
+                        "next look takes them"
+                    ),
                 ),
                 Undo(
                     Verb.REMEDY,
-                    "a machine that no longer polls needs the operator; the list names them",
+                    _("a machine that no longer polls needs the operator; the list names them"),
                 ),
             ),
         ),

@@ -35,7 +35,7 @@ An error is a line `error: ...`, and where something can be done about it a line
 | exit code | means |
 |---|---|
 | 0 | done |
-| 1 | the answer is "no": harmful, different, not to be believed, not found, refused, or yet to be approved |
+| 1 | the answer is "no": harmful, different, not to be believed, not found, refused, unapproved |
 | 2 | the command or the configuration makes no sense |
 | 3 | unavailable: nothing is running, or a store cannot be read; try again |
 

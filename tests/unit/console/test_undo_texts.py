@@ -8,9 +8,9 @@ from tests.unit.wire.site import CHANNEL, Site
 
 from firedoor.console.language import Language
 from firedoor.console.model import UndoView
-from firedoor.core.channel import Traits, built_kinds, traits
+from firedoor.core.channel import Kind, Traits, traits
 
-KINDS = [traits(kind, signed=signed) for kind in built_kinds() for signed in (False, True)]
+KINDS = [traits(kind, signed=signed) for kind in Kind for signed in (False, True)]
 
 
 @pytest.mark.parametrize("clients", KINDS)
