@@ -52,6 +52,8 @@ bench-judge: setup  ## Play every known halting rule against the judge; rewrite 
 
 soak: setup system  ## Hold the guarantees against thousands of simulated releases, for a night (ARGS)
 	$(BIN)/python tests/bench/slow.py
+	@scripts/bootable-debian || echo 'the tests that boot machines are left out' >&2
+	$(BIN)/python -m pytest tests/bench/boots.py
 	$(BIN)/python -m tests.bench.soak $(ARGS)
 
 lock: setup .tools/uv-$(UV_VERSION)  ## Pin the newest versions that pyproject.toml allows
