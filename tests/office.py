@@ -129,7 +129,7 @@ def enrolled(office: Office, machine: str, **places: Path) -> None:
     subprocess.run(["sh"], input=script, text=True, check=True, env=os.environ | there)
 
 
-def until(done: Callable[[], bool], *, patience_s: float = 30) -> None:
+def until(done: Callable[[], bool], patience_s: float = 30) -> None:
     """Wait, but not for ever."""
     deadline = time.monotonic() + patience_s
     while not done():

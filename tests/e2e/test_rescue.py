@@ -48,7 +48,11 @@ def test_a_machine_goes_back_to_what_the_gate_offers_and_to_nothing_else(tmp_pat
         assert "the gate offers what is installed" in offered.stdout
         assert apt.has("tool") == "1.0"
 
-        # From elsewhere, and that source is still there: newer than what the gate has.
+        # Newer than what the gate has: put in by hand, and from a source that is still there.
+        archive.add("other", "9")
+        archive.remove("other", "9")
+        by_hand = archive.root / "pool/main/o/other/other_9_all.deb"
+        assert apt.run("install", str(by_hand)).returncode == 0
         elsewhere = Archive.new(tmp_path / "elsewhere")
         elsewhere.add("shared", "1+fixed")
         elsewhere.publish()
@@ -77,7 +81,7 @@ def test_a_machine_goes_back_to_what_the_gate_offers_and_to_nothing_else(tmp_pat
         done = rescue(apt, "heal")
 
         assert "this machine has what the gate offers" in done.stdout, done.stderr
-        assert (apt.has("tool"), apt.has("other"), apt.has("shared")) == ("1.0", "3", "1+fixed")
+        assert (apt.has("tool"), apt.has("other"), apt.has("shared")) == ("1.0", "9", "1+fixed")
         assert "0 upgraded" in policy(apt)
     # Both times it was the same boot.
     (heard,) = SignalReader(tmp_path / "firedoor-data/intake.db").events_after(0, 10)

@@ -36,9 +36,9 @@ def rescue_client(name: str, target: Target, channels: Sequence[str], own: Own) 
         name=name,
         gate=quote(f"{target.gate}/"),
         intake=quote(f"{target.intake}/v1/signals"),
-        host=host_of(target.gate),
+        host=quote(host_of(target.gate)),
         proof=curl_proof(target, own, '"$etc"'),
-        channels=" ".join(channels),
+        sources=" ".join(f'"$sources/firedoor-{each}.sources"' for each in channels),
         lists=lists,
     )
 
@@ -99,22 +99,24 @@ heal() {
   eval "$(apt-config shell lists Dir::State::Lists/d sources Dir::Etc::SourceParts/d \\
     pins Dir::Etc::PreferencesParts/d status Dir::State::status/f)"
   mkdir -p "$run/sources" "$run/pins"
-  for channel in @channels; do
-    ln -sf "$sources/firedoor-$channel.sources" "$run/sources/"
-  done
+  ln -sf @sources "$run/sources/"
   for each in "$pins"/*; do [ ! -e "$each" ] || ln -sf "$each" "$run/pins/"; done
   set -- -y -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$run/sources" \\
     -o "Dir::Etc::PreferencesParts=$run/pins" -o APT::Get::List-Cleanup=false \\
     -o APT::Get::Upgrade-Allow-New=true -o APT::Get::allow-downgrades=true \\
     -o DPkg::Options::=--force-confold -o DPkg::Lock::Timeout=60
+  # What some source has may go back once none has it; what was put in by hand may not.
+  installed() {
+    apt list --installed 2>/dev/null |
+      sed -n "/,local\\]/$1 s|^\\([^/]*\\)/[^ ]* \\([^ ]*\\) .*|\\1 \\2|p"
+  }
+  installed '!' >>"$state/offered"
   # apt does not take an index that is older than the one it has: it is to forget that.
   rm -f @lists
   timeout 300 apt-get "$@@" update || { echo 'no index from the gate: booting on'; return; }
-  # What no source has any more goes back to what the gate has. All else goes forward only.
-  apt list --installed 2>/dev/null | sed -n 's|^\\([^/]*\\)/.*,local\\].*|\\1|p' |
-    while read -r each; do
-      printf 'Package: %s\\nPin: origin "%s"\\nPin-Priority: 1001\\n\\n' "$each" @host
-    done >"$run/pins/firedoor-rescue"
+  installed '' | grep -x -F -f "$state/offered" | while read -r each _; do
+    printf 'Package: %s\\nPin: origin "%s"\\nPin-Priority: 1001\\n\\n' "$each" @host
+  done >"$run/pins/firedoor-rescue"
   # Where nothing is to change, nothing is touched: apt would configure what dpkg had to leave.
   apt-get "$@@" --simulate upgrade | grep -q '^Inst ' ||
     { echo 'the gate offers what is installed: booting on'; return; }
@@ -129,7 +131,7 @@ heal() {
 }
 
 settled() {
-  rm -f "$state/boots"
+  rm -f "$state/boots" "$state/offered"
 }
 
 case ${1-} in
@@ -199,7 +201,11 @@ OnActiveSec=10min
 WantedBy=timers.target
 END
 chmod 644 "$etc"/firedoor-boots.* "$etc"/firedoor-rescue.* "$etc"/firedoor-settled.*
-if [ "$etc" = /etc/firedoor ] && [ -d /run/systemd/system -o -n "${SYSTEMD_OFFLINE-}" ]; then
+# Elsewhere it is a trial; SYSTEMD_OFFLINE is for the root of a machine that is being made.
+reads="${SYSTEMD_OFFLINE-}"
+[ ! -d /run/systemd/system ] || reads=1
+[ "$etc" = /etc/firedoor ] || reads=''
+if [ -n "$reads" ]; then
   systemctl link "$etc/firedoor-rescue.target" "$etc/firedoor-rescue.service" \\
     "$etc/firedoor-settled.service"
   systemctl enable "$etc/firedoor-boots.service" "$etc/firedoor-settled.timer"
