@@ -55,6 +55,8 @@ soak: setup system  ## Hold the guarantees against thousands of simulated releas
 	@scripts/suricata || echo 'the test that needs it is left out' >&2
 	$(BIN)/python -m pytest -q tests/contract/test_preflight_tools.py -k suricata
 	$(BIN)/python tests/bench/slow.py
+	@scripts/bootable-debian || echo 'the tests that boot machines are left out' >&2
+	$(BIN)/python -m pytest tests/bench/boots.py
 	$(BIN)/python -m tests.bench.soak $(ARGS)
 
 lock: setup .tools/uv-$(UV_VERSION)  ## Pin the newest versions that pyproject.toml allows

@@ -56,10 +56,10 @@ class Fleet:
         path.write_text(path.read_text() + more)
         self.site = Site(path, self.archive.root, "debian")
 
-    def machine(self, name: str, *, gate: str = "") -> Apt:
+    def machine(self, name: str, *words: str, gate: str = "") -> Apt:
         """Enrol a machine and run the script on it: its apt has no other source."""
         gate = gate or f"http://127.0.0.1:{self.ports['gate']}"
-        script = self.site.ask("machine", "enroll", name, "--gate", gate).out
+        script = self.site.ask("machine", "enroll", name, "--gate", gate, *words).out
         apt = Apt.new(self.folder / name, "")
         etc = apt.root / "etc"
         places = {"FIREDOOR_ETC": str(etc / "firedoor"), "FIREDOOR_APT": str(etc / "apt")}

@@ -1,7 +1,9 @@
 """What every test has in common."""
 
 import os
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,18 @@ settings.register_profile("ci", parent=settings.get_profile("house"), derandomiz
 settings.load_profile("ci" if os.environ.get("CI") else "house")
 
 _E2E = Path(__file__).parent / "e2e"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_agents_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """End the agents of GnuPG that tests have started.
+
+    Each keeps two of the host's inotify instances for half an hour or more; 128 are all there are.
+    """
+    yield
+    for keys in tmp_path_factory.getbasetemp().rglob("private-keys-v1.d"):
+        command = ["gpgconf", "--homedir", str(keys.parent), "--kill", "all"]
+        subprocess.run(command, capture_output=True, timeout=30, check=False)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

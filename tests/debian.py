@@ -7,10 +7,11 @@ import lzma
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import format_datetime
 from pathlib import Path
+from types import MappingProxyType
 
 SUITE = "stable"
 _VENDOR = ("--local-user", "vendor@example.org")
@@ -61,8 +62,22 @@ class Archive:
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
 
-    def add(self, name: str, version: str, *, scripts: dict[str, str] | None = None) -> None:
-        """Build a package that puts its version into ``/usr/share/NAME/version``."""
+    def add(
+        self,
+        name: str,
+        version: str,
+        *,
+        scripts: Mapping[str, str] = MappingProxyType({}),
+        files: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Build a package that puts its version into ``/usr/share/NAME/version``.
+
+        Args:
+            name: Of the package.
+            version: Of the package.
+            scripts: Maintainer scripts, by name.
+            files: What else it puts onto the disk, by path.
+        """
         tree = self.root.parent / "build"
         shutil.rmtree(tree, ignore_errors=True)
         content = tree / "usr/share" / name / "version"
@@ -74,7 +89,10 @@ class Archive:
         )
         (tree / "DEBIAN").mkdir()
         (tree / "DEBIAN/control").write_text(control)
-        for script, text in (scripts or {}).items():
+        for place, text in files.items():
+            (tree / place).parent.mkdir(parents=True, exist_ok=True)
+            (tree / place).write_text(text)
+        for script, text in scripts.items():
             file = tree / "DEBIAN" / script
             file.write_text(text)
             file.chmod(0o755)

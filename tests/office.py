@@ -129,9 +129,9 @@ def enrolled(office: Office, machine: str, **places: Path) -> None:
     subprocess.run(["sh"], input=script, text=True, check=True, env=os.environ | there)
 
 
-def until(done: Callable[[], bool]) -> None:
+def until(done: Callable[[], bool], patience_s: float = 30) -> None:
     """Wait, but not for ever."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + patience_s
     while not done():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)

@@ -19,6 +19,7 @@ from firedoor.adapters.store.register_schema import Enrolment, Entry, Issued
 from firedoor.cli import output
 from firedoor.cli.context import Place, here
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
+from firedoor.cli.rescue import ATTRIBUTE, rescue_client
 from firedoor.cli.snippets import (
     Own,
     Target,
@@ -209,6 +210,15 @@ def enroll(
             help="Issue a TLS client certificate too, by the authority of firedoor ca init.",
         ),
     ] = False,
+    rescue: Annotated[
+        bool,
+        typer.Option(
+            "--rescue",
+            help="The script also writes and enables the rescue: units that take what the gate "
+            "offers when the machine boots again and again. Needs systemd, and a channel of kind "
+            "apt. Sets the attribute rescue=yes.",
+        ),
+    ] = False,
     gate: Annotated[
         str,
         typer.Option(
@@ -253,6 +263,9 @@ def enroll(
     values = _pairs(attributes or [])
     if channel:
         place.config.channel(channel)
+    if rescue:
+        _check_rescue(place.config, alone=not (collector or names or as_json))
+        values |= [ATTRIBUTE]
     # Before anything is enrolled: tokens are made once, and this may be refused.
     target = target_of(place.config, gate=gate, intake=intake, channel=channel, has=mirrored(place))
     authority = Authority(place.files.authority) if certificate else None
@@ -281,7 +294,7 @@ def enroll(
             if as_json:
                 output.document(_enrolled(enrolment, own))
                 return
-            print_enrolment(enrolment, target, place.config, own)
+            print_enrolment(enrolment, target, place.config, own, rescue=rescue)
             output.say("these tokens cannot be shown again")
 
 
@@ -308,7 +321,12 @@ def revoke(
 
 
 def print_enrolment(
-    made: Enrolment, target: Target, config: Config, own: Own = _NO_CERTIFICATE
+    made: Enrolment,
+    target: Target,
+    config: Config,
+    own: Own = _NO_CERTIFICATE,
+    *,
+    rescue: bool = False,
 ) -> None:
     """Print the script that makes a machine a client of this gate, with its tokens."""
     heartbeat_s = config.time.heartbeat_ms / 1000
@@ -327,8 +345,28 @@ def print_enrolment(
             sys.stdout.write(tuf_client(made.read, target, channel.name))
     if target.databases:
         sys.stdout.write(clamav_client(made.name, made.read, target))
+    if rescue:
+        sys.stdout.write(rescue_client(made.name, target, _of_apt(config), own))
     if ":" in made.name:
         output.say("a name with ':' cannot log in with Basic: use the path token")
+
+
+def _of_apt(config: Config) -> list[str]:
+    return [channel.name for channel in config.channels if channel.apt is not None]
+
+
+def _check_rescue(config: Config, *, alone: bool) -> None:
+    """Refuse a rescue that could not be written, or that nobody would be shown."""
+    if not alone:
+        raise BadInput(
+            "--rescue is a part of the script for one machine",
+            hint="docs/howto/rescue.md says how to give it to many",
+        )
+    if not _of_apt(config):
+        raise BadInput(
+            "--rescue goes back by apt, and no channel is of kind apt",
+            hint='firedoor config check; kind = "apt" in docs/howto/apt.md',
+        )
 
 
 @contextmanager

@@ -46,8 +46,8 @@ class Target:
 
     def __post_init__(self) -> None:
         """Refuse what would break the script, before there is a token to put into it."""
-        _host(self.gate)
-        _host(self.intake)
+        host_of(self.gate)
+        host_of(self.intake)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,8 @@ def files_client(
         heartbeat_s: How often a heartbeat is expected, seconds.
         own: Its certificate, if it has one.
     """
-    proof = (" --cacert {0}/ca.pem" if target.ca else "") + (
-        " --cert {0}/machine.pem --key {0}/machine.key" if own.key else ""
-    )
-    beside, there = proof.format('"${0%/*}"'), proof.format("/etc/firedoor")
+    beside = curl_proof(target, own, '"${0%/*}"')
+    there = curl_proof(target, own, "/etc/firedoor")
     example = f"{quote(f'{target.gate}/{target.channel}/')}FILE"
     return f"""\
 #!/bin/sh
@@ -97,7 +95,7 @@ umask 077
 mkdir -p "$etc"
 
 cat >"$etc/gate.netrc" <<'END'
-machine {_host(target.gate)} login {name} password {read}
+machine {host_of(target.gate)} login {name} password {read}
 END
 cat >"$etc/gate.wgetrc" <<'END'
 auth_no_challenge = on
@@ -105,7 +103,7 @@ user = {name}
 password = {read}
 END
 cat >"$etc/intake.netrc" <<'END'
-machine {_host(target.intake)} login {name} password {signal}
+machine {host_of(target.intake)} login {name} password {signal}
 END
 {_proof(target, own)}
 cat >"$etc/heartbeat" <<'END'
@@ -153,6 +151,34 @@ END
 """
 
 
+def curl_proof(target: Target, own: Own, folder: str) -> str:
+    """Options that make curl believe the server, and show the machine's certificate.
+
+    Args:
+        target: Where Firedoor is.
+        own: The machine's certificate, if it has one.
+        folder: Where the script has put both, as the shell is to read it.
+    """
+    believed = f" --cacert {folder}/ca.pem" if target.ca else ""
+    return believed + (
+        f" --cert {folder}/machine.pem --key {folder}/machine.key" if own.key else ""
+    )
+
+
+def host_of(url: str) -> str:
+    """Host of a server's URL.
+
+    Raises:
+        BadInput: No client could use it.
+    """
+    parts = urlsplit(url)
+    usable = parts.scheme in ("http", "https") and url.isprintable() and " " not in url
+    host = parts.hostname
+    if not host or not usable:
+        raise BadInput(f"{url!r} is no URL of a server", hint="such as http://gate.example:8080")
+    return host
+
+
 def _proof(target: Target, own: Own) -> str:
     """The lines that write certificates: whom to believe, and what the machine shows."""
     lines = ""
@@ -182,7 +208,7 @@ def apt_tls(target: Target, own: Own) -> str:
 
     apt fetches as a user of its own, which has to read them and nobody else the key.
     """
-    host = _host(target.gate)
+    host = host_of(target.gate)
     said, files = "", ""
     if target.ca:
         files += 'cp "$etc/ca.pem" "$apt/firedoor/ca.pem"\n'
@@ -447,7 +473,7 @@ mkdir -p "$apt/preferences.d" "$apt/apt.conf.d"
 cat >"$apt/preferences.d/firedoor-{channel}" <<'END'
 # What the gate offers is what this machine is to have, also where it is older.
 Package: *
-Pin: origin "{_host(target.gate)}"
+Pin: origin "{host_of(target.gate)}"
 Pin-Priority: 1001
 END
 cat >"$apt/apt.conf.d/60firedoor" <<'END'
@@ -456,12 +482,3 @@ Unattended-Upgrade::Allow-downgrade "true";
 END
 chmod 644 "$apt/preferences.d/firedoor-{channel}" "$apt/apt.conf.d/60firedoor"
 """
-
-
-def _host(url: str) -> str:
-    parts = urlsplit(url)
-    usable = parts.scheme in ("http", "https") and url.isprintable() and " " not in url
-    host = parts.hostname
-    if not host or not usable:
-        raise BadInput(f"{url!r} is no URL of a server", hint="such as http://gate.example:8080")
-    return host
