@@ -448,7 +448,7 @@ def test_whatever_stands_in_a_role_people_read_a_reason(repository: Repository) 
     for path, data in good.items():
         if path == repository.trusted:
             continue
-        for _ in range(12):
+        for _ in range(6):
             at = dice.randrange(len(data))
             replace(path, data[:at] + bytes([dice.randrange(256)]) + data[at + 1 :])
             try:
@@ -457,5 +457,5 @@ def test_whatever_stands_in_a_role_people_read_a_reason(repository: Repository) 
                 refused.append(str(error))
         replace(path, data)
 
-    assert len(refused) > 30
+    assert len(refused) > 15
     assert all(refused)

@@ -321,8 +321,12 @@ class TufUpstream:
     def _blob(self, path: str) -> bytes | None:
         """A file of the last snapshot, as far as it can still be read."""
         entry = self._previous.get(path)
+        # Claimed, for where it is signed anew no release has it: while upstream is away for days,
+        # what it must not go back behind must not be swept.
+        if entry is None or not self._blobs.claim(entry.sha256):
+            return None
         try:
-            return None if entry is None else Path(self._blobs.path(entry.sha256)).read_bytes()
+            return Path(self._blobs.path(entry.sha256)).read_bytes()
         except OSError:
             return None
 

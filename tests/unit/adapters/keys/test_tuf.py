@@ -77,7 +77,7 @@ def test_the_key_of_the_root_may_lie_elsewhere(made: OwnRoot, tmp_path: Path) ->
     """It is needed once a year; in between it is in a safe."""
     away = (made.folder / "root.key").rename(tmp_path / "root.key")
 
-    assert role(OwnRoot(made.folder)).signed.version == 1
+    believed(made.roots[1], role(OwnRoot(made.folder)))
     with pytest.raises(BadConfig, match=r"root\.key"):
         made.renew(NOW)
     assert made.renew(NOW, root_key=away).version == 2
