@@ -377,7 +377,9 @@ class Connection:
         if start is None:
             raise RuntimeError("the reply has no beginning")
         status = start["status"]
-        fields, length = _fields(tuple(start["headers"]))
+        headers = start["headers"]
+        # A tuple is shared by the replies for a file, and so kept; a client may be in a list.
+        fields, length = (_kept if isinstance(headers, tuple) else _spelled)(headers)
         if self._head_only or status in _WITHOUT_BODY:
             length = 0
         elif length is None and whole is not None:
@@ -437,12 +439,8 @@ class Connection:
             self._loop.remove_writer(self._fd)
 
 
-@lru_cache(_FIELDS_KEPT)
-def _fields(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[bytes, int | None]:
-    """The header fields of a reply as they are sent, and its Content-Length, if it has one.
-
-    Most replies of a gate have those of others.
-    """
+def _spelled(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, int | None]:
+    """The header fields of a reply as they are sent, and its Content-Length, if it has one."""
     length = None
     for name, value in headers:
         if name == b"content-length":
@@ -451,6 +449,9 @@ def _fields(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[bytes, int | None
     if fields.count(b"\n") != len(headers) or fields.count(b"\r") != len(headers):
         raise RuntimeError("a header of the reply has a line break in it")
     return fields, length
+
+
+_kept: Final = lru_cache(_FIELDS_KEPT)(_spelled)
 
 
 def _after(pieces: Sequence[bytes | memoryview], sent: int) -> Sequence[bytes | memoryview]:
