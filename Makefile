@@ -9,7 +9,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup system run test check lint types imports docs format bench bench-judge soak lock hooks clean
+.PHONY: help setup system run test check lint types imports docs format bench bench-judge incident soak lock hooks clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
@@ -51,12 +51,16 @@ bench: setup system  ## Measure the figures that the documents quote
 bench-judge: setup  ## Play every known halting rule against the judge; rewrite the page (ARGS)
 	$(BIN)/python -m tests.bench.judge --write $(ARGS)
 
+incident: setup system  ## Let bad signatures loose on 12 machines with networks of their own (ARGS)
+	$(BIN)/python -m tests.incident $(ARGS)
+
 soak: setup system  ## Hold the guarantees against thousands of simulated releases, for a night (ARGS)
 	@scripts/suricata || echo 'the test that needs it is left out' >&2
 	$(BIN)/python -m pytest -q tests/contract/test_preflight_tools.py -k suricata
 	$(BIN)/python tests/bench/slow.py
 	@scripts/bootable-debian || echo 'the tests that boot machines are left out' >&2
 	$(BIN)/python -m pytest tests/bench/boots.py
+	$(BIN)/python -m tests.incident --times 20
 	$(BIN)/python -m tests.bench.soak $(ARGS)
 
 lock: setup .tools/uv-$(UV_VERSION)  ## Pin the newest versions that pyproject.toml allows
