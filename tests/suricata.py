@@ -56,7 +56,12 @@ class Client:
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run it as if the last download were long ago; says what it printed and how it ended."""
-        command = ["suricata-update", "-D", str(self.root), "-o", str(self.root / "rules")]
+        # Where Suricata itself is installed, its own rules would be among them.
+        own = self.root / "update.yaml"
+        own.parent.mkdir(parents=True, exist_ok=True)
+        own.write_text(f"dist-rule-directory: {self.root / 'none'}\n")
+        command = ["suricata-update", "-c", str(own), "-D", str(self.root)]
+        command += ["-o", str(self.root / "rules")]
         here = ["--now", "--no-test", "--no-reload", "--suricata-version", "7.0.3"]
         return subprocess.run(
             [*command, *here, *words],
