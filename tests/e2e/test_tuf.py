@@ -283,6 +283,8 @@ def test_a_switch_in_the_middle_of_an_update_never_mixes_two_releases(
     fleet: Fleet = request.getfixturevalue(mode)
     clients = [fleet.machine(f"busy-{mode}-{number}") for number in (1, 2, 3)]
     failed: list[str] = []
+    refused: list[str] = []
+    shutting = threading.Event()
     runs: list[tuple[bytes, ...]] = []
     over = threading.Event()
 
@@ -291,7 +293,8 @@ def test_a_switch_in_the_middle_of_an_update_never_mixes_two_releases(
             try:
                 runs.append(tuple(client.got("tool", "rules/a.txt")))
             except Exception as error:  # noqa: BLE001 - whatever a client trips over counts
-                failed.append(repr(error))
+                # Who is in the middle of a release that is shut gets no more of it.
+                (refused if shutting.is_set() else failed).append(repr(error))
             time.sleep(1.5 * IDLE_S * (len(runs) % 2))
 
     def got(what: tuple[bytes, ...]) -> bool:
@@ -308,8 +311,11 @@ def test_a_switch_in_the_middle_of_an_update_never_mixes_two_releases(
             until(partial(got, of(f"s{number}")))
             # Two that are shut in a row would wait for a person.
             if mode == "signed" and number % 2:
+                shutting.set()
                 fleet.shut(release)
                 until(partial(got, good))
+                time.sleep(2 * IDLE_S)
+                shutting.clear()
             else:
                 good = of(f"s{number}")
     finally:
@@ -318,5 +324,7 @@ def test_a_switch_in_the_middle_of_an_update_never_mixes_two_releases(
             thread.join()
 
     assert failed == []
+    assert all("status 404" in error for error in refused), refused
+    assert len(refused) <= len(clients) * SWITCHES
     assert all(rules == tool.replace(b"tool", b"rules") for tool, rules in runs)
     assert len(set(runs)) > 2
