@@ -52,6 +52,7 @@ bench-judge: setup  ## Play every known halting rule against the judge; rewrite 
 
 soak: setup system  ## Hold the guarantees against thousands of simulated releases, for a night (ARGS)
 	$(BIN)/python tests/bench/slow.py
+	$(BIN)/python tests/bench/collecting.py
 	$(BIN)/python -m tests.bench.soak $(ARGS)
 
 lock: setup .tools/uv-$(UV_VERSION)  ## Pin the newest versions that pyproject.toml allows
