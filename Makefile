@@ -61,6 +61,7 @@ soak: setup system  ## Hold the guarantees against thousands of simulated releas
 	@scripts/bootable-debian || echo 'the tests that boot machines are left out' >&2
 	$(BIN)/python -m pytest tests/bench/boots.py
 	$(BIN)/python -m tests.incident --times 20
+	$(BIN)/python tests/bench/collecting.py
 	$(BIN)/python -m tests.bench.soak $(ARGS)
 
 lock: setup .tools/uv-$(UV_VERSION)  ## Pin the newest versions that pyproject.toml allows

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from itertools import count
 from pathlib import Path
@@ -41,6 +43,10 @@ from firedoor.wire.housekeeping import kept_releases
 
 LIST = "SHA256SUMS"
 REST_MS = 6_000
+AT_WORK = 0.85
+"""How often it is killed at its work; else while it starts, which takes seconds."""
+
+MEMORY = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
 _SETTINGS = """
 [policy]
 mode = "shadow"
@@ -111,9 +117,8 @@ class Judge:
 
     def deleted(self) -> int:
         """Blobs that its collections have said they deleted."""
-        lines = self.log.read_text(errors="replace").splitlines()
-        said = (json.loads(line) for line in lines if '"blobs_swept"' in line and line[:1] == "{")
-        return sum(int(each["blobs"]) for each in said)
+        log = self.log.read_text(errors="replace")
+        return sum(map(int, re.findall(r"blobs_swept\W+blobs=([0-9]+)", log)))
 
 
 def torment(root: Path, kills: int, seed: int) -> dict[str, object]:
@@ -137,11 +142,14 @@ def torment(root: Path, kills: int, seed: int) -> dict[str, object]:
                 thread.start()
             try:
                 for _ in range(kills):
-                    # Starting takes some seconds; then it mirrors, boards and collects.
-                    until_s = time.monotonic() + chance.uniform(2.0, 8.0)
+                    tree.publish(str(next(versions)))
+                    if chance.random() < AT_WORK:
+                        seen = _seen(tree)
+                        until(partial(_more_than, tree, seen), "the judge is at work")
+                    until_s = time.monotonic() + chance.uniform(0.0, 6.0)
                     while time.monotonic() < until_s:
                         tree.publish(str(next(versions)))
-                        time.sleep(0.4)
+                        time.sleep(chance.uniform(0.2, 0.8))
                     judge.kill()
                     judge.start()
             finally:
@@ -188,6 +196,15 @@ def _settled(tree: Tree, root: Path) -> dict[str, object]:
     }
 
 
+def _seen(tree: Tree) -> int:
+    with tree.judge() as judge:
+        return len(judge.snapshots(CHANNEL))
+
+
+def _more_than(tree: Tree, seen: int) -> bool:
+    return _seen(tree) > seen
+
+
 def _boarded(tree: Tree) -> int:
     with tree.judge() as judge:
         return len(judge.boardings(CHANNEL))
@@ -210,7 +227,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--seed", type=int, default=20240719)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    # In memory, if there is such a place: processes die here, not the disk.
+    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as folder:
         found = torment(Path(folder), given.kills, given.seed)
     bad = [name for name in ("lacking", "changed", "orphans", "strays", "wrong") if found[name]]
     held = not bad and bool(found["deleted"]) and bool(found["files_read"])

@@ -20,7 +20,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from firedoor.core.errors import BadInput
 from firedoor.core.release import FileEntry, Manifest, check_path
@@ -61,6 +61,18 @@ def pack(files: Iterable[tuple[str, FileEntry]]) -> bytes:
     return b"".join((head, spelled, _little(ends), table, names))
 
 
+class Table(Protocol):
+    """Bytes that are read by slices, wherever they lie."""
+
+    def __len__(self) -> int:
+        """How many bytes there are."""
+        ...
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        """Some of them."""
+        ...
+
+
 class Packed(Mapping[str, FileEntry]):
     """A packed manifest, read-only.
 
@@ -68,20 +80,20 @@ class Packed(Mapping[str, FileEntry]):
         data: The table.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Table) -> None:
         """Look at what ``pack`` made; nothing is copied.
 
         Raises:
             BadInput: It is something else, or was cut.
         """
         try:
-            magic, count, types, names = _HEAD.unpack_from(data)
+            magic, count, types, names = _HEAD.unpack(data[: _HEAD.size])
             at, self._types = _HEAD.size, list[str]()
             for _ in range(types):
-                length = data[at]
+                (length,) = data[at : at + 1]
                 self._types.append(data[at + 1 : at + 1 + length].decode("ascii"))
                 at += 1 + length
-        except (struct.error, IndexError, UnicodeDecodeError) as error:
+        except (struct.error, ValueError) as error:
             raise BadInput("a packed manifest cannot be read") from error
         self.data = data
         # Most machines ask for the same few files.
@@ -117,7 +129,7 @@ class Packed(Mapping[str, FileEntry]):
     def __eq__(self, other: object) -> bool:
         """Say whether it names the same files; two tables of the same files are the same bytes."""
         if isinstance(other, Packed):
-            return self.data == other.data
+            return self.data[:] == other.data[:]
         return super().__eq__(other)
 
     __hash__ = None  # type: ignore[assignment]  # as every other mapping
@@ -128,6 +140,8 @@ class Packed(Mapping[str, FileEntry]):
 
     def __iter__(self) -> Iterator[str]:
         """Paths, rising."""
+        if not isinstance(self.data, bytes):
+            return iter(Packed(self.data[:]))
         return (self._name(number).decode() for number in range(self._count))
 
     def items(self) -> ItemsView[str, FileEntry]:
@@ -136,6 +150,10 @@ class Packed(Mapping[str, FileEntry]):
 
     def pairs(self) -> Iterator[tuple[str, FileEntry]]:
         """Paths and files, rising by path, each made when it is asked for."""
+        # All of a table that does not lie in memory is read at once, for as long as it takes.
+        if not isinstance(self.data, bytes):
+            yield from Packed(self.data[:]).pairs()
+            return
         for number in range(self._count):
             yield self._name(number).decode(), self._file(number)
 
@@ -148,7 +166,8 @@ class Packed(Mapping[str, FileEntry]):
         return int.from_bytes(self.data[at : at + _END.size], "little")
 
     def _file(self, number: int) -> FileEntry:
-        digest, size, kind = _FILE.unpack_from(self.data, self._files + _FILE.size * number)
+        at = self._files + _FILE.size * number
+        digest, size, kind = _FILE.unpack(self.data[at : at + _FILE.size])
         return FileEntry(Digest(digest.hex()), size, self._types[kind])
 
 

@@ -16,7 +16,7 @@ from firedoor.config import ChannelConfig
 from firedoor.core.board import ChannelBoard
 from firedoor.core.channel import Traits, package_of
 from firedoor.core.errors import Unavailable
-from firedoor.core.release import FileEntry
+from firedoor.core.release import FileEntry, Manifest
 from firedoor.gate.catalog import Installs, Served, payload_of
 from firedoor.gate.committer import Committer
 from firedoor.gate.stores import BoardSource, BucketStore
@@ -78,6 +78,7 @@ class Keeper:
         enrolled: Callable[[], Mapping[str, int]] = dict,
         is_held: Callable[[FileEntry], bool] = lambda _: True,
         had: Callable[[str, Collection[str]], Iterable[int]] = lambda *_: (),
+        shelve: Callable[[Manifest], Manifest] = lambda manifest: manifest,
     ) -> None:
         """Nothing is served before ``start``.
 
@@ -94,6 +95,8 @@ class Keeper:
             enrolled: Ring -> machines that the register has in it; asked in a thread of its own.
             is_held: Whether the bytes of a file are held.
             had: Machines that ever asked for one of these packages of a channel.
+            shelve: Puts the manifest of a release that has gone from the board where it takes
+                no memory.
         """
         self.channels = channels
         self.ready = False
@@ -112,6 +115,7 @@ class Keeper:
         self.supply = Supply(self._want, is_held, self.now)
         self._refusals = -1
         self._had = had
+        self._shelve = shelve
         self._seen = -1
         self._renewed = 0
         self._version = 0
@@ -342,7 +346,11 @@ class Keeper:
         # A session in the middle of an older release finishes there; it lasts a minute at most.
         finishing = sorted(channel.catalog)[-_KEPT_RELEASES:]
         kept = current | ({*finishing, *self._lately(channel, channel.catalog)} - revoked)
-        channel.catalog = {n: s for n, s in channel.catalog.items() if n in kept}
+        channel.catalog = {
+            n: s if n in current else replace(s, manifest=self._shelve(s.manifest))
+            for n, s in channel.catalog.items()
+            if n in kept
+        }
 
     def _lately(self, channel: Channel, numbers: Iterable[int]) -> set[int]:
         """Of these boardings, those of which machines may still ask for what they have read."""
@@ -372,7 +380,7 @@ class Keeper:
                 continue
             boarding = self._source.boarding(channel.config.name, number)
             if boarding is not None:
-                manifest = self._source.manifest(boarding.release)
+                manifest = self._shelve(self._source.manifest(boarding.release))
                 channel.catalog[number] = Served(number, boarding.release, manifest)
         channel.admission.wake(set(channel.catalog), now)
 

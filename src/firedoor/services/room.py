@@ -90,8 +90,8 @@ class Limits:
         """Why that much is not fetched at all, and what to do."""
         return (
             f"it needs {spelled(needed)} and there is room for "
-            f"{spelled(max(0, self.room(space)))}: {self._standing(space)}; raise storage.budget "
-            f"or free some space, or {_REMEDY}"
+            f"{spelled(max(0, self.room(space)))}: {self._standing(space)}; {self._more()}, "
+            f"or {_REMEDY}"
         )
 
     def level(self, space: Space, before: Level = Level.FINE) -> Level:
@@ -115,15 +115,18 @@ class Limits:
             case Level.CLOSE:
                 return (
                     f"storage is running out: {self._standing(space)}; when it is used up, "
-                    "new releases are not mirrored. Raise storage.budget or free some space, or "
-                    f"{_REMEDY}"
+                    f"new releases are not mirrored. To do: {self._more()}, or {_REMEDY}"
                 )
             case Level.FINE:
                 return f"storage has room again: {self._standing(space)}"
 
+    def _more(self) -> str:
+        free = "free some space on the disk"
+        return free if self.budget is None else f"raise storage.budget or {free}"
+
     def _standing(self, space: Space) -> str:
         free, stay = spelled(space.free), spelled(self.reserved(space))
-        disk = f"{free} free on the disk, of which {stay} stay"
+        disk = f"{free} free on the disk, of which {stay} have to stay free"
         return disk if self.budget is None else f"{self._of_budget(space)}, {disk}"
 
     def _of_budget(self, space: Space) -> str:

@@ -83,7 +83,7 @@ class Snapshot:
 
     def to_bytes(self) -> bytes:
         """The snapshot for ``from_bytes``: what is kept from one poll to the next."""
-        table = self.manifest.data
+        table = self.manifest.data[:]
         validators = msgspec.json.encode(dict(self.validators), order="sorted")
         return zlib.compress(_HEAD.pack(_MAGIC, len(table)) + table + validators, 1)
 

@@ -14,6 +14,7 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.server import Limits
 from firedoor.adapters.store.gate import GateReader, GateWriter
 from firedoor.adapters.store.register import MachineRegister
+from firedoor.adapters.store.shelf import shelved
 from firedoor.adapters.store.signals import SignalReader
 from firedoor.config import Config
 from firedoor.core import silence
@@ -97,6 +98,7 @@ async def run(config: Config, files: Files, sockets: Sockets, parent: int) -> No
         enrolled=enrolled.count,
         is_held=lambda file: blobs.has(file.sha256),
         had=history.had,
+        shelve=lambda manifest: shelved(manifest, files.data),
     )
     doorbell = Doorbell(register, config.gate.identify)
     gate = Gate(keeper, doorbell, roster, Answerer(soundness=Soundness(blobs.is_sound)), blobs.path)

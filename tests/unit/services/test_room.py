@@ -81,5 +81,6 @@ def test_what_is_told_says_what_to_do(level, limits):
     told = limits.told(level, Space(100, GIB // 4, 100 * GIB))
 
     assert "lower keep of a channel" in told
+    assert ("raise storage.budget" in told) <= (limits.budget is not None)
     assert "firedoor channel show NAME" in told
     assert "free some space" in told or "raise storage.budget" in told

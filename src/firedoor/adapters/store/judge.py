@@ -296,7 +296,7 @@ class JudgeStore(JudgeReader, MirroredStore, UrgentStore):
 
     def add_release(self, release: StoredRelease, manifest: Manifest) -> None:
         """Store a release; storing it again changes nothing."""
-        table = zlib.compress(packed(manifest).data)
+        table = zlib.compress(packed(manifest).data[:])
         self._do(
             "INSERT OR IGNORE INTO release VALUES (?,?,?,?,?,?,?,0)",
             release.id,
@@ -312,7 +312,7 @@ class JudgeStore(JudgeReader, MirroredStore, UrgentStore):
         """Upstream has renewed what does not belong to a release's identity."""
         sql = """UPDATE release SET manifest = ?,
             renewed = (SELECT max(renewed) FROM release) + 1 WHERE id = ?"""
-        self._do(sql, zlib.compress(packed(manifest).data), release)
+        self._do(sql, zlib.compress(packed(manifest).data[:]), release)
 
     def add_snapshot(self, channel: str, release: str, seen_ms: int, state: str) -> None:
         """Note a snapshot that was seen upstream."""
