@@ -73,8 +73,7 @@ def look_at_told(
     # is as old as that, whatever a clock has done since.
     youngest, oldest = span if pool.looked else 0, max(0, listened_ms - pool.began_ms)
     drawn, cards = pool.drawn()
-    since: NDArray[np.float64] = now_ms / 1000 - drawn
-    ages: NDArray[np.float64] = since.clip(youngest / 1000, max(youngest, oldest) / 1000)
+    ages = np.clip(now_ms / 1000 - drawn, youngest / 1000, max(youngest, oldest) / 1000)
     before = pool.spent or spent(ages - span / 1000, cards, listened_ms)
     after = spent(ages, cards, listened_ms, before)
     arms = [listened & pool.treated, listened & ~pool.treated]
@@ -111,7 +110,7 @@ def look_at_told(
 
 
 def spent(
-    ages: NDArray[np.float64],
+    ages: NDArray[np.floating],
     cards: NDArray[np.int64],
     until_ms: int,
     before: Spent | None = None,
