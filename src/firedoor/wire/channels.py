@@ -11,6 +11,7 @@ from firedoor.console.model import ChannelView
 from firedoor.core.board import ChannelBoard
 from firedoor.core.door import Door, State
 from firedoor.services.records import Block, ChannelState, Seen
+from firedoor.services.room import STORAGE
 from firedoor.services.stalls import Stall, explained
 
 SKIPPED_SHOWN: Final = 50
@@ -156,7 +157,8 @@ def _upstream(state: ChannelState, serving: str | None) -> str:
         if serving
         else "machines get nothing until it answers"
     )
-    return f"upstream has failed {tries}, {since}: {state.error}; {kept}"
+    failed = "nothing could be stored" if state.error.startswith(STORAGE) else "upstream has failed"
+    return f"{failed} {tries}, {since}: {state.error}; {kept}"
 
 
 def _flight(doors: tuple[Door, ...]) -> str:
