@@ -17,7 +17,7 @@ from firedoor.cli import output
 from firedoor.cli.context import Place, here
 from firedoor.cli.keeping import gate_of
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
-from firedoor.core.errors import Unavailable
+from firedoor.core.errors import BadInput, Unavailable
 from firedoor.ports import Listed
 from firedoor.services.room import Limits, spelled
 from firedoor.wire.housekeeping import kept_releases
@@ -67,6 +67,8 @@ def import_(
     """
     place = here(config, data)
     channel = place.config.channel(name)
+    if not directory.is_dir():
+        raise BadInput(f"{directory} is not a directory", hint="name the one that holds the mirror")
     expect_owner(place.files.blobs)
     storage = place.config.storage
     importer = Importer(

@@ -6,10 +6,13 @@ from typing import Final
 from firedoor.config import ChannelConfig
 from firedoor.core.release import Manifest, changes, release_id
 from firedoor.ports import Instant
+from firedoor.services.ledger import LedgerWriter
 from firedoor.services.records import StoredRelease
+from firedoor.services.room import STORAGE
 from firedoor.services.snapshot import Snapshot
 from firedoor.services.stores import JudgeRecords
 
+_ERROR_LIMIT: Final = 500
 _INDEXES: Final = ("SHA256SUMS", "SHA256SUMS.txt", "index.json")
 
 
@@ -60,3 +63,16 @@ class Arrivals:
             self._store.put_last_snapshot(name, snapshot.to_bytes())
             self._known[name] = snapshot
         return release
+
+    def failed(self, channel: str, error: str, now: Instant, ledger: LedgerWriter) -> None:
+        """Note why a look brought nothing. People are told where the reason is our own disk."""
+        # A vendor may answer anything; an entry of the ledger has bounds.
+        error = error[:_ERROR_LIMIT].encode("utf-8", "replace").decode()
+        state = self._store.channel(channel)
+        if not error.startswith(STORAGE):
+            if state.error != error:
+                ledger.note(channel, f"upstream: {error}", now)
+        elif not state.error.startswith(STORAGE):
+            # Once: how much is free changes from look to look.
+            ledger.note(channel, error, now, alert=True)
+        self._store.put_channel(replace(state, error=error, failures=state.failures + 1))

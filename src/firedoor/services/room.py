@@ -20,6 +20,10 @@ _REMEDY: Final = (
 )
 
 
+STORAGE: Final = "storage: "
+"""Begins what is told of our own disk, and is no fault of a vendor."""
+
+
 class Level(IntEnum):
     """How near the border is."""
 
@@ -109,7 +113,7 @@ class Limits:
         match level:
             case Level.FULL:
                 return (
-                    f"storage: {self.refusal(space)}. New releases are not mirrored until then; "
+                    f"{STORAGE}{self.refusal(space)}. New releases are not mirrored until then; "
                     "what there is goes on being served"
                 )
             case Level.CLOSE:

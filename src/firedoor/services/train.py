@@ -33,7 +33,6 @@ from firedoor.services.snapshot import Snapshot
 from firedoor.services.stalls import is_inert, missed
 
 _BAD_ENDS = 2
-_ERROR_LIMIT = 500
 _UNDECIDED = (State.WAITING, State.OPENING, State.HELD)
 _MISSING = "machines would fall back to it, but files of it are missing"
 _LACKING_FILES = "machines fall back to a release of which files are missing: no other is whole"
@@ -113,12 +112,7 @@ class Train:
 
     def failed(self, channel: str, error: str, now: Instant) -> None:
         """Note that a synchronisation failed; what is served does not change."""
-        # A vendor may answer anything; an entry of the ledger has bounds.
-        error = error[:_ERROR_LIMIT].encode("utf-8", "replace").decode()
-        state = self._store.channel(channel)
-        if state.error != error:
-            self._judge.ledger.note(channel, f"upstream: {error}", now)
-        self._store.put_channel(replace(state, error=error, failures=state.failures + 1))
+        self._arrivals.failed(channel, error, now, self._judge.ledger)
 
     def consider(self, channel: ChannelConfig, now: Instant) -> None:
         """Board the newest snapshot, if it is time."""

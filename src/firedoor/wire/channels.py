@@ -12,6 +12,7 @@ from firedoor.core.board import ChannelBoard
 from firedoor.core.door import Door, State
 from firedoor.services.preflight import Report, Result
 from firedoor.services.records import Block, ChannelState, Seen
+from firedoor.services.room import STORAGE
 from firedoor.services.stalls import Stall, explained
 
 SKIPPED_SHOWN: Final = 50
@@ -197,7 +198,8 @@ def _upstream(state: ChannelState, serving: str | None) -> str:
         if serving
         else "machines get nothing until it answers"
     )
-    return f"upstream has failed {tries}, {since}: {state.error}; {kept}"
+    failed = "nothing could be stored" if state.error.startswith(STORAGE) else "upstream has failed"
+    return f"{failed} {tries}, {since}: {state.error}; {kept}"
 
 
 def _flight(doors: tuple[Door, ...]) -> str:

@@ -127,7 +127,7 @@ class Importer:
 
     def _take(self, listed: Listed, found: Imported) -> None:
         if listed.sha256 is not None and self._blobs.claim(listed.sha256):
-            _count(found, Way.HELD, listed.size or 0)
+            _count(found, Way.HELD, Path(self._blobs.path(listed.sha256)).stat().st_size)
             return
         try:
             file = self._source.open(listed.path)

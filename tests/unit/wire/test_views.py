@@ -202,6 +202,21 @@ def test_a_failing_upstream_is_told_with_since_when_and_what_is_served_meanwhile
     )
 
 
+def test_a_full_disk_is_not_said_to_be_the_vendors_fault(site: Site) -> None:
+    """Whoever writes to the vendor about it loses a day."""
+    site.settle_in()
+    site.fail_upstream("storage: nothing new is stored: free some space on the disk")
+    site.fail_upstream("storage: nothing new is stored: free more space on the disk")
+
+    (channel,) = site.views.channels()
+    notes = [each.entry.body for each in site.store.entries(after=-1) if "note" in each.entry.body]
+    told = [body for body in notes if str(body["note"]).startswith("storage: ")]
+
+    assert channel.state.startswith("nothing could be stored 2 times in a row, since ")
+    assert "upstream has failed" not in channel.state
+    assert [body["alert"] for body in told] == [True]
+
+
 def test_a_held_door_says_that_it_waits_for_a_person(site: Site) -> None:
     """Nothing moves until somebody reads this."""
     site.settle_in()

@@ -10,7 +10,7 @@ from typing import Final
 from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.core.errors import Unavailable
 from firedoor.core.units import Digest
-from firedoor.services.room import Limits
+from firedoor.services.room import STORAGE, Limits
 
 _LOOK_BYTES: Final = 4 << 20
 
@@ -61,7 +61,7 @@ class BoundedBlobs:
             return  # The usual case: nobody has to look which are there.
         needed = sum(size for digest, size in wanted.items() if not self._blobs.has(digest))
         if needed > max(0, room):
-            raise Unavailable(self._limits.lacking(space, needed))
+            raise Unavailable(STORAGE + self._limits.lacking(space, needed))
 
     def _within(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         unseen = taken = 0
@@ -70,7 +70,8 @@ class BoundedBlobs:
                 space = self._blobs.space()
                 # What was taken is off the free space already, and not yet in what is used.
                 if self._limits.room(space, urgent=self._urgent) < len(chunk):
-                    raise Unavailable(self._limits.refusal(space, urgent=self._urgent))
+                    why = self._limits.refusal(space, urgent=self._urgent)
+                    raise Unavailable(STORAGE + why)
                 unseen = 0
             unseen += len(chunk)
             taken += len(chunk)

@@ -11,6 +11,7 @@ from typing import Final
 from firedoor.core.errors import Unavailable
 from firedoor.core.release import is_digest
 from firedoor.core.units import Digest
+from firedoor.services.room import STORAGE
 
 _SHARD_DIGITS: Final = 2
 
@@ -108,6 +109,6 @@ def as_unavailable(where: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise Unavailable(
-            f"cannot keep blobs in {where}: {error.strerror or error}",
+            f"{STORAGE}cannot keep blobs in {where}: {error.strerror or error}",
             hint=_HINTS.get(error.errno or 0, "look at the disk"),
         ) from error
