@@ -66,6 +66,7 @@ upstream = "http://10.84.0.2:8000"
 databases = ["lab.hdb"]
 poll = "1h"
 session_idle = "{idle}ms"
+preflight = false
 
 [[channel]]
 name = "own"
@@ -73,6 +74,7 @@ kind = "clamav"
 upstream = "{own}"
 poll = "1h"
 session_idle = "{idle}ms"
+preflight = false
 """
 
 OLD, NEW = b"an old virus", b"a new virus"
