@@ -36,8 +36,8 @@ from tests.unit.cli.desk import run
 
 HOSTS = 12
 BUDGET = 3
-STARTS = 2
-"""Turns of a machine between two starts of its scanner."""
+TURNS = 2
+"""For so many a machine has to live on before it is called well: harm may show in the second."""
 PATIENCE_S = 120
 CANNOT = 2
 GATE = "http://10.83.0.1:8080"
@@ -51,7 +51,7 @@ silence_min = "{silence}ms"
 settle = "{bucket}ms"
 [policy]
 budget = {budget}
-soak = "{silence}ms"
+soak = "{soak}ms"
 [gate]
 listen = "10.83.0.1:8080"
 [intake]
@@ -286,8 +286,11 @@ def main() -> int:
             except AssertionError as error:
                 print(f"error: {error}\nhint: what everybody said lies in {folder}")
                 return 1
-            shutil.rmtree(folder)
             print(json.dumps(asdict(played[-1])), flush=True)
+            if played[-1].contained:
+                shutil.rmtree(folder)
+            else:
+                _say(f"{incident.name}: not contained; what everybody said lies in {folder}")
     for name in dict.fromkeys(each.incident for each in played):
         hurt = sorted(len(each.hurt) for each in played if each.incident == name)
         _say(f"{name}: hurt {hurt}, of {HOSTS} machines each time; budget {BUDGET}")
@@ -353,16 +356,14 @@ def _host(site: Site, folder: Path, number: int, incident: Incident, pace: float
     (client.root / "virus").write_bytes(OLD)
     enrol = site.ask("machine", "enroll", name, "--gate", GATE, "--intake", INTAKE)
     client.enroll(enrol.out)
-    living = python(
-        "tests.host_life", str(client.root), "--starts", str(STARTS), "--pause", str(pace)
-    )
+    living = python("tests.host_life", str(client.root), "--pause", str(pace))
     address = f"10.83.0.{number + 1}/24"
     with plugged(living, "machines", number, address, log=client.root / "said") as process:
         yield Host(client, process)
 
 
 def _config(own: Path, pace: float) -> str:
-    times = {"bucket": 200, "heartbeat": 2000, "silence": 5000, "idle": 500}
+    times = {"bucket": 200, "heartbeat": 2000, "silence": 8000, "soak": 5000, "idle": 500}
     return CONFIG.format(
         budget=BUDGET, own=own, **{name: round(ms * pace) for name, ms in times.items()}
     )
@@ -399,7 +400,7 @@ def _lives_on(stage: _Stage, done: Callable[[Host], bool]) -> None:
     then = {host.name: len(host.turns()) for host in stage.hosts}
     _until(
         lambda: all(
-            len(host.turns()) > then[host.name] + STARTS and not host.last["harm"]
+            len(host.turns()) > then[host.name] + TURNS and not host.last["harm"]
             for host in stage.hosts
         ),
         "the machines are well",
