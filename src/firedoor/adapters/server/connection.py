@@ -101,6 +101,7 @@ class Connection:
         "_client",
         "_complete",
         "_counted",
+        "_due",
         "_fd",
         "_file",
         "_gone",
@@ -136,7 +137,7 @@ class Connection:
         self._task: asyncio.Task[None] | None = None
         self._start: Message | None = None
         self._keep = self._head_only = self._counted = False
-        self._begun = self._complete = self._body_told = False
+        self._begun = self._complete = self._body_told = self._due = False
         self._body_left = 0
         self.until = server.seconds + _IDLE_S
 
@@ -146,7 +147,12 @@ class Connection:
         self._loop.add_reader(self._fd, self._readable)
 
     def stop(self) -> None:
-        """Close it, once what it was asked is answered."""
+        """Close it, once what it was asked is answered.
+
+        What has come and was not read yet was asked as well.
+        """
+        if self._state is _State.READING:
+            (self._next if self._due else self._readable)()
         if self._state is _State.READING:
             self.close()
 
@@ -173,6 +179,8 @@ class Connection:
         if self._state is _State.ANSWERING or self._state is _State.FLUSHING:
             self._read_no_more()  # one after the other
             return
+        if self._due:
+            return  # what was read before comes first, or a client that asks ahead fills memory
         try:
             data = self._socket.recv(READ_BYTES)
         except BlockingIOError:
@@ -192,6 +200,7 @@ class Connection:
 
     def _next(self) -> None:
         """Answer the next request, if all of its head has come."""
+        self._due = False
         if self._state is not _State.READING:
             return
         unread = self._unread
@@ -280,6 +289,7 @@ class Connection:
                 self.start()
             if self._unread:
                 # Not at once: others have waited for as long.
+                self._due = True
                 self._loop.call_soon(self._next)
 
     def _refuse(self, status: HTTPStatus) -> None:
@@ -331,8 +341,10 @@ class Connection:
         more = message.get("more_body", False)
         counted = message.get("firedoor.counted", False)
         body, file = message.get("body", b""), None
+        if self._head_only:
+            body = b""  # some applications answer it like GET, and leave the rest to the server
         count = len(body)
-        if message["type"] == "http.response.zerocopysend":
+        if message["type"] == "http.response.zerocopysend" and not self._head_only:
             count = message["count"]
             file = _Part(message["file"].fileno(), message["offset"], count)
         head = b"" if self._begun else self._begin(self._start, None if more else count)

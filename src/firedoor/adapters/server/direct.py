@@ -29,6 +29,9 @@ _AT_ONCE: Final = 1024
 To accept one costs a tenth of an answer, and a backlog that overflows costs its clients a reset.
 """
 
+_DESCRIPTORS: Final = 2
+"""What a connection has open: its socket, and the file that a slow reader is being sent."""
+
 _SWEEP_S: Final = 1.0
 _FULL_S: Final = 0.2
 _LIMITS: Final = Limits()
@@ -59,7 +62,7 @@ class DirectServer:
         self.date = b""
         self.seconds = 0
         self._listener = listener
-        self._most = fitting(limits.connections)
+        self._most = fitting(limits.connections, _DESCRIPTORS)
         self._stop_s = limits.stop_s
         self._open: set[Connection] = set()
         self._accepting = False
@@ -85,6 +88,7 @@ class DirectServer:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._empty.wait(), self._stop_s)
         finally:
+            self.stopping = True  # also where it was cancelled: nobody accepts any more
             self._accept_no_more()
             sweeping.cancel()
             for each in list(self._open):

@@ -70,9 +70,14 @@ def allow_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def fitting(connections: int) -> int:
-    """So many connections, or fewer where the process may not open as many descriptors."""
+def fitting(connections: int, descriptors: int = 1) -> int:
+    """So many connections, or fewer where the process may not open as many descriptors.
+
+    Args:
+        connections: As many as there should be, >= 1.
+        descriptors: What each of them may have open, >= 1.
+    """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return connections
-    return max(1, min(connections, soft - _SPARE_DESCRIPTORS))
+    return max(1, min(connections, (soft - _SPARE_DESCRIPTORS) // descriptors))

@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 
 from firedoor.adapters.tls.context import TlsFiles, make_context
-from firedoor.adapters.tls.peers import Peers
+from firedoor.adapters.tls.peers import INNER, Peers
 from firedoor.ports import CERTIFICATE
 
 CONNECTIONS: Final = 16_384
@@ -49,7 +49,10 @@ class TlsFront:
         find = self._peers.find
 
         def answer(scope: MutableMapping[str, Any], receive: Any, send: Any) -> Awaitable[None]:
-            peer = find(int(scope["client"][1]))
+            host, port = scope["client"]
+            # The table knows ports only, and another user of this host can have the same port of
+            # another address: 127.0.0.2, or one of a network card.
+            peer = find(int(port)) if host == INNER else None
             if peer is None:
                 return _refuse(send)
             scope["client"] = (peer.address, 0)

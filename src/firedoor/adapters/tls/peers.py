@@ -15,6 +15,9 @@ from typing import Final
 
 from firedoor.ports import Certificate
 
+INNER: Final = "127.0.0.1"
+"""The only address that the relay calls from; the ports of the table are ports of it."""
+
 _PORTS: Final = 65_536
 _PLACE: Final = 512
 _LENGTH: Final = struct.Struct("=H")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from firedoor.adapters.tls.link import PIECE_BYTES, Ended, Link
-from firedoor.adapters.tls.peers import Peers
+from firedoor.adapters.tls.peers import INNER, Peers
 
 HANDSHAKE_S: Final = 20.0
 """Time for a handshake and the first byte after it."""
@@ -228,11 +228,11 @@ class Relay:
         inner.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PIECE_BYTES)
         self._links[inner.fileno()] = link
         self._epoll.register(inner, 0)
-        inner.bind(("127.0.0.1", 0))
+        inner.bind((INNER, 0))
         link.port = inner.getsockname()[1]
         self._peers.enter(link.port, link.peer)
         try:
-            inner.connect(("127.0.0.1", self._onward.http1 if second is None else second))
+            inner.connect((INNER, self._onward.http1 if second is None else second))
         except BlockingIOError:
             link.connecting = True
 
