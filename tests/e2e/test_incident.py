@@ -19,7 +19,7 @@ def played() -> Iterator[dict[str, "subprocess.Popen[str]"]]:
     """All incidents at once: most of the time everybody waits, and no network knows another."""
     playing = {
         name: subprocess.Popen(
-            python("tests.incident", "--only", name),
+            python("tests.incident", "--only", name, "--pace", "2"),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
