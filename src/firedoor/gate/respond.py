@@ -73,6 +73,7 @@ Delivered = Callable[[int, int], None]
 """Called with (start, end): the bytes of the file at [start, end) were handed over."""
 
 _HEADS: Final = 4096
+_TURN_S: Final = 0.001
 _ASK_AGAIN: Final = b"private, no-cache"
 _FOR_EVER: Final = b"private, immutable, max-age=31536000"
 _LOG: Final = structlog.get_logger()
@@ -352,9 +353,9 @@ async def _send_pieces(exchange: _Exchange, start: Message, part: range) -> None
                 if at > part.start:
                     if gone is not None:
                         # On a stream that was reset `send` does not wait, and the page cache
-                        # does not either: without a turn for the watcher the whole file would
-                        # be told.
-                        await asyncio.sleep(0)
+                        # does not either: without time for the server's thread to tell the
+                        # watcher the whole file would be told.
+                        await asyncio.sleep(_TURN_S)
                         if gone.done():
                             return
                     message = await _message(exchange, blob, piece)
