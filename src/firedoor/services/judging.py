@@ -288,6 +288,7 @@ class Judge:
             closed,
             looks=pool.looks(),
             told_ms=pool.told_ms,
+            spent="" if pool.spent is None else msgspec.json.encode(pool.spent).decode(),
         )
 
     def _greet_the_returned(self, flight: Flight, now: Instant) -> None:

@@ -97,8 +97,7 @@ class Pool:
         began_ms: How long the gate had listened when the deck was opened, ms.
         told_ms: Until when it is counted what members told: how long the gate had listened, ms.
         looked: It has been looked at what members told.
-        spent: How its members have spent their time until then; None before the first such look
-            of this run.
+        spent: How its members have spent their time until then; None before the first such look.
         rows: Row numbers of the places, in the order of the cards, shape (members,).
         machines: Register numbers.
         treated: The labels. Only the counting functions below may read them.
@@ -134,6 +133,7 @@ class Pool:
         began_ms: int = 0,
         told_ms: int | None = None,
         looked: bool = False,
+        spent: "Spent | None" = None,
     ) -> None:
         """Open a pool without members.
 
@@ -149,6 +149,7 @@ class Pool:
             told_ms: Until when what was told is counted, on the same axis; ``began_ms`` if it
                 never was.
             looked: It has been looked at what members told.
+            spent: How its members had spent their time by then.
         """
         self.ring = ring
         self.deck = deck
@@ -162,7 +163,7 @@ class Pool:
         self.began_ms = began_ms
         self.told_ms = began_ms if told_ms is None else told_ms
         self.looked = looked
-        self.spent: Spent | None = None
+        self.spent = spent
         self._drawn: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
         self._known_harmed = np.array(sorted(harmed_rows), np.int64)
         self._known_told = frozenset(told_rows)

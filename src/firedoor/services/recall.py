@@ -8,7 +8,7 @@ from firedoor.core.signal import SILENCE, TOLD, TOLD_EARLY
 from firedoor.ports import Instant
 from firedoor.services.flight import Flight, Silent, weigh
 from firedoor.services.hearing import CURSORS, Flights, Hearing
-from firedoor.services.pools import Pool
+from firedoor.services.pools import Pool, Spent
 from firedoor.services.stores import JudgeRecords
 
 _MOST_DUE = 1 << 16  # cells held in memory at a start before they are weighed
@@ -75,7 +75,8 @@ def _recall_cells(flight: Flight, store: JudgeRecords) -> None:
             told_rows=() if key in looked else said,
             began_ms=deck.began_ms,
             told_ms=deck.told_ms,
-            looked=key in looked,
+            looked=key in looked or bool(deck.spent),
+            spent=msgspec.json.decode(deck.spent, type=Spent) if deck.spent else None,
         )
         # The latest deck is the one that may be dealt; ``catch_up`` takes out what was cut.
         flight.withdraw(deck.ring)

@@ -92,6 +92,7 @@ class StoredDeck:
         told_ms: Until when what members told is counted: how long the gate had listened, ms. At
             first when the deck opened; 0 in decks of a version without such looks.
         began_ms: How long the gate had listened when it opened, ms, likewise.
+        spent: How its members had spent their time by then, as JSON; "" before the first look.
     """
 
     ring: str
@@ -105,6 +106,7 @@ class StoredDeck:
     looks: str = ""
     told_ms: int = 0
     began_ms: int = 0
+    spent: str = ""
 
     @property
     def matured(self) -> int:

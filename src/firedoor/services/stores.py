@@ -170,6 +170,7 @@ class JudgeRecords(Protocol):
         *,
         looks: str = "",
         told_ms: int = 0,
+        spent: str = "",
     ) -> None:
         """Note which classes of a deck have closed (-1 for all), and how often others were seen."""
         ...

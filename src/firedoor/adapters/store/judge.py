@@ -171,8 +171,8 @@ class JudgeReader(MirroredReader, UrgentReader):
     def decks(self, channel: str, number: int) -> list[StoredDeck]:
         """Decks of one boarding, in order."""
         sql = (
-            "SELECT ring, deck, body, opened_ms, heard, batch, event, closed, looks, "
-            "told_ms, began_ms FROM deck WHERE channel = ? AND number = ? ORDER BY ring, deck"
+            "SELECT ring, deck, body, opened_ms, heard, batch, event, closed, looks, told_ms, "
+            "began_ms, spent FROM deck WHERE channel = ? AND number = ? ORDER BY ring, deck"
         )
         return [StoredDeck(*row) for row in self._rows(sql, channel, number)]
 
@@ -182,10 +182,7 @@ class JudgeReader(MirroredReader, UrgentReader):
         return [cell_of(row) for row in self._rows(sql, channel, number, upto)]
 
     def looks(self, channel: str, number: int) -> list[Cell]:
-        """What was counted at every look at one boarding, summed by ring, signal and age.
-
-        Their sequence numbers, decks and epochs are 0.
-        """
+        """What was counted at every look at one boarding, summed by ring, signal and age."""
         sql = (
             "SELECT channel, number, 0, ring, 0, 0, test, signal, '', sum(treated), sum(control), "
             "sum(treated_harmed), sum(control_harmed), sum(installed), age FROM cell "
@@ -352,7 +349,7 @@ class JudgeStore(JudgeReader, MirroredStore, UrgentStore):
     def put_deck(self, channel: str, number: int, deck: StoredDeck) -> None:
         """Store a deck."""
         self._do(
-            "INSERT OR REPLACE INTO deck VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO deck VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             channel,
             number,
             deck.ring,
@@ -366,6 +363,7 @@ class JudgeStore(JudgeReader, MirroredStore, UrgentStore):
             deck.looks,
             deck.told_ms,
             deck.began_ms,
+            deck.spent,
         )
 
     def close_deck(
@@ -378,13 +376,14 @@ class JudgeStore(JudgeReader, MirroredStore, UrgentStore):
         *,
         looks: str = "",
         told_ms: int = 0,
+        spent: str = "",
     ) -> None:
         """Note which classes of a deck have closed (-1 for all), and how often others were seen."""
         sql = (
-            "UPDATE deck SET closed = ?, looks = ?, told_ms = ? "
+            "UPDATE deck SET closed = ?, looks = ?, told_ms = ?, spent = ? "
             "WHERE channel = ? AND number = ? AND ring = ? AND deck = ?"
         )
-        self._do(sql, closed, looks, told_ms, channel, number, ring, deck)
+        self._do(sql, closed, looks, told_ms, spent, channel, number, ring, deck)
 
     def add_cell(self, channel: str, number: int, cell: Cell) -> None:
         """Append a cell."""

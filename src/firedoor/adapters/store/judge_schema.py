@@ -71,6 +71,7 @@ SCHEMA = Schema(
             heard INTEGER NOT NULL, batch INTEGER NOT NULL, event INTEGER NOT NULL,
             closed INTEGER NOT NULL, looks TEXT NOT NULL DEFAULT '',
             told_ms INTEGER NOT NULL DEFAULT 0, began_ms INTEGER NOT NULL DEFAULT 0,
+            spent TEXT NOT NULL DEFAULT '',
             PRIMARY KEY (channel, number, ring, deck)) WITHOUT ROWID""",
         """CREATE TABLE cell (
             channel TEXT NOT NULL, number INTEGER NOT NULL, seq INTEGER NOT NULL,
@@ -138,6 +139,7 @@ SCHEMA = Schema(
             ),
             5: (
                 "ALTER TABLE deck ADD COLUMN began_ms INTEGER NOT NULL DEFAULT 0",
+                "ALTER TABLE deck ADD COLUMN spent TEXT NOT NULL DEFAULT ''",
                 *_URGENT,
                 _PREFLIGHT,
             ),
