@@ -233,9 +233,9 @@ class Flight:
         """Treated machines that were counted as harmed and have not spoken again."""
         return self.harmed.get(ring, 0) - self.recovered.get(ring, 0)
 
-    def gone(self, ring: str, numbers: Numbers) -> bool:
+    def gone(self, ring: str, matured: int) -> bool:
         """Most of those of a ring that tried the release are harmed and have not spoken again."""
-        return 2 * self.lost(ring) > numbers.matured
+        return 2 * self.lost(ring) > matured
 
     def numbers(self, ring: str, found: Verdict) -> Numbers:
         """Where the ring stands under this verdict."""
@@ -252,7 +252,7 @@ class Flight:
         growth = valve.growth(terms.budget_growth, self.background.get(ring, 0))
         matured = admitted - in_flight - dormant
         # What other rings have shown is no bound for one that has not tried it, or is gone from it.
-        upper = found.harm_upper if matured > 0 and 2 * self.lost(ring) <= matured else 1.0
+        upper = found.harm_upper if matured > 0 and not self.gone(ring, matured) else 1.0
         window = valve.window(budget + growth, upper)
         return Numbers(
             admitted=admitted,

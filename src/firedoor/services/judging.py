@@ -330,7 +330,7 @@ class Judge:
             walked = walked and not self.hearing.forgotten(door.channel, ring)
             spent = numbers.room < 1 and not flight.unresolved(ring) and numbers.debt > 0
             spent = spent and not terms.shadow
-            gone = flight.gone(ring, numbers)
+            gone = flight.gone(ring, numbers.matured)
             back = flight.all_spoke_again(ring) or (walked and not gone)
             event = Assessed(
                 harmful=harmful,
@@ -354,7 +354,7 @@ class Judge:
             count = self.hearing.count(door.channel, ring, board=board)
             terms, numbers = flight.boarding.terms[ring], rings[ring]
             # Evidence of other rings does not open this one: somebody here has to try it first.
-            tried = numbers.matured > 0 and not flight.gone(ring, numbers)
+            tried = numbers.matured > 0 and not flight.gone(ring, numbers.matured)
             clears = found.excludes(terms.delta) and tried and not found.warn
             if door.state is not State.OPENING or count is None or clears:
                 continue
