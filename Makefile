@@ -58,6 +58,9 @@ soak: setup system  ## Hold the guarantees against thousands of simulated releas
 	@scripts/suricata || echo 'the test that needs it is left out' >&2
 	$(BIN)/python -m pytest -q tests/contract/test_preflight_tools.py -k suricata
 	$(BIN)/python tests/bench/slow.py
+	@$(PIP) install --require-hashes --only-binary :all: --requirement requirements/fuzz.txt
+	$(BIN)/python -m tests.fuzz.journal --seconds 600
+	$(BIN)/python -m tests.bench.journal_kills
 	@scripts/bootable-debian || echo 'the tests that boot machines are left out' >&2
 	$(BIN)/python -m pytest tests/bench/boots.py
 	$(BIN)/python -m tests.incident --times 20
@@ -67,6 +70,7 @@ soak: setup system  ## Hold the guarantees against thousands of simulated releas
 lock: setup .tools/uv-$(UV_VERSION)  ## Pin the newest versions that pyproject.toml allows
 	@$(call pin,requirements/dev.txt,pyproject.toml --extra parquet --group dev)
 	@$(call pin,requirements/bootstrap.txt,--group bootstrap)
+	@$(call pin,requirements/fuzz.txt,--group fuzz)
 
 hooks: setup  ## Let git run `make lint` before each commit
 	@hook="$$(git rev-parse --git-path hooks)/pre-commit"; mkdir -p "$$(dirname "$$hook")"; \

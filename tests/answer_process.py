@@ -5,7 +5,8 @@
 
 ``/NAME`` is a file of the directory, ``/watched/NAME`` the same for a machine whose bytes are
 counted, ``/dated/NAME`` with a Last-Modified, ``/by-hash/NAME`` under an immutable name.
-``/deliveries`` tells what was delivered: ``[[name, start, end], ...]``.
+``/deliveries`` tells what was delivered: ``[[name, start, end], ...]``, once it is known of all
+replies, ``/finished`` how many of the watched ones the server has taken.
 """
 
 import asyncio
@@ -21,10 +22,11 @@ from typing import Any
 import uvloop
 from tests.children import Child, running
 
-from firedoor.adapters.server import DirectServer, Limits
+from firedoor.adapters.server import BACKLOG, DirectServer, Limits
 from firedoor.core.release import FileEntry, media_type
 from firedoor.core.units import Digest
 from firedoor.gate.respond import Answerer
+from firedoor.gate.telling import Telling
 
 RELEASE = "7e" * 32
 ASSIGNED_S = 1_795_332_390
@@ -36,7 +38,9 @@ class Files:
 
     def __init__(self, root: Path) -> None:
         self._root = str(root)
-        self._answerer = Answerer()
+        self._telling = Telling()
+        self._answerer = Answerer(telling=self._telling)
+        self._finished = self._begun = 0
         self._deliveries: list[tuple[str, int, int]] = []
         self._entries = {
             file.name: FileEntry(
@@ -51,31 +55,50 @@ class Files:
         """Answer one request."""
         mode, _, name = scope["path"][1:].rpartition("/")
         if name == "deliveries":
-            await self._tell(send)
+            await self._known()
+            await _say(send, self._deliveries)
+            return
+        if name == "finished":
+            await _say(send, self._finished)
             return
 
         def delivered(start: int, end: int) -> None:
             self._deliveries.append((name, start, end))
 
-        await self._answerer.answer(
-            scope,
-            receive,
-            send,
-            method=scope["method"],
-            headers=scope["headers"],
-            entry=self._entries[name],
-            path=f"{self._root}/{name}",
-            release=RELEASE,
-            last_modified=ASSIGNED_S if mode == "dated" else None,
-            immutable_name=mode == "by-hash",
-            delivered=delivered if mode == "watched" else None,
-        )
+        self._begun += 1
+        try:
+            await self._answerer.answer(
+                scope,
+                receive,
+                send,
+                method=scope["method"],
+                headers=scope["headers"],
+                entry=self._entries[name],
+                path=f"{self._root}/{name}",
+                release=RELEASE,
+                last_modified=ASSIGNED_S if mode == "dated" else None,
+                immutable_name=mode == "by-hash",
+                delivered=delivered if mode == "watched" else None,
+            )
+        finally:
+            self._begun -= 1
 
-    async def _tell(self, send: Any) -> None:
-        body = json.dumps(self._deliveries).encode()
-        length = (b"content-length", b"%d" % len(body))
-        await send({"type": "http.response.start", "status": 200, "headers": [length]})
-        await send({"type": "http.response.body", "body": body})
+        self._finished += mode == "watched"
+
+    async def _known(self) -> None:
+        """Wait until it is known of every reply whether it has arrived, for ten seconds at most."""
+        for _ in range(1000):
+            # A client may have the last bytes before its reply is told to have ended.
+            if not self._begun and not self._telling.open:
+                return
+            await asyncio.sleep(0.01)
+
+
+async def _say(send: Any, what: object) -> None:
+    body = json.dumps(what).encode()
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": 200, "headers": [length]})
+    await send({"type": "http.response.body", "body": body})
 
 
 def answering(root: Path, *prefix: str) -> contextlib.AbstractContextManager[Child]:
@@ -84,7 +107,7 @@ def answering(root: Path, *prefix: str) -> contextlib.AbstractContextManager[Chi
 
 
 async def _serve(root: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
         server = DirectServer(Files(root), listener, Limits(stop_s=1.0))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
         print(json.dumps({"port": listener.getsockname()[1]}), flush=True)  # noqa: T201 - for answering()

@@ -25,11 +25,14 @@ class Connection:
         port: On localhost.
         context: Believes the server.
         window: Bytes of a stream that may be on the way, >= 1.
+        source: Address that it comes from.
     """
 
-    def __init__(self, port: int, context: ssl.SSLContext, *, window: int) -> None:
+    def __init__(
+        self, port: int, context: ssl.SSLContext, *, window: int, source: str = "127.0.0.1"
+    ) -> None:
         context.set_alpn_protocols(["h2"])
-        plain = socket.create_connection(("127.0.0.1", port), timeout=20)
+        plain = socket.create_connection(("127.0.0.1", port), 20, (source, 0))
         self._tls = context.wrap_socket(plain, server_hostname="localhost")
         assert self._tls.selected_alpn_protocol() == "h2"
         self._tls.sendall(_PREFACE)

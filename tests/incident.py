@@ -9,7 +9,7 @@ freshclam and clamd, set up once by the script of ``machine enroll``, and let al
 What happens is told on stderr; one line of JSON for each incident says what came of it. Who has
 had the bad release is known three times: from Firedoor's records, from what lay on the machines
 after each of their turns, and from what came over their cables, as the release is large. Exit code
-1 if more machines were hurt than twice the budget, or one is not healed; 2 if there can be no
+1 if more machines were hurt than the budget, or one is not healed; 2 if there can be no
 networks of their own here.
 """
 
@@ -188,8 +188,7 @@ class Outcome:
     def contained(self) -> bool:
         """Whether a few were hurt, the others never had it, and all are well by themselves."""
         return (
-            # Debt is harm beyond chance: with few controls it is down to half of what it should be.
-            0 < len(self.hurt) <= len(self.fetched) <= 2 * self.budget < len(self.hosts)
+            0 < len(self.hurt) <= len(self.fetched) <= self.budget < len(self.hosts)
             and set(self.hurt) <= set(self.fetched)
             and self.recorded == self.fetched == self.received
             and self.healed == self.hurt

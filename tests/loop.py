@@ -23,7 +23,7 @@ from firedoor.config import Config, from_text
 from firedoor.core.board import Lane
 from firedoor.core.door import Door
 from firedoor.core.release import FileEntry, media_type
-from firedoor.core.units import Digest, MachineNo
+from firedoor.core.units import Digest, MachineNo, UnixMs
 from firedoor.core.verdict import Verdict
 from firedoor.ports import Delivery, Fetched, SignalEvent
 from firedoor.services.admission import Admission
@@ -211,6 +211,7 @@ class Loop:
     def look(self) -> None:
         """The gate looks at the board."""
         now = self.clock.mono_ms
+        self.roster.bench(self.store.board().benched)
         for board in self.store.board().channels:
             aboard = {lane.candidate for lane in board.lanes}
             aboard |= {withdrawn.number for withdrawn in board.withdrawn}
@@ -347,11 +348,12 @@ class Loop:
             self.roster.set_beating(machine, beating=True)
         self.signals.append(self.clock.now(), [Delivery(numbers, ())])
 
-    def crash(self, *machines: int, kind: str = "panic") -> None:
-        """These machines report that they crashed."""
+    def crash(self, *machines: int, kind: str = "panic", ago_ms: int = 0) -> None:
+        """These machines report that they crashed, some time ago."""
         now = self.clock.now()
+        then = UnixMs(now.wall_ms - ago_ms)
         events = [
-            SignalEvent(MachineNo(machine), kind, now.wall_ms, f"{now.wall_ms}", None)
+            SignalEvent(MachineNo(machine), kind, then, f"{now.wall_ms}", None)
             for machine in machines
         ]
         self.signals.append(now, [Delivery((), events)])

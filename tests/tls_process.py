@@ -1,7 +1,8 @@
 """Files behind TLS as a process of its own: real server, real relay, one directory, no doors.
 
-``python -m tests.tls_process DIRECTORY AUTHORITY`` serves like ``tests.answer_process``, with the
-server's certificate in the folder AUTHORITY; ``/whoami`` tells what the application is told.
+``python -m tests.tls_process DIRECTORY AUTHORITY CONNECTIONS`` serves like
+``tests.answer_process``, with the server's certificate in the folder AUTHORITY, so many connections
+of HTTP/1.1 and a quarter of HTTP/2; ``/whoami`` tells what the application is told.
 """
 
 import asyncio
@@ -23,12 +24,14 @@ from firedoor.ports import CERTIFICATE
 from firedoor.wire.transport import Sockets, Transport
 
 
-def answering_tls(root: Path, authority: Path) -> contextlib.AbstractContextManager[Child]:
+def answering_tls(
+    root: Path, authority: Path, connections: int = 12_288
+) -> contextlib.AbstractContextManager[Child]:
     """Run the process; yield it and its port, and end it."""
-    return running("tests.tls_process", str(root), str(authority))
+    return running("tests.tls_process", str(root), str(authority), str(connections))
 
 
-async def _serve(root: Path, authority: Path) -> None:
+async def _serve(root: Path, authority: Path, connections: int) -> None:
     files = Files(root)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -44,7 +47,8 @@ async def _serve(root: Path, authority: Path) -> None:
 
     tls = TlsConfig(authority / "server.pem", authority / "server.key", authority / "ca.pem", None)
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
-        transport = Transport(app, Sockets(listener), tls, http2=True, limits=Limits(stop_s=1.0))
+        limits = Limits(connections, stop_s=1.0)
+        transport = Transport(app, Sockets(listener), tls, http2=True, limits=limits, direct=True)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, transport.stop)
         print(json.dumps({"port": listener.getsockname()[1]}), flush=True)  # noqa: T201 - for answering_tls()
         await transport.serve()
@@ -52,4 +56,4 @@ async def _serve(root: Path, authority: Path) -> None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(Path(sys.argv[1]), Path(sys.argv[2])))
+        runner.run(_serve(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))

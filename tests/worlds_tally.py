@@ -245,10 +245,13 @@ class Tally:
         self._seq += len(cells)
         for cell in cells:
             if cell.test is Test.HARM:
-                events = cell.treated_harmed + cell.control_harmed
-                share = cell.treated / (cell.treated + cell.control) if cell.control else 0.0
                 self._harmed += cell.treated_harmed
-                self._excess += cell.treated_harmed - events * share
+                self._excess += valve.beyond_chance(
+                    treated=cell.treated,
+                    control=cell.control,
+                    treated_harmed=cell.treated_harmed,
+                    control_harmed=cell.control_harmed,
+                )
         return cells
 
 

@@ -6,11 +6,14 @@ against all of them (``tests/contract``).
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from firedoor.core.boots import JournalState
+from firedoor.core.host_id import HostId
 from firedoor.core.release import FileEntry
 from firedoor.core.units import Digest, MachineNo, UnixMs
+from firedoor.formats.inventory import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,26 @@ CERTIFICATE: Final = "firedoor.certificate"
 """Key of an ASGI scope under which TLS puts the client's ``Certificate``, if it has shown one."""
 
 
+ARRIVAL: Final = "firedoor.arrival"
+"""Key of an ASGI scope under which a server that knows it has the ``Arrival`` of its replies."""
+
+
+class Arrival(Protocol):
+    """What a client has acknowledged on one connection, in a unit of the server's own."""
+
+    def given(self) -> int:
+        """What has to be acknowledged for all that ``send`` has returned for on this reply."""
+        ...
+
+    def taken(self) -> int:
+        """What is acknowledged so far."""
+        ...
+
+    def over(self) -> bool:
+        """Whether nothing more can be acknowledged."""
+        ...
+
+
 class ClientGone(OSError):
     """What an ASGI server raises in ``send`` when the client has gone.
 
@@ -219,6 +242,10 @@ class Register(Protocol):
         """Register numbers of those of ``names`` that are enrolled and not revoked; 2 us each."""
         ...
 
+    def known_as(self, host: HostId) -> tuple[MachineNo, str] | None:
+        """Number and name of the enrolled machine that an identity is bound to, or None; 10 us."""
+        ...
+
     def attributes(self, machine: MachineNo) -> Mapping[str, str]:
         """Attributes set at enrolment; empty when there are none."""
         ...
@@ -235,9 +262,11 @@ class SignalEvent:
     Attributes:
         machine: Register number.
         kind: Signal kind (``crash``-like kinds of interfaces.md).
-        time_ms: The machine's own time, corrected to the receive time if it lies in the future.
+        time_ms: When it happened: the machine's own time, corrected where its clock is wrong; never
+            after it was received.
         key: Idempotency key: the sender's ``id``, else its time.
         detail: JSON text, or None.
+        shift_ms: What its clock was corrected by: ``time_ms`` less the time it said; 0: not at all.
     """
 
     machine: MachineNo
@@ -245,6 +274,7 @@ class SignalEvent:
     time_ms: UnixMs
     key: str
     detail: str | None
+    shift_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,10 +284,31 @@ class Delivery:
     Attributes:
         heartbeats: Machines that sent a heartbeat; a number may repeat.
         events: All other signals.
+        journals: What is to be remembered of machines' journals, in place of what was.
     """
 
     heartbeats: Sequence[MachineNo]
     events: Sequence[SignalEvent]
+    journals: Mapping[MachineNo, JournalState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """One list of what a machine has.
+
+    Attributes:
+        machine: Register number.
+        part: What of the machine it is of.
+        digest: What the list is known by, see ``formats.inventory.digest``.
+        items: Its items, in order.
+        since_ms: Since when the machine has just these.
+    """
+
+    machine: MachineNo
+    part: Part
+    digest: bytes
+    items: tuple[str, ...]
+    since_ms: UnixMs
 
 
 class SignalStore(Protocol):
@@ -290,6 +341,24 @@ class SignalStore(Protocol):
 
     def beating(self) -> Sequence[MachineNo]:
         """Machines that send regular heartbeats, as last marked, by number."""
+        ...
+
+    def keep_inventories(
+        self, changed: Sequence[Inventory], told: Mapping[MachineNo, Mapping[str, str]]
+    ) -> None:
+        """Store what machines have and tell of themselves now, atomically.
+
+        Args:
+            changed: Lists, each in place of the machine's last one of the part.
+            told: Attributes, in place of the machine's last ones.
+        """
+        ...
+
+    def told(self) -> Iterator[tuple[MachineNo, Mapping[str, str]]]:
+        """The attributes that each machine tells."""
+
+    def journal(self, machine: MachineNo) -> JournalState | None:
+        """What is remembered of a machine's journal; None: it has never sent any of it."""
         ...
 
     def prune(self, before_wall_ms: UnixMs) -> int:

@@ -4,25 +4,28 @@
 
 A million machines are on record. Those that poll are the hard case: none has anything of the
 channel yet, so each is admitted, and its place must be durable before the first byte of its reply.
+They are spread evenly over the million, poll in no order, and each polls once.
 They poll at a steady rate (278/s: a million an hour), and then as well at 5,000/s for a minute.
 Each poll is a new connection from one of sixteen addresses, with Basic credentials of its own, and
 asks for 1 KiB; none waits for another's answer.
 
 The load comes from one process of this file, without a library, on the same cores as all of
-Firedoor; what CPU it takes is told. When the last poll is answered, the gate is killed (SIGKILL),
-and every machine that was answered must have its place in ``gate.db``. Memory is the sum of the
-proportional set sizes of all processes, the most seen. Prints one line of JSON; exit code 1 if a
-poll failed, a place is missing or the memory is above 1 GiB.
+Firedoor; what CPU it takes is told apart, and what each poll cost the gate. When the last poll is
+answered, the gate is killed (SIGKILL), and every machine that was answered must have its place in
+``gate.db``. Memory is the sum of the proportional set sizes of all processes, the most seen. Prints
+one line of JSON; exit code 1 if a poll failed, a place is missing or the memory is above 1 GiB.
 """
 
 import argparse
 import base64
 import contextlib
 import errno
+import gc
 import json
 import multiprocessing
 import os
 import platform
+import random
 import resource
 import select
 import signal
@@ -33,6 +36,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,8 +50,11 @@ from firedoor.adapters.store.register_schema import Enrolment
 HOURLY_PER_S: Final = 278
 PATIENCE_S: Final = 30.0
 _SAMPLE_S: Final = 3.0
-_ADDRESSES: Final = [f"127.0.0.{last}" for last in range(2, 18)]
+_SEED: Final = 20261123
+_ADDRESSES: Final = [(f"127.0.0.{last}", 0) for last in range(2, 18)]
 _ASK: Final = b"GET /bench/content.bin HTTP/1.1\r\nHost: gate\r\nAuthorization: Basic %b\r\n\r\n"
+_GOOD: Final = b"HTTP/1.1 200 "
+_END: Final = b"\r\n\r\n"
 _SIZE: Final = 1024
 _MOST_OPEN: Final = 12_000
 """As many wait for their replies at most; what is due then begins late, and took as long."""
@@ -59,11 +66,11 @@ _NO_PORT_YET: Final = 24
 class Polls:
     """Polls on their way; ``took`` has how long each answered one took, by its number, s."""
 
-    def __init__(self, port: int, tokens: list[bytes]) -> None:
-        self._port = port
-        self._tokens = tokens
+    def __init__(self, port: int, requests: list[bytes]) -> None:
+        self._gate = ("127.0.0.1", port)
+        self._requests = requests
         self._poller = select.epoll()
-        self._open: dict[int, tuple[socket.socket, int, float, bytearray]] = {}
+        self._open: dict[int, _Poll] = {}
         self.took: dict[int, float] = {}
         self.failed: Counter[str] = Counter()
 
@@ -74,38 +81,46 @@ class Polls:
 
     def begin(self, number: int, due: float) -> None:
         """Connect and ask."""
-        each = socket.socket()
-        each.setblocking(False)
+        each = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         each.setsockopt(socket.IPPROTO_IP, _NO_PORT_YET, 1)
-        each.bind((_ADDRESSES[number % len(_ADDRESSES)], 0))
-        status = each.connect_ex(("127.0.0.1", self._port))
+        each.bind(_ADDRESSES[number % len(_ADDRESSES)])
+        status = each.connect_ex(self._gate)
         if status not in {0, errno.EINPROGRESS}:
             self.failed[f"not connected: {os.strerror(status)}"] += 1
             each.close()
             return
-        self._open[each.fileno()] = (each, number, due, bytearray())
-        self._poller.register(each, select.EPOLLOUT)
+        # On loopback a connection is made at once, unless nobody accepts it.
+        asked = status == 0
+        if asked:
+            each.send(self._requests[number])
+        descriptor = each.fileno()
+        self._open[descriptor] = _Poll(each, number, due, asked=asked)
+        self._poller.register(descriptor, select.EPOLLIN if asked else select.EPOLLOUT)
 
     def go_on(self, wait_s: float) -> int:
         """Do what there is to do, waiting no longer than that; how many are still open."""
-        for descriptor, events in self._poller.poll(wait_s):
-            each, number, due, held = self._open[descriptor]
+        for descriptor, _ in self._poller.poll(wait_s):
+            poll = self._open[descriptor]
             try:
-                if events & select.EPOLLOUT and not events & select.EPOLLERR:
-                    each.send(_ASK % self._tokens[number])
+                if not poll.asked:
+                    poll.socket.send(self._requests[poll.number])
+                    poll.asked = True
                     self._poller.modify(descriptor, select.EPOLLIN)
                     continue
-                piece = each.recv(4096)
+                piece = poll.socket.recv(4096)
             except OSError as error:
                 self._end(descriptor, f"broken: {error.strerror}")
                 continue
-            held += piece
-            head, _, body = held.partition(b"\r\n\r\n")
-            if len(body) == _SIZE or not piece:
-                good = head.startswith(b"HTTP/1.1 200 ") and len(body) == _SIZE
-                self._end(descriptor, "" if good else bytes(held[:40]).decode(errors="replace"))
+            reply = poll.held = poll.held + piece if poll.held else piece
+            # The head is looked for only once there may be a whole body behind it.
+            if len(reply) > _SIZE or not piece:
+                good = (
+                    reply.startswith(_GOOD) and len(reply) == reply.find(_END) + len(_END) + _SIZE
+                )
                 if good:
-                    self.took[number] = time.monotonic() - due
+                    self.took[poll.number] = time.monotonic() - poll.due
+                if good or not piece or not reply.startswith(_GOOD):
+                    self._end(descriptor, "" if good else reply[:40].decode(errors="replace"))
         return len(self._open)
 
     def give_up(self) -> None:
@@ -114,20 +129,30 @@ class Polls:
             self._end(descriptor, "no answer in time")
 
     def _end(self, descriptor: int, failure: str) -> None:
-        each = self._open.pop(descriptor)[0]
-        self._poller.unregister(each)
-        each.close()
+        # What is closed is not waited for any more.
+        self._open.pop(descriptor).socket.close()
         if failure:
             self.failed[failure] += 1
+
+
+@dataclass(slots=True)
+class _Poll:
+    socket: socket.socket
+    number: int
+    due: float
+    asked: bool
+    held: bytes = b""
 
 
 def load(port: int, tokens: Path, phases: list[tuple[float, float]], result: Path) -> None:
     """Poll in phases of (polls a second, seconds); write what became of it. A process's main."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    polls = Polls(port, tokens.read_bytes().split(b"\n"))
+    polls = Polls(port, [_ASK % token for token in tokens.read_bytes().split(b"\n")])
+    gc.freeze()
     number, late = 0, 0.0
     starts: list[int] = []
+    before_s = time.process_time()
     began = time.monotonic()
     for per_s, seconds in phases:
         starts.append(number)
@@ -145,7 +170,7 @@ def load(port: int, tokens: Path, phases: list[tuple[float, float]], result: Pat
     while polls.go_on(0.05) and time.monotonic() < ended + PATIENCE_S:
         pass
     polls.give_up()
-    spent = time.process_time()
+    spent = time.process_time() - before_s
     result.write_text(
         json.dumps(
             {
@@ -154,7 +179,7 @@ def load(port: int, tokens: Path, phases: list[tuple[float, float]], result: Pat
                 "took": polls.took,
                 "failed": polls.failed,
                 "late_s": round(late, 2),
-                "seconds": ended - began,
+                "seconds": time.monotonic() - began,
                 "cpu_s": spent,
             }
         )
@@ -174,6 +199,10 @@ def main() -> int:
         (float(HOURLY_PER_S + given.storm), float(given.seconds)),
     ]
     polling = int(sum(per_s * seconds for per_s, seconds in phases)) + len(phases)
+    if polling > given.machines:
+        parser.error(f"each machine polls once: that takes {polling} of them")
+    machines = sorted(random.Random(_SEED).sample(range(1, given.machines + 1), polling))
+    unserved = set(machines)
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         upstream = root / "upstream"
@@ -181,13 +210,15 @@ def main() -> int:
         (upstream / "content.bin").write_bytes(os.urandom(_SIZE))
         files = files_of(root)
         tokens, result = root / "tokens", root / "result"
-        with tokens.open("wb") as lines:
+        shown: dict[int, bytes] = {}
 
-            def enrolled(machine: Enrolment) -> None:
-                if machine.no <= polling:
-                    lines.write(base64.b64encode(f"{machine.name}:{machine.read}".encode()) + b"\n")
+        def enrolled(machine: Enrolment) -> None:
+            if machine.no in unserved:
+                shown[machine.no] = base64.b64encode(f"{machine.name}:{machine.read}".encode())
 
-            fill(files, given.machines, polling, enrolled)
+        fill(files, given.machines, unserved, enrolled)
+        order = random.Random(_SEED).sample(machines, polling)
+        tokens.write_bytes(b"\n".join(shown[number] for number in order))
         with running(root, files, upstream, patience_s=300.0) as tree:
             port = int(tree.urls["gate"].rpartition(":")[2])
             arguments = (port, tokens, phases, result)
@@ -201,7 +232,7 @@ def main() -> int:
             spent = {role: round(now - before[role], 1) for role, now in _cpu_s(tree).items()}
             os.kill(tree.pids["gate"], signal.SIGKILL)
             said = json.loads(result.read_text())
-            answered = {int(number) + 1 for number in said["took"]}
+            answered = {order[int(number)] for number in said["took"]}
             missing = answered - _placed(files.data / "gate.db")
     most_mib += supervisor_mib()
     figures = {
@@ -215,6 +246,7 @@ def main() -> int:
         "phases": _phases(phases, said),
         "seconds": round(said["seconds"], 1),
         "cpu_s": {**spent, "load": round(said["cpu_s"], 1)},
+        "gate_us_per_poll": round(spent["gate"] / max(1, said["polls"]) * 1e6),
         "latest_begun_s": said["late_s"],
         "loadavg": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),

@@ -1,7 +1,7 @@
 """A data directory that knows a large fleet: enrolled, heard for weeks, and served before."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.store.gate import GateWriter
@@ -22,7 +22,7 @@ _HOUR_MS = 3_600_000
 def fill(
     files: Files,
     machines: int,
-    unserved: int = 0,
+    unserved: Container[int] = (),
     enrolled: Callable[[Enrolment], None] = lambda _: None,
 ) -> None:
     """Write what gate, intake and register have on record of a fleet.
@@ -30,7 +30,7 @@ def fill(
     Args:
         files: Of an empty data directory.
         machines: How many are enrolled, poll every hour and send heartbeats.
-        unserved: So many of them, the first ones, have nothing of the channel yet.
+        unserved: Those of them, by number from 1, that have nothing of the channel yet.
         enrolled: Told every one.
     """
     clock = SystemClock()
@@ -54,7 +54,7 @@ def fill(
             )
             for n in numbers
         ]
-        served = range(max(first, unserved + 1), numbers.stop)
+        served = [n for n in numbers if n not in unserved]
         standings = [Standing("bench", n, 1, now.wall_ms // 1000 - 86_400) for n in served]
         places = [Place("bench", 1, "everyone", AFTERWARDS, 0, n, True, 0, True, 0) for n in served]
         gate.commit(places, (), earlier)

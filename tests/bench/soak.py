@@ -191,7 +191,7 @@ def fleet(
         if harm == 0.0:
             return figures, opened >= 0.95 * runs
         if harm == 1.0 and debt:
-            return figures, opened <= 0.05 * runs and bool(np.mean(harmed) <= budget * 1.1 + 0.1)
+            return figures, opened <= 0.05 * runs and bool(np.mean(harmed) <= 1.02 * budget + 0.05)
         return figures, True
 
     return work
@@ -274,6 +274,17 @@ SETTINGS = (
         Setting(f"fleet N={n} h={h} p0={p0}", 300, 1000 + n, fleet(n, h, p0))
         for n in (1, 3, 10, 30, 50, 300)
         for h in (0.0, 0.05, 0.3, 1.0)
+        for p0 in (0.0, 0.01)
+    ),
+    *(
+        Setting(
+            f"large budget N={n} B={b} h={h} p0={p0}",
+            300,
+            2000 + n,
+            fleet(n, h, p0, policy=Policy(budget=b)),
+        )
+        for n, b in ((6, 5), (12, 3), (12, 6), (30, 10), (100, 50))
+        for h in (0.0, 0.3, 1.0)
         for p0 in (0.0, 0.01)
     ),
     *(

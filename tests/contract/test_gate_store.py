@@ -4,7 +4,6 @@ import contextlib
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,7 +61,7 @@ def bucket(**fields):
 def test_places_and_cuts_come_back_as_they_went_in(writer, reader):
     """A card that was answered is on record to the last field."""
     members = [
-        replace(place(1, card=0, treated=True), stratum="model=R650,site=Brno%2C west"),
+        place(1, card=0, treated=True)._replace(stratum="model=R650,site=Brno%2C west"),
         place(70_000, card=1),
     ]
     writer.commit(members, [cut()], AT)

@@ -263,7 +263,7 @@ def test_a_register_of_before_certificates_goes_on(tmp_path, clock):
     till = old.enroll("till-17", {"site": "prague"}, now(clock))
     old.close()
     with closing(sqlite3.connect(path)) as raw:
-        raw.executescript("DROP TABLE certificate; PRAGMA user_version = 1")
+        raw.executescript("DROP TABLE certificate; DROP TABLE host_id; PRAGMA user_version = 1")
     with pytest.raises((BadConfig, Unavailable)):
         MachineRegister(path, clock, read_only=True)
 

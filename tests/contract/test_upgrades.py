@@ -16,7 +16,7 @@ from firedoor.core.units import Digest, UnixMs
 from firedoor.core.verdict import Merging
 from firedoor.ports import Instant
 from firedoor.services.places import Census
-from firedoor.services.records import Block, Bucket
+from firedoor.services.records import Block, Bucket, Harmed
 
 FIRST = Schema(1, ("CREATE TABLE fact (n INTEGER PRIMARY KEY)", "INSERT INTO fact VALUES (7)"))
 SECOND = ("ALTER TABLE fact ADD COLUMN word TEXT NOT NULL DEFAULT 'seven'",)
@@ -108,6 +108,11 @@ JUDGE = [
         treated INTEGER NOT NULL, control INTEGER NOT NULL,
         treated_harmed INTEGER NOT NULL, control_harmed INTEGER NOT NULL,
         installed INTEGER NOT NULL, PRIMARY KEY (channel, number, seq)) WITHOUT ROWID""",
+    """CREATE TABLE harmed (
+        place INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
+        machine INTEGER NOT NULL, treated INTEGER NOT NULL, signal TEXT NOT NULL,
+        at_ms INTEGER NOT NULL, recovered_ms INTEGER NOT NULL DEFAULT 0)""",
+    "INSERT INTO harmed VALUES (3, 'bad', 4, 9, 1, 'silence', 8, 0)",
     """INSERT INTO cell VALUES
         ('bad', 4, 1, 'everyone', 1, 0, 'harm', 'silence', '', 5, 45, 2, 0, 0)""",
 ]
@@ -181,6 +186,7 @@ def test_a_gate_goes_on_with_the_records_of_an_earlier_version(tmp_path, version
     writer, reader = GateWriter(tmp_path), GateReader(tmp_path)
 
     assert [stored.place.machine for stored in reader.places_of("av", 2)] == [9]
+    assert [stored.place.number for stored in reader.places_of_machine(9)] == [2]
     assert reader.obeyed() == 12
     assert reader.listened_ms() == 90_000  # a minute of run a, half a minute of run b
     assert reader.census() == []
@@ -193,7 +199,7 @@ def test_a_gate_goes_on_with_the_records_of_an_earlier_version(tmp_path, version
 
 def unchanged() -> list[str]:
     """Statements of judge.db that are what they were in its first version."""
-    changed = ("channel", "cursor", "cell", "deck", "boarding", "release", "late")
+    changed = ("channel", "cursor", "cell", "deck", "boarding", "release", "late", "harmed")
     later = ("looked", "refusal", "asked", "feed", "exploited", "named", "searched", "preflight")
     now = judge_schema.SCHEMA.statements
     others = [s for s in now if not any(f"TABLE {table} (" in s for table in (*changed, *later))]
@@ -205,6 +211,8 @@ def test_a_judge_goes_on_with_the_channels_of_an_earlier_version(tmp_path):
     make(tmp_path / judge.NAME, 1, [*JUDGE, *unchanged()])
     store, reader = JudgeStore(tmp_path), JudgeReader(tmp_path)
 
+    # It did not say up to when a silent machine had been listened for.
+    assert reader.harmed("bad", 4) == [Harmed(3, 9, True, "silence", 8, 0, "", 0)]
     free = reader.channel("free")
     assert (free.synced_ms, free.error, free.failures) == (5, "refused", 3)
     assert reader.last_snapshot("free") == b"{}"

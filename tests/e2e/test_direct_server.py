@@ -77,6 +77,23 @@ def test_a_head_may_come_byte_by_byte_and_be_read_slowly(port, name):
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nHost: gate\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", b"431"),
         (b"GET / HTTP/1.1\r\nHost: gate\r\nX: " + b"x" * 70_000, b"431"),
+        (b"GET / HTTP/1.1\r\nHost: gate\r\n" + b"x:\r\n" * 16_000 + b"\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\nHost: gate\r\n" + b"x:\r\n" * 100 + b"\r\n", b"431"),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: gate\r\n\r\n", b"431"),
+        (b"G" * 70_000, b"431"),
+        (b"GET /16k.bin\r\n\r\n", b"400"),
+        (b"GET /16k.bin HTTP/1.1\nHost: gate\n\n", b"400"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"400"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"400"),
+        (b"CONNECT gate:22 HTTP/1.1\r\nHost: gate\r\n\r\n", b"400"),
+        (
+            ASK % (b"", b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n") + b"0\r\n\r\n",
+            b"400",
+        ),
+        (
+            b"POST / HTTP/1.1\r\nHost: gate\r\nContent-Length: 0\r\nContent-Length: 44\r\n\r\n",
+            b"400",
+        ),
     ],
 )
 def test_what_is_no_request_is_refused_once(port, said, status):
@@ -101,6 +118,53 @@ def test_what_follows_a_body_is_not_taken_for_a_request(port):
 
     assert told.count(b"HTTP/1.1 200") == 1
     assert SHORT < len(told) < 2 * SHORT
+
+
+def test_a_hundred_header_fields_are_read(port):
+    """Proxies add theirs; the limit is far from what anybody sends who means it."""
+    with client(port) as opened:
+        opened.sendall(ASK % (b"16k.bin", b"Connection: close\r\n" + b"x:\r\n" * 98))
+        told = all_of(opened)
+
+    assert told.startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_asks_before_it_sends_a_body_gets_its_answer_at_once(port):
+    """``Expect: 100-continue``: nobody here wants the body, and the client must not wait for us."""
+    with client(port) as opened:
+        opened.sendall(ASK % (b"16k.bin", b"Expect: 100-continue\r\nContent-Length: 5\r\n"))
+        told = all_of(opened)
+
+    assert told.startswith(b"HTTP/1.1 200 ")
+    assert b"100 Continue" not in told
+
+
+@pytest.mark.parametrize("fields", [b"", b"Connection: keep-alive\r\n"])
+def test_a_client_of_http_1_0_is_told_that_its_connection_ends(port, fields):
+    """It would wait for the end of a connection that stays."""
+    with client(port) as opened:
+        opened.sendall(b"GET /16k.bin HTTP/1.0\r\n" + fields + b"\r\n")
+        head, _, body = all_of(opened).partition(b"\r\n\r\n")
+
+    assert b"\r\nconnection: close" in head
+    assert len(body) == SHORT
+
+
+def test_heads_among_others_have_no_bodies(port):
+    """A body after HEAD would be read as the next reply; one before it as the next request."""
+    with client(port) as opened:
+        head = (ASK % (b"1m.bin", b"")).replace(b"GET", b"HEAD")
+        opened.sendall(
+            head * 3
+            + ASK % (b"16k.bin", b"")
+            + head.replace(b"\r\n\r\n", b"\r\nContent-Length: 7\r\n\r\nGET / H")
+            + ASK % (b"1m.bin", b"")
+        )
+        told = all_of(opened)
+
+    assert told.count(b"HTTP/1.1 200 OK\r\n") == 5
+    assert told.count(b"\r\ncontent-length: %d\r\n" % LONG) == 4
+    assert len(told) < 2 * SHORT
 
 
 def test_a_client_that_resumes_what_broke_off_is_told_as_complete(port):

@@ -149,7 +149,10 @@ def test_a_machine_that_breaks_off_is_not_taken_for_installed(gate):
             held += len(piece)
         time.sleep(0.5)  # let the server fill whatever it may fill
 
-    told = _delivered(port, "image.bin")[before:]
+    # What it was sent is told when the server sees that it has gone.
+    deadline = time.monotonic() + 20
+    while not (told := _delivered(port, "image.bin")[before:]) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
     assert held == read
     assert PIECE_BYTES <= told[-1][1] <= read + ON_THE_WAY

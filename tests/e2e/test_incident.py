@@ -47,7 +47,7 @@ def test_a_bad_release_hurts_a_few_and_no_machine_is_touched(
     came: dict[str, Any] = json.loads(out)
 
     assert len(came["hosts"]) == 12
-    assert 0 < len(came["hurt"]) <= len(came["fetched"]) <= 2 * came["budget"] == 6
+    assert 0 < len(came["hurt"]) <= len(came["fetched"]) <= came["budget"] == 3
     # By the gate's records, by what lay on the machines, and by what came over their cables.
     assert came["recorded"] == came["fetched"] == came["received"]
     assert came["healed"] == came["hurt"]

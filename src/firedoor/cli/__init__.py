@@ -39,6 +39,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "release": "release",
         "machine": "machine",
         "ca": "ca",
+        "signal": "signal",
         "tuf": "tuf",
         "verdict": "verdict",
         "ledger": "ledger",

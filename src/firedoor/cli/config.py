@@ -14,6 +14,7 @@ from firedoor.cli.context import Place, here
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
 from firedoor.cli.prospects import SILENCE, Prospect, prospect
 from firedoor.config import Config, explain, notices
+from firedoor.config.definitions import in_force
 from firedoor.core.errors import Unavailable
 from firedoor.core.terms import resolve
 
@@ -90,6 +91,7 @@ def check(
     Example: firedoor config check --machines 50
     """
     place = here(config, data)
+    in_force(place.config.intake.definitions)
     _read_certificates(place.config)
     counted = fleet(place) if machines is None else _assumed(place.config, machines)
     found = Check(
@@ -185,8 +187,19 @@ def sentence(hope: Prospect) -> str:
         f"{output.count(hope.machines)}, budget {hope.budget}: after every machine has installed "
         f"without harm, up to {output.share(hope.harm_upper)} excess harm cannot be excluded, "
         f"{end}; {_held(hope.hold_chance)} because machines go silent by chance (if "
-        f"{output.share(SILENCE)} of them miss a deadline)"
+        f"{output.share(SILENCE)} of them miss a deadline); a release that harms whatever it "
+        f"touches is {_stopped(hope)}"
     )
+
+
+def _stopped(hope: Prospect) -> str:
+    """How a release that harms whatever it touches ends."""
+    after = f"held after {hope.budget}, for a person to decide"
+    if hope.proof is None:
+        return f"{after}: evidence cannot shut it in a fleet this small"
+    if hope.proof > hope.budget:
+        return f"{after}: evidence shuts it from {hope.proof} on, which takes a budget as large"
+    return f"shut by evidence after {output.count(hope.proof)}"
 
 
 def _unseen(config: Config) -> Iterator[str]:

@@ -18,8 +18,11 @@ from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.register_schema import Enrolment, Entry, Issued
 from firedoor.cli import output
 from firedoor.cli.context import Place, here
+from firedoor.cli.machines import listed, print_machine, print_machines, say_others
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
+from firedoor.cli.osquery import osquery_client
 from firedoor.cli.rescue import ATTRIBUTE, rescue_client
+from firedoor.cli.shipping import journal_client
 from firedoor.cli.snippets import (
     Own,
     Target,
@@ -33,9 +36,8 @@ from firedoor.cli.snippets import (
 )
 from firedoor.cli.target import mirrored, target_of
 from firedoor.config import Config
-from firedoor.console.model import MachineView
 from firedoor.core.errors import BadInput, NotFound, Unavailable
-from firedoor.core.ring import ring_of
+from firedoor.core.host_id import HostId
 from firedoor.core.units import UnixMs
 
 app: Final = typer.Typer(
@@ -51,26 +53,6 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the m
 def register(root: typer.Typer) -> None:
     """Add the commands to the app."""
     root.add_typer(app, name="machine")
-
-
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of ``machine list``.
-
-    Attributes:
-        no: Number in the register.
-        name: Its name.
-        attributes: What the operator set at enrolment.
-        ring: Ring it belongs to.
-        enrolled_ms: When it was enrolled.
-        revoked_ms: Since when it is refused, or None.
-    """
-
-    no: int
-    name: str
-    attributes: dict[str, str]
-    ring: str
-    enrolled_ms: int
-    revoked_ms: int | None
 
 
 class Enrolled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,8 +91,9 @@ def list_(
     """
     place = here(config, data)
     with _register(place, read_only=True) as known:
+        called = dict(known.host_ids.all())
         rows = [
-            _listed(entry, place.config)
+            listed(entry, place.config, called.get(entry.machine.no, ()))
             for entry in _entries(known)
             if revoked or entry.revoked is None
         ]
@@ -118,19 +101,8 @@ def list_(
     if as_json:
         output.document(rows)
         return
-    output.table(
-        ("machine", "ring", "attributes", "enrolled", "revoked"),
-        [
-            (
-                row.name,
-                row.ring,
-                " ".join(f"{key}={value}" for key, value in row.attributes.items()),
-                output.when(row.enrolled_ms),
-                output.when(row.revoked_ms) if row.revoked_ms else "",
-            )
-            for row in rows
-        ],
-    )
+    print_machines(rows)
+    say_others(place.files)
     for collector in collectors:
         output.say(f"collector {collector.name} speaks for {' '.join(collector.patterns)}")
 
@@ -154,7 +126,7 @@ def show(
     if as_json:
         output.document(view)
         return
-    _show(view)
+    print_machine(view)
 
 
 @app.command("enroll")
@@ -175,12 +147,23 @@ def enroll(
             help="An attribute that rings select by, such as site=prague; may be repeated.",
         ),
     ] = None,
+    identities: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--identity",
+            metavar="KIND=VALUE",
+            show_default=False,
+            help="What the machine's own tools call it: machine-id, host-name, osquery or host-id, "
+            "such as machine-id=$(cat /etc/machine-id); may be repeated. A collector then finds "
+            "the machine by it, and nobody else can have it.",
+        ),
+    ] = None,
     rotate: Annotated[
         bool,
         typer.Option(
             "--rotate",
             help="New tokens for a machine that is enrolled; the old ones work for 24 h more. "
-            "With --set its attributes change too.",
+            "With --set its attributes change too, with --identity what it is called.",
         ),
     ] = False,
     collector: Annotated[
@@ -217,6 +200,14 @@ def enroll(
             help="The script also writes and enables the rescue: units that take what the gate "
             "offers when the machine boots again and again. Needs systemd, and a channel of kind "
             "apt. Sets the attribute rescue=yes.",
+        ),
+    ] = False,
+    journal: Annotated[
+        bool,
+        typer.Option(
+            "--journal",
+            help="The script also has systemd-journal-upload send the machine's journal to the "
+            "intake: crashes, failed units and unclean boots become signals.",
         ),
     ] = False,
     gate: Annotated[
@@ -261,11 +252,19 @@ def enroll(
     if bool(name) == (names is not None):
         raise BadInput("enrol either one NAME or the names of a file", hint="--from FILE")
     values = _pairs(attributes or [])
+    hosts = [HostId.parse(text) for text in identities or []]
+    if hosts and (collector or names is not None):
+        raise BadInput("--identity is of one machine", hint="enrol it by its NAME")
     if channel:
         place.config.channel(channel)
     if rescue:
         _check_rescue(place.config, alone=not (collector or names or as_json))
         values |= [ATTRIBUTE]
+    if journal and (collector or names or as_json):
+        raise BadInput(
+            "--journal is a part of the script for one machine",
+            hint="docs/howto/journal.md says how to give it to many",
+        )
     # Before anything is enrolled: tokens are made once, and this may be refused.
     target = target_of(place.config, gate=gate, intake=intake, channel=channel, has=mirrored(place))
     authority = Authority(place.files.authority) if certificate else None
@@ -285,16 +284,20 @@ def enroll(
             output.document(Enrolled(machine=name, no=None, read=None, signal=token))
         else:
             if rotate:
-                enrolment = known.rotate(name, now)
+                enrolment = known.rotate(name, now, hosts)
                 if values:
                     known.set_attributes(name, {**known.attributes(enrolment.no), **values})
             else:
-                enrolment = known.enroll(name, values, now)
+                enrolment = known.enroll(name, values, now, hosts)
             own = Own() if authority is None else _certify(known, authority, name, now)
             if as_json:
                 output.document(_enrolled(enrolment, own))
                 return
             print_enrolment(enrolment, target, place.config, own, rescue=rescue)
+            if journal:
+                tls = place.config.intake.tls
+                shown = tls is not None and tls.client_ca is not None
+                sys.stdout.write(journal_client(enrolment.signal, target, own, shown=shown))
             output.say("these tokens cannot be shown again")
 
 
@@ -331,6 +334,7 @@ def print_enrolment(
     """Print the script that makes a machine a client of this gate, with its tokens."""
     heartbeat_s = config.time.heartbeat_ms / 1000
     sys.stdout.write(files_client(made.name, made.read, made.signal, target, heartbeat_s, own=own))
+    sys.stdout.write(osquery_client(made.signal, target, own))
     if any(channel.apt is not None for channel in config.channels):
         sys.stdout.write(apt_tls(target, own))
     for channel in config.channels:
@@ -390,18 +394,6 @@ def _entries(known: MachineRegister) -> Iterator[Entry]:
         after = page[-1].machine.no
 
 
-def _listed(entry: Entry, config: Config) -> Listed:
-    machine = entry.machine
-    return Listed(
-        no=machine.no,
-        name=machine.name,
-        attributes=dict(machine.attributes),
-        ring=ring_of(machine.attributes, config.rings),
-        enrolled_ms=entry.enrolled,
-        revoked_ms=entry.revoked,
-    )
-
-
 def _enrolled(made: Enrolment, own: Own = _NO_CERTIFICATE) -> Enrolled:
     return Enrolled(
         machine=made.name,
@@ -439,38 +431,3 @@ def _read_names(path: Path) -> list[str]:
     if not names:
         raise BadInput(f"{path} names no machine", hint="one name a line")
     return names
-
-
-def _show(view: MachineView) -> None:
-    output.facts(
-        [
-            ("machine", view.name),
-            ("attributes", " ".join(f"{k}={v}" for k, v in view.attributes.items())),
-            ("stratum", view.stratum),
-            ("enrolled", output.when(view.enrolled_ms)),
-            ("revoked", "yes" if view.revoked else "no"),
-            ("last heard", output.when(view.last_seen_ms)),
-            ("heartbeats", "yes" if view.heartbeats else "no"),
-            *(
-                (f"channel {channel}", f"{output.short(release)} (ring {view.rings.get(channel)})")
-                for channel, release in view.serving.items()
-            ),
-        ]
-    )
-    if view.exposures:
-        output.heading("releases")
-        output.table(
-            ("release", "channel", "part", "since", "condition", "harm", "undoing"),
-            [
-                (
-                    output.short(e.release),
-                    e.channel,
-                    e.arm.value,
-                    output.when(e.since_ms),
-                    e.state.value,
-                    e.harm,
-                    e.undo,
-                )
-                for e in view.exposures
-            ],
-        )

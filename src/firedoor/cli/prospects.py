@@ -11,9 +11,13 @@ from typing import Final
 import numpy as np
 
 from firedoor.core import valve
+from firedoor.core.cell import Cell, Test
 from firedoor.core.evidence import clearance
 from firedoor.core.evidence.counts import Counts, Ints
+from firedoor.core.signal import SILENCE as SILENCE_STREAM
 from firedoor.core.terms import Terms
+from firedoor.core.verdict import fold
+from firedoor.services.boarding import rules_for
 
 SILENCE: Final = 0.01
 """Share of healthy machines that miss a deadline by chance, as assumed for the forecast."""
@@ -34,6 +38,8 @@ class Prospect:
         harm_upper: Smallest U: what cannot be excluded after every machine has installed and
             none was harmed, in (0, 1].
         clears: Whether that is enough to open as cleared; otherwise the door is walked.
+        proof: Machines that a release has to harm, all it touches, until evidence shuts it; None:
+            this fleet cannot prove it.
         hold_chance: About the chance that a good release is held (budget spent) because
             machines went silent by chance, in [0, 1].
     """
@@ -44,6 +50,7 @@ class Prospect:
     alpha_harm: float
     harm_upper: float
     clears: bool
+    proof: int | None
     hold_chance: float
 
 
@@ -57,6 +64,7 @@ def prospect(terms: Terms) -> Prospect:
         alpha_harm=terms.alpha_harm,
         harm_upper=best,
         clears=best <= terms.delta,
+        proof=proof(terms),
         hold_chance=hold_chance(terms),
     )
 
@@ -73,6 +81,22 @@ def best_upper(terms: Terms) -> float:
         counts = Counts.of(treated, control, 0, 0, installed=treated)
         state = clearance.absorb(state, counts, cluster=terms.cluster)
     return float(clearance.upper(state, terms.alpha_clear)[0])
+
+
+def proof(terms: Terms) -> int | None:
+    """Fewest machines that a release which harms whatever it touches has harmed when it is shut.
+
+    All in one class, no control harmed, and by silence alone, which needs no agent. As many as
+    ``terms.liars`` of them are taken to lie.
+    """
+    rules = rules_for(terms, reporting=0)
+    line = -math.log(terms.alpha_harm)
+    for harmed in range(1, min(_MOST_HARMED, terms.active_machines - 1) + 1):
+        control = min(valve.CONTROLS_PER_TREATED * harmed, terms.active_machines - harmed)
+        cell = Cell(1, "", 1, 0, Test.HARM, SILENCE_STREAM, "", harmed, control, harmed, 0)
+        if fold(rules, [cell]).max_log_e >= line:
+            return harmed
+    return None
 
 
 def hold_chance(terms: Terms, silence: float = SILENCE) -> float:

@@ -159,6 +159,7 @@ LISTEN_PLAIN: Final = _optional("listen_plain", values.listen)
 PROXIES: Final = _list("proxies", values.networks)
 
 INTAKE_LISTEN: Final = _key("listen", values.listen, '"0.0.0.0:8081"')
+DEFINITIONS: Final = _optional("definitions", values.absolute)
 MAX_BODY: Final = _key("max_body", values.size, '"8MiB"', values.show_size)
 
 CONSOLE_LISTEN: Final = _key("listen", values.listen, '"127.0.0.1:8082"')
@@ -182,6 +183,7 @@ RATIO: Final = _key(
     lambda ratio: '"off"' if ratio is None else values.show(ratio),
 )
 CLUSTER: Final = _key("cluster", values.machines, "1")
+LIARS: Final = _key("liars", values.liars, "0")
 STRATA: Final = _key("strata", _strata, values.show(DEFAULT_STRATA))
 
 STORAGE_BUDGET: Final = _optional("budget", values.size, values.show_size)
@@ -257,7 +259,7 @@ NEEDED_BY: Final[dict[Kind, tuple[AnyKey, ...]]] = {
 POLICY: Final[tuple[AnyKey, ...]] = (
     BUDGET, ALPHA_HARM, ALPHA_WARN, ALPHA_CLEAR, DELTA, CONTROL,
     SOAK, PATIENCE, INSTALL_WAIT, MODE, EXPEDITE_NEEDS_TWO, STRATA,
-    BUDGET_GROWTH, RATIO, CLUSTER,
+    BUDGET_GROWTH, RATIO, CLUSTER, LIARS,
 )  # fmt: skip
 
 RING_POLICY: Final[tuple[AnyKey, ...]] = (
@@ -271,7 +273,7 @@ TLS: Final[tuple[AnyKey, ...]] = (CERTIFICATE, PRIVATE_KEY, CLIENT_CA, LISTEN_PL
 TABLES: Final[dict[str, tuple[AnyKey, ...]]] = {
     "time": (BUCKET, HEARTBEAT, SILENCE_MIN, SETTLE),
     "gate": (GATE_LISTEN, *TLS, IDENTIFY, PROXIES),
-    "intake": (INTAKE_LISTEN, *TLS, MAX_BODY),
+    "intake": (INTAKE_LISTEN, *TLS, MAX_BODY, DEFINITIONS),
     "console": (CONSOLE_LISTEN,),
     "policy": POLICY,
     "storage": (STORAGE_BUDGET, STORAGE_RESERVE),

@@ -78,11 +78,13 @@ class IntakeConfig:
         listen: Address and port.
         max_body_bytes: Largest body of one request, > 0.
         tls: What ``listen`` speaks TLS with; None: it is plain.
+        definitions: The operator's own signal definitions, before those that are shipped.
     """
 
     listen: Listen
     max_body_bytes: int
     tls: TlsConfig | None = None
+    definitions: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,7 @@ def _config(settings: Settings) -> Config:
             listen=settings.get(("intake",), keys.INTAKE_LISTEN),
             max_body_bytes=settings.get(("intake",), keys.MAX_BODY),
             tls=_tls(settings, ("intake",)),
+            definitions=_path(settings.get(("intake",), keys.DEFINITIONS)),
         ),
         console=ConsoleConfig(listen=settings.get(("console",), keys.CONSOLE_LISTEN)),
         policy=settings.policy(policy_layers()),
@@ -165,13 +166,16 @@ def _tls(settings: Settings, where: Where) -> TlsConfig | None:
     key = settings.get(where, keys.PRIVATE_KEY)
     if certificate is None or key is None:
         return None
-    client_ca = settings.get(where, keys.CLIENT_CA)
     return TlsConfig(
         certificate=Path(certificate),
         key=Path(key),
-        client_ca=None if client_ca is None else Path(client_ca),
+        client_ca=_path(settings.get(where, keys.CLIENT_CA)),
         listen_plain=settings.get(where, keys.LISTEN_PLAIN),
     )
+
+
+def _path(written: str | None) -> Path | None:
+    return None if written is None else Path(written)
 
 
 def _channel(settings: Settings, name: str) -> ChannelConfig:

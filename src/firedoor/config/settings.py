@@ -92,6 +92,7 @@ class Settings:
             budget_growth=value(keys.BUDGET_GROWTH),
             ratio=value(keys.RATIO),
             cluster=value(keys.CLUSTER),
+            liars=value(keys.LIARS),
         )
 
 

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from firedoor.core.errors import BadInput
 from firedoor.core.release import check_path
+from firedoor.core.terms import MOST_LIARS
 from firedoor.formats.clamav import is_database
 
 T = TypeVar("T")
@@ -112,6 +113,13 @@ def machines(value: object) -> int:
     """A whole number of machines >= 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise Unfit("a whole number of machines, 1 or more")
+    return value
+
+
+def liars(value: object) -> int:
+    """A whole number of machines from 0 to 10."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_LIARS:
+        raise Unfit(f"a whole number of machines, 0 to {MOST_LIARS}")
     return value
 
 

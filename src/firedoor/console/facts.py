@@ -216,6 +216,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         log_e_ratio: ln E against odds of harm that are that many times the control's.
         cluster: Most machines that one accident is taken to harm together.
         budget_growth: Slots the budget gains for each control machine that fails; 0 for none.
+        liars: Harmed machines that the verdict does without.
         change: What would change the verdict, None once its doors have ended or it is harmful.
         undoing: How far the undoing has got, None where there is nothing to undo.
         advice: What can be done now.
@@ -245,6 +246,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     log_e_ratio: float = 0.0
     cluster: int = 1
     budget_growth: float = 0.0
+    liars: int = 0
     change: Change | None = None
     undoing: Undoing | None = None
     advice: tuple[Advice, ...] = ()

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import msgspec
 
+from firedoor.console.inventory import InventoryView
 from firedoor.console.urgent import ExploitedView, LaneView, WaitingOrder
 from firedoor.core.cell import Cell
 from firedoor.core.door import Reason, State
@@ -379,10 +380,15 @@ class MachineView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: Its name.
         attributes: What the operator set at enrolment.
+        identities: What its own tools call it, by kind (``machine-id``, ``host-name``, ..).
+        told: Attributes it tells of itself; ``attributes`` come before them.
+        inventory: What it has, by part.
         stratum: Stratum it is compared in.
         enrolled_ms: When it was enrolled.
         last_seen_ms: Last sign of life, or None.
         heartbeats: Whether it sends heartbeats.
+        benched: It is in the penalty box: it was harmed under too many good releases, draws no
+            card, and gets a release when everybody does.
         revoked: Whether its tokens were revoked.
         rings: Channel name to ring name.
         serving: Channel name to the release it gets now.
@@ -391,10 +397,14 @@ class MachineView(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     attributes: dict[str, str] = {}
+    identities: dict[str, tuple[str, ...]] = {}
+    told: dict[str, str] = {}
+    inventory: dict[str, InventoryView] = {}
     stratum: str = ""
     enrolled_ms: int = 0
     last_seen_ms: int | None = None
     heartbeats: bool = False
+    benched: bool = False
     revoked: bool = False
     rings: dict[str, str] = {}
     serving: dict[str, str] = {}

@@ -74,6 +74,12 @@ def amounts(language: Language, facts: Facts) -> Iterator[str]:
             ),
             count=language.number(facts.cluster),
         )
+    if facts.liars:
+        yield language.ngettext(
+            "The verdict is as if the one harmed machine that says most had not spoken.",
+            "The verdict is as if the %(count)s harmed machines that say most had not spoken.",
+            facts.liars,
+        )
     if facts.budget_growth > 0.0:
         yield say(
             _(

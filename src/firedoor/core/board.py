@@ -102,7 +102,14 @@ class ChannelBoard:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """All channels. ``version`` rises with every change."""
+    """All channels. ``version`` rises with every change.
+
+    Attributes:
+        version: Of the board.
+        channels: One each.
+        benched: Register numbers of machines in the penalty box: they draw no card.
+    """
 
     version: int = 0
     channels: tuple[ChannelBoard, ...] = ()
+    benched: tuple[int, ...] = ()

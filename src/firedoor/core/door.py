@@ -387,13 +387,13 @@ def _assess(door: Door, event: Assessed, now: UnixMs) -> tuple[Door, Commands]:
             held = _to(door, State.HELD, Reason.LATE_HARM, now, note=note)
             return held, (Command.STOP, Command.ALERT)
     if door.state is State.OPENING:
-        # Evidence of other rings clears no ring whose own machines are gone; and walked to the
-        # end, where nobody is left to compare with, that is enough. A person may have seen it.
-        gone = event.gone and not door.shadow and not door.excused
+        # Evidence of other rings clears no ring whose own machines are gone, nor is such a ring
+        # walked to the end, where nobody is left to compare with: unless a person has seen it.
+        gone = event.gone and not door.shadow
         if event.cleared and not gone:
             opened = _to(door, State.OPEN, Reason.CLEARED, now, note=note)
             return opened, (Command.ADMIT_ALL, Command.REVEAL)
-        if event.walked and not gone:
+        if event.walked and (door.excused or not gone):
             opened = _to(door, State.OPEN, Reason.WALKED, now, note=note)
             return opened, (Command.ADMIT_ALL, Command.REVEAL)
         if event.spent or event.walked:

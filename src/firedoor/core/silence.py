@@ -22,6 +22,7 @@ card (cohorts.md 5); it costs power or time. Source of the rule: cohorts.md 5.
 
 import math
 from collections.abc import Sequence
+from functools import cache, lru_cache
 
 GAPS_KEPT = 32
 """Gaps remembered per machine. cohorts.md allows up to 99; 32 bytes a machine keep 1M in 32 MiB."""
@@ -54,6 +55,7 @@ LONGEST_WATCH_MS = 7 * 24 * 3_600_000
 _CODE_UNIT_MS = 16
 _CODES_PER_OCTAVE = 8
 _LAST_CODE = 255
+_REMEMBERED = 4_096  # deadlines; there are few different ones, as gaps are rounded
 
 
 def gap_code(gap_ms: int) -> int:
@@ -71,6 +73,7 @@ def gap_code(gap_ms: int) -> int:
     return min(_LAST_CODE, 1 + math.ceil(_CODES_PER_OCTAVE * math.log2(gap_ms / _CODE_UNIT_MS)))
 
 
+@cache
 def gap_of_code(code: int) -> int:
     """Give the longest gap, in ms, that has this code (1..255)."""
     octaves: float = (code - 1) / _CODES_PER_OCTAVE
@@ -89,7 +92,7 @@ def deadline(codes: Sequence[int], spread: float, *, cold_ms: int, silence_min_m
     Returns:
         D in ms: the largest gap or the median gap times ``spread``, whichever is longer.
     """
-    known = sorted(code for code in codes if code)
+    known = sorted(filter(None, codes))
     if len(known) < GAPS_NEEDED:
         return max(cold_ms, silence_min_ms)
     median = gap_of_code(known[len(known) // 2])
@@ -101,6 +104,7 @@ def heartbeat_deadline(heartbeat_ms: int, silence_min_ms: int) -> int:
     return max(HEARTBEATS_MISSED * heartbeat_ms, silence_min_ms)
 
 
+@lru_cache(_REMEMBERED)
 def deadline_class(deadline_ms: int, silence_min_ms: int) -> int:
     """Smallest class whose deadline is not shorter than ``deadline_ms``."""
     for k in range(LAST_CLASS):

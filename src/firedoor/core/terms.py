@@ -26,6 +26,9 @@ DEFAULT_STRATA: Final = ("model", "site", "os")
 MOST_STRATA: Final = 8
 """Each attribute takes its part of the wealth that looks at groups."""
 
+MOST_LIARS: Final = 10
+"""The evidence of every stream is kept once more for each."""
+
 _TINY: Final = 30
 _SMALL: Final = 300
 _LARGE: Final = 10_000
@@ -64,6 +67,7 @@ class Policy:
         ratio: Odds ratio of harm to control whose exclusion opens a door, too, > 1; None: only
             ``delta`` opens one.
         cluster: Most machines that one accident harms together, >= 1.
+        liars: Treated machines that may fake harm and shut no door by it, in 0..MOST_LIARS.
     """
 
     budget: int | None = None
@@ -81,6 +85,7 @@ class Policy:
     budget_growth: float = 0.0
     ratio: float | None = None
     cluster: int = 1
+    liars: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,7 @@ class Terms:
         budget_growth: In [0, 1).
         ratio: > 1, or None.
         cluster: Machines >= 1.
+        liars: Machines, in 0..MOST_LIARS.
         install_delay_ms: By how much later the silence windows begin, of both arms, since
             machines of the channel take so long to install, >= 0; ADR 0024.
         installs: There are bytes to install: nobody is late where nothing is new.
@@ -122,6 +128,7 @@ class Terms:
     budget_growth: float = 0.0
     ratio: float | None = None
     cluster: int = 1
+    liars: int = 0
     install_delay_ms: int = 0
     installs: bool = True
     risk: Risk = Risk.OTHER
@@ -168,6 +175,7 @@ def resolve(policy: Policy, active_machines: int, risk: Risk = Risk.OTHER) -> Te
         budget_growth=policy.budget_growth,
         ratio=policy.ratio,
         cluster=policy.cluster,
+        liars=policy.liars,
         risk=risk,
     )
 

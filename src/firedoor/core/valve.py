@@ -78,6 +78,30 @@ def window(budget: float, upper: float) -> int:
     return math.floor(budget / upper + 1e-9)
 
 
+def beyond_chance(*, treated: int, control: int, treated_harmed: int, control_harmed: int) -> float:
+    """Machines that a release harmed in a closed class, less those that fail anyway.
+
+    Controls show what fails anyway: as large a share of the treated as of themselves. The share
+    that chance has of all who were harmed, K R1/(R1+R0), is more: part of them was harmed by the
+    release. What it leaves is R0/(R1+R0) of the harm, half of it in a fleet where as many are
+    treated as are not, and a budget would be spent twice.
+
+    Args:
+        treated: R1, treated members at risk, count >= 0.
+        control: R0, control members at risk, count >= 0; 0: nobody can say what would have failed
+            anyway, and all who were harmed count.
+        treated_harmed: Of the treated, in 0..R1.
+        control_harmed: Of the controls, in 0..R0.
+
+    Returns:
+        x1 - x0 R1/R0, unbiased for the harm that the release did; below 0 where controls had bad
+        luck, so that luck cancels in the sum over classes.
+
+    Source: ADR 0033; cohorts.md 1.4 has the smaller one.
+    """
+    return treated_harmed - (control_harmed * treated / control if control else 0.0)
+
+
 def growth(share: float, background: int) -> float:
     """Slots that a budget gains with what fails anyway, machines >= 0.
 

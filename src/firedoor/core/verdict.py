@@ -194,7 +194,8 @@ class Verdict:
         worse: Both say that it is worse than past good releases; a reason to hold.
         log_e_ratio: ln E against "the odds of harm are ``ratio`` times the control's", now.
         alike: That is excluded, at ``alpha_clear``.
-        debt: Treated machines harmed in excess of chance, >= 0; each keeps its slot.
+        debt: Treated machines harmed, less the share that chance has of all who were harmed, >= 0:
+            the test's account. Rings keep their own (``valve.beyond_chance``).
         streams: Every signal with its counts.
         matured: Counts behind clearance; ``matured.installed`` is M1.
         seq: Number of the last cell this rests on.

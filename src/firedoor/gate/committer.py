@@ -26,6 +26,44 @@ class PlaceStore(Protocol):
         ...
 
 
+Recorded = Callable[[Unavailable | None], None]
+"""Told that something is durable, or why it is not."""
+
+
+class Group(asyncio.Future[Unavailable | None]):
+    """What is written together. Done when it is durable; the result says why it is not.
+
+    One future for all who wait, as one of each would cost as much as its row. So none of them may
+    cancel it for the others: a group is written whatever becomes of a request.
+    """
+
+    def __init__(self) -> None:
+        """Nobody is in it yet."""
+        super().__init__(loop=asyncio.get_running_loop())
+        self.places: list[Place] = []
+        self.cuts: list[Cut] = []
+        self._told: list[Recorded] = []
+
+    def add(self, places: Sequence[Place], cuts: Sequence[Cut], told: Recorded | None) -> None:
+        """Write these too."""
+        self.places.extend(places)
+        self.cuts.extend(cuts)
+        if told is not None:
+            self._told.append(told)
+
+    def end(self, error: Unavailable | None) -> None:
+        """Tell everybody: first what is to be remembered of it, then who waits."""
+        try:
+            for told in self._told:
+                told(error)
+        finally:
+            self.set_result(error)
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - a future's
+        """Not for others."""
+        return False
+
+
 class Committer:
     """One writer thread, in the order of the calls."""
 
@@ -34,24 +72,32 @@ class Committer:
         self._store = store
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "gate-writer")
-        self._waiting: list[tuple[Sequence[Place], Sequence[Cut], asyncio.Future[None]]] = []
+        self._gathering: Group | None = None
         self._writing: asyncio.Task[None] | None = None
 
-    def submit(self, places: Sequence[Place], cuts: Sequence[Cut]) -> asyncio.Future[None]:
-        """Stand in line at once; the result comes when places and cuts are durable.
+    def submit(
+        self, places: Sequence[Place], cuts: Sequence[Cut], told: Recorded | None = None
+    ) -> Group:
+        """Stand in line at once, with all others that the next write takes.
 
-        It raises Unavailable if they are not.
+        Args:
+            places: In the order of the calls.
+            cuts: Likewise.
+            told: Called when it has ended, whether or not anybody waits for the group then.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((places, cuts, done))
+        group = self._gathering
+        if group is None:
+            group = self._gathering = Group()
         if self._writing is None:
             self._writing = asyncio.create_task(self._drain())
-        return done
+        group.add(places, cuts, told)
+        return group
 
     async def commit(self, places: Sequence[Place], cuts: Sequence[Cut]) -> None:
         """Return when places and cuts are durable. Raises Unavailable: they are not."""
-        # The group is written whatever becomes of this request: its machine has its card.
-        await asyncio.shield(self.submit(places, cuts))
+        error = await self.submit(places, cuts)
+        if error is not None:
+            raise error
 
     async def run(self, work: Callable[[], _T]) -> _T:
         """Run other work on the writer thread, after what was committed before."""
@@ -65,34 +111,20 @@ class Committer:
 
     async def _drain(self) -> None:
         try:
-            while self._waiting:
-                group, self._waiting = self._waiting, []
+            while (group := self._gathering) is not None:
+                self._gathering = None
                 # Whatever goes wrong, nobody may wait for ever for an answer.
                 error: Unavailable | None = Unavailable("the writer of the gate failed")
                 try:
                     error = await self.run(partial(self._write, group))
                 finally:
-                    for _, _, done in group:
-                        _tell(done, error)
+                    group.end(error)
         finally:
             self._writing = None
 
-    def _write(
-        self, group: list[tuple[Sequence[Place], Sequence[Cut], asyncio.Future[None]]]
-    ) -> Unavailable | None:
-        places = [place for some, _, _ in group for place in some]
-        cuts = [cut for _, some, _ in group for cut in some]
+    def _write(self, group: Group) -> Unavailable | None:
         try:
-            self._store.commit(places, cuts, self._clock.now())
+            self._store.commit(group.places, group.cuts, self._clock.now())
         except Unavailable as error:
             return error
         return None
-
-
-def _tell(done: asyncio.Future[None], error: Unavailable | None) -> None:
-    if done.cancelled():
-        return
-    if error is None:
-        done.set_result(None)
-    else:
-        done.set_exception(error)

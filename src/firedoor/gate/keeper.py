@@ -18,7 +18,7 @@ from firedoor.core.channel import Traits, package_of
 from firedoor.core.errors import Unavailable
 from firedoor.core.release import FileEntry, Manifest
 from firedoor.gate.catalog import Installs, Served, payload_of
-from firedoor.gate.committer import Committer
+from firedoor.gate.committer import Committer, Group
 from firedoor.gate.stores import BoardSource, BucketStore
 from firedoor.gate.supply import Supply
 from firedoor.ports import Clock, Instant, Pulse
@@ -26,7 +26,7 @@ from firedoor.services.admission import Admission, Choice
 from firedoor.services.fetches import Fetches
 from firedoor.services.lately import lately
 from firedoor.services.places import Cut, Installed, Place
-from firedoor.services.records import Bucket
+from firedoor.services.records import Bucket, ahead
 from firedoor.services.roster import Roster
 from firedoor.services.supply import Wanted
 
@@ -48,7 +48,7 @@ class Channel:
     catalog: dict[int, Served] = field(default_factory=dict)
     installs: Installs = field(default_factory=Installs)
     fetches: Fetches | None = None
-    pending: dict[int, asyncio.Future[None]] = field(default_factory=dict)
+    pending: dict[int, Group] = field(default_factory=dict)
     seated: frozenset[int] = frozenset()
     cuts: list[Cut] = field(default_factory=list)
     kind: Traits = field(init=False)
@@ -179,9 +179,9 @@ class Keeper:
             The number, or 0 when nothing can be served.
         """
         admission = channel.admission
-        while (pending := channel.pending.get(machine)) is not None:
+        while (pending := channel.pending.get(machine)) is not None and not pending.done():
             # An answer on a second connection must not overtake the record of the first.
-            await asyncio.wait([pending])
+            await pending
         number = self.current(channel, machine)
         if number:
             return number
@@ -226,38 +226,31 @@ class Keeper:
             return choice.number
         cuts, channel.cuts = channel.cuts, []
         # In line before anything else can happen: a cut must never overtake a place of its deck.
-        durable = self._committer.submit(choice.places, cuts)
-        # A client that goes away takes its request with it, but not the record of its card: what
-        # others wait for is not what it waits for. No tasks: each costs as much as the place.
-        loop = asyncio.get_running_loop()
-        channel.pending[machine] = loop.create_future()
-        chosen: asyncio.Future[int] = loop.create_future()
-        durable.add_done_callback(partial(self._record, channel, machine, choice, cuts, chosen))
-        return await chosen
+        # A client that goes away takes its request with it, but not the record of its card.
+        record = partial(self._record, channel, machine, choice, cuts)
+        durable = self._committer.submit(choice.places, cuts, record)
+        channel.pending[machine] = durable
+        if await durable is None:
+            return choice.number
+        return channel.admission.fallback(machine)
 
-    def _record(  # noqa: PLR0917 - a callback's
+    def _record(
         self,
         channel: Channel,
         machine: int,
         choice: Choice,
         cuts: Sequence[Cut],
-        chosen: asyncio.Future[int],
-        durable: asyncio.Future[None],
+        error: Unavailable | None,
     ) -> None:
-        number = choice.number
-        error = durable.exception()
-        if error is not None:
-            _log.warning("place_not_recorded", channel=channel.config.name, error=str(error))
-            channel.cuts.extend(cuts)
-            for place in choice.places:
-                channel.admission.forget(place)
-            number = channel.admission.fallback(machine)
-        else:
+        del channel.pending[machine]
+        if error is None:
             for place in choice.places:
                 channel.admission.settle(place)
-        channel.pending.pop(machine).set_result(None)
-        if not chosen.done():
-            chosen.set_result(number)
+            return
+        _log.warning("place_not_recorded", channel=channel.config.name, error=str(error))
+        channel.cuts.extend(cuts)
+        for place in choice.places:
+            channel.admission.forget(place)
 
     async def _follow(self) -> None:
         while not self._stopping:
@@ -283,6 +276,7 @@ class Keeper:
             self._renew_lease(tick)
             changed = board.version != self._version
             if changed:
+                self._roster.bench(board.benched)
                 for each in board.channels:
                     if each.name in self.channels:
                         self._take_over(self.channels[each.name], each, now)
@@ -421,7 +415,11 @@ class Keeper:
         try:
             if cuts:
                 await self._committer.commit((), cuts)
-            await self._committer.run(lambda: self._store.flush(bucket, at))
+            # What is much goes ahead in portions, between which others get their places written.
+            early, rest = ahead(bucket)
+            for habits, standings in early:
+                await self._committer.run(partial(self._store.remember, habits, standings))
+            await self._committer.run(partial(self._store.flush, rest, at))
         except Unavailable as error:
             # What was heard is lost with this bucket: the judge must see a gap, not silence, so
             # what follows is another run. The rest waits.
@@ -435,6 +433,7 @@ class Keeper:
         admissions = [channel.admission for channel in self.channels.values()]
         memories = [each.fetches for each in self.channels.values() if each.fetches is not None]
         kept, self._kept = self._kept, None
+        placed = self._store.placed  # before anything is taken out of what it was noted in
         installed = [
             Installed(channel.config.name, number, machine, done_ms)
             for channel in self.channels.values()
@@ -469,6 +468,7 @@ class Keeper:
                 *(kept.rejections if kept else ()),
                 *(each for memory in memories for each in memory.drain_rejections()),
             ],
+            placed=placed,
         )
 
     def _drain_asked(self) -> list[tuple[str, str, int]]:

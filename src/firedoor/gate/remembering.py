@@ -8,7 +8,7 @@ from typing import Final
 from firedoor.core.release import FileEntry
 from firedoor.gate.asgi import Header
 from firedoor.gate.keeper import Channel, Keeper
-from firedoor.gate.respond import Delivered
+from firedoor.gate.telling import Delivered
 from firedoor.services.fetches import Asked
 
 _LATEST_S: Final = 0xFFFF_FFFF

@@ -38,6 +38,7 @@ from firedoor.gate.conditional import NAMES, continues, holds, is_current, is_re
 from firedoor.gate.problem import send_problem
 from firedoor.gate.ranges import asked_part
 from firedoor.gate.soundness import Soundness
+from firedoor.gate.telling import Delivered, Telling
 from firedoor.ports import ClientGone
 
 KEEP_BYTES: Final = 1024 * 1024
@@ -69,9 +70,6 @@ RETRY_AFTER_S: Final = 10
 StillAllowed = Callable[[], bool]
 """Says whether the machine may still have this file."""
 
-Delivered = Callable[[int, int], None]
-"""Called with (start, end): the bytes of the file at [start, end) were handed over."""
-
 _HEADS: Final = 4096
 _TURN_S: Final = 0.001
 _ASK_AGAIN: Final = b"private, no-cache"
@@ -99,6 +97,7 @@ class _Heads:
 class _Exchange:
     """One request that is not answered from memory."""
 
+    scope: Scope
     receive: Receive
     send: Send
     entry: FileEntry
@@ -107,24 +106,30 @@ class _Exchange:
     delivered: Delivered | None
     still_allowed: StillAllowed | None
     zerocopy: bool
+    telling: Telling
 
 
 class Answerer:
     """Answers requests for files; holds the bytes of small ones in memory, least used out first."""
 
     def __init__(
-        self, memory_bytes: int = MEMORY_BYTES, soundness: Soundness | None = None
+        self,
+        memory_bytes: int = MEMORY_BYTES,
+        soundness: Soundness | None = None,
+        telling: Telling | None = None,
     ) -> None:
         """Begin with nothing in memory.
 
         Args:
             memory_bytes: How much the files in memory may take together, >= 0.
             soundness: Says whether a blob is right before it is sent; None: nobody asks.
+            telling: Waits for the ends of replies to arrive; None: one of its own.
         """
         self._soundness = soundness
         self._memory_bytes = memory_bytes
         self._kept: OrderedDict[Digest, Message] = OrderedDict()
         self._kept_bytes = 0
+        self._telling = telling or Telling()
         self._heads: dict[_Key, _Heads] = {}
 
     async def answer(
@@ -160,8 +165,9 @@ class Answerer:
             immutable_name: The URL names these bytes for ever (by-hash, pool), so caches may too.
             current: The client is known to have these bytes: 304, whatever it asks.
             delivered: Told, in order and as it happens, which bytes were handed over. That is
-                what the server took before the client went away: what was still on the way then
-                (half a megabyte at most with ``adapters.server``) may not have arrived. An empty
+                what the server took before the client went away, except for the last piece of a
+                reply: that is told when the client has acknowledged it, where the server knows
+                (``ports.Arrival``), and so nothing is told whole that was broken off. An empty
                 file that was sent is ``(0, 0)``. A client that names them by their entity-tag has
                 got them before, and counts; HEAD, any other 304 and errors tell nothing.
             still_allowed: Asked before every piece of a file that is not sent from memory; a
@@ -185,7 +191,7 @@ class Answerer:
                 await send(heads.whole)
                 await send(kept)
                 if delivered is not None:
-                    delivered(0, entry.size)
+                    self._telling.tell(scope, delivered, 0, entry.size)
                 return
         elif method not in {"GET", "HEAD"}:
             allowed = [(b"allow", b"GET, HEAD")]
@@ -193,7 +199,10 @@ class Answerer:
             return
         extensions = scope.get("extensions", ())
         zerocopy = "http.response.zerocopysend" in extensions
-        exchange = _Exchange(receive, send, entry, path, heads, delivered, still_allowed, zerocopy)
+        exchange = _Exchange(
+            scope, receive, send, entry, path, heads, delivered, still_allowed, zerocopy,
+            self._telling,
+        )  # fmt: skip
         try:
             if asked is not None and await _answered_by_condition(exchange, asked):
                 return
@@ -224,7 +233,7 @@ class Answerer:
             await send(exchange.heads.whole)
             await send(message)
             if delivered is not None:
-                delivered(0, entry.size)
+                exchange.telling.tell(exchange.scope, delivered, 0, entry.size)
         elif delivered is None and exchange.still_allowed is None and pathsend:
             check_blob(exchange.path, entry.size)
             await send(exchange.heads.whole)
@@ -365,18 +374,26 @@ async def _send_pieces(exchange: _Exchange, start: Message, part: range) -> None
                 if gone is not None and gone.done():
                     return
                 if delivered is not None:
-                    delivered(piece.start, piece.stop)
+                    _tell(exchange, delivered, piece, part)
         except Unavailable as error:
             _LOG.error("reply-cut", digest=exchange.entry.sha256, reason=str(error))
         except ClientGone as error:
             # It has begun to take this piece, and may come back for what is missing of it only.
             if delivered is not None and error.taken:
-                delivered(piece.start, piece.start + error.taken)
+                _tell(exchange, delivered, piece[: error.taken], part)
         except OSError:
             return  # ASGI 2.4: `send` raises it when the client has gone
         finally:
             if gone is not None:
                 gone.cancel()
+
+
+def _tell(exchange: _Exchange, delivered: Delivered, piece: range, part: range) -> None:
+    """Tell that a piece was handed over; the last one when it has arrived."""
+    if piece.stop < part.stop:
+        delivered(piece.start, piece.stop)
+    else:
+        exchange.telling.tell(exchange.scope, delivered, piece.start, piece.stop)
 
 
 async def _message(exchange: _Exchange, blob: OpenBlob, piece: range) -> dict[str, object]:

@@ -9,7 +9,9 @@ from firedoor.core.release import Manifest
 from firedoor.gate.committer import PlaceStore
 from firedoor.ports import Instant
 from firedoor.services.boarding import Boarding
+from firedoor.services.places import Standing
 from firedoor.services.records import Bucket, StoredRelease
+from firedoor.services.roster import Habit
 from firedoor.services.supply import Refusal, Wanted
 
 
@@ -54,7 +56,17 @@ class BoardSource(Protocol):
 
 
 class BucketStore(PlaceStore, Protocol):
-    """Where the gate writes."""
+    """Where the gate writes.
+
+    Attributes:
+        placed: Row number of the last durable place.
+    """
+
+    placed: int
+
+    def remember(self, habits: Sequence[Habit], standings: Sequence[Standing]) -> None:
+        """Part of a bucket, ahead of it; all or nothing, and repeatable. Raises Unavailable."""
+        ...
 
     def flush(self, bucket: Bucket, at: Instant) -> None:
         """One bucket, all or nothing. Raises Unavailable."""

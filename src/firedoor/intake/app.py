@@ -15,6 +15,8 @@ from typing import Any, Final
 import msgspec
 import structlog
 
+from firedoor.config.definitions import shipped
+from firedoor.core.definition import Definitions, LogSource
 from firedoor.core.errors import FiredoorError, Unavailable
 from firedoor.core.machine import redact
 from firedoor.core.units import UnixMs
@@ -23,8 +25,12 @@ from firedoor.intake.body import Budget, ClientLeft, Receive, read_body, unpack
 from firedoor.intake.commit import GroupCommit
 from firedoor.intake.credentials import authenticate
 from firedoor.intake.heartbeats import Heartbeats
+from firedoor.intake.journals import Journals
+from firedoor.intake.osquery import ROOT, Osquery
+from firedoor.intake.otlp import PATH as LOGS
+from firedoor.intake.otlp import Otlp
 from firedoor.intake.quota import Quota
-from firedoor.intake.replies import Send, problem, reply, status_of
+from firedoor.intake.replies import Send, accepted, problem, reply, status_of
 from firedoor.intake.sorting import Sorted, sort
 from firedoor.intake.voices import Voice, Voices
 from firedoor.ports import CERTIFICATE, Clock, Instant, Register, SignalStore
@@ -63,6 +69,7 @@ class Intake:
         heartbeat_ms: int,
         bucket_ms: int,
         max_body: int,
+        definitions: Definitions,
     ) -> None:
         """See ``make_app``."""
         self._register = register
@@ -76,6 +83,31 @@ class Intake:
         # Two bodies fit whatever their limit, one packed and one unpacked, or none ever would.
         self._budget = Budget(max(MAX_IN_FLIGHT, 2 * max_body))
         self._commit = GroupCommit(store, clock, self._heartbeats)
+        self._otlp = Otlp(
+            register,
+            self._voices,
+            self._commit,
+            clock,
+            heartbeats=self._heartbeats,
+            quota=self._quota,
+            budget=self._budget,
+            definitions=definitions,
+            max_body=max_body,
+        )
+        self._osquery = Osquery(
+            register,
+            self._voices,
+            self._commit,
+            clock,
+            store,
+            heartbeats=self._heartbeats,
+            quota=self._quota,
+            budget=self._budget,
+            definitions=definitions,
+            max_body=max_body,
+        )
+        rows = definitions.of(LogSource.JOURNAL)
+        self._journals = Journals(self._commit, clock, self._heartbeats, self._quota, rows)
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -88,6 +120,7 @@ class Intake:
         now = self._clock.now()
         self._heartbeats.resume(beating, now.mono_ms)
         await self._commit.run(partial(self._store.beat, now))
+        await self._osquery.resume()
         self._ticking = asyncio.create_task(self._tick_for_ever(now.mono_ms))
 
     async def stop(self) -> None:
@@ -96,6 +129,7 @@ class Intake:
             self._ticking.cancel()
             with suppress(asyncio.CancelledError):
                 await self._ticking
+        await self._osquery.store()
         try:
             await self._commit.run(partial(self._store.beat, self._clock.now()))
         except Unavailable as error:
@@ -119,6 +153,12 @@ class Intake:
                     await self._signals(scope, receive, send, path_token)
                 case "/v1/signals", _:
                     await problem(send, HTTPStatus.METHOD_NOT_ALLOWED, "signals are posted")
+                case _, "POST" if path.startswith(ROOT):
+                    await self._osquery.serve(scope, receive, send, path, path_token)
+                case _, "POST" if path.endswith("/upload"):
+                    await self._upload(scope, receive, send, path_token)
+                case _, _ if path == LOGS:
+                    await self._otlp.serve(scope, receive, send, path_token)
                 case "/healthz", "GET" | "HEAD" if path_token is None:
                     await self._health(send)
                 case _:
@@ -157,6 +197,14 @@ class Intake:
                 body = await unpack(body, self._max_body, account)
             answer = await self._take(body, self._voices.of(identity), received)
         await reply(send, answer)
+
+    async def _upload(
+        self, scope: dict[str, Any], receive: Receive, send: Send, path_token: str | None
+    ) -> None:
+        shown = dict(scope["headers"]).get(b"authorization", b"")
+        identity = authenticate(self._register, shown, path_token, scope.get(CERTIFICATE))
+        await self._journals.take(identity, receive)
+        await accepted(send)
 
     async def _take(self, body: bytes, voice: Voice, received: Instant) -> Accepted:
         found, new_events = Sorted(), 0
@@ -199,6 +247,7 @@ class Intake:
             try:
                 await self._commit.run(partial(self._store.beat, now))
                 await self._mark_turns(now.mono_ms)
+                await self._osquery.store()
             except Exception as error:  # noqa: BLE001 - without beats no deadline ever passes
                 outage = True
                 _log.error("intake.beat_failed", error=redact(repr(error)))
@@ -219,6 +268,7 @@ def make_app(
     heartbeat_ms: int,
     bucket_ms: int,
     max_body: int = MAX_BODY,
+    definitions: Definitions | None = None,
 ) -> Intake:
     """Build the intake; whoever serves it calls ``start`` before and ``stop`` after.
 
@@ -229,6 +279,7 @@ def make_app(
         heartbeat_ms: Interval machines are told to send heartbeats in.
         bucket_ms: Interval of the intake's own beat; the judge's tick.
         max_body: Largest body in bytes, as sent and after unpacking.
+        definitions: Which records of machines' logs are signals; None: those that are shipped.
     """
     return Intake(
         register,
@@ -237,6 +288,7 @@ def make_app(
         heartbeat_ms=heartbeat_ms,
         bucket_ms=bucket_ms,
         max_body=max_body,
+        definitions=shipped() if definitions is None else definitions,
     )
 
 

@@ -117,6 +117,18 @@ async def read_body(receive: Receive, declared: bytes, limit: int, account: Acco
         raise BadInput(f"the body was not complete after {_SECONDS:.0f} s") from None
 
 
+async def next_piece(receive: Receive) -> tuple[bytes, bool]:
+    """The next piece of a body, and whether more comes.
+
+    Raises:
+        ClientLeft: The client closed the connection.
+    """
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientLeft
+    return message.get("body", b""), message.get("more_body", False)
+
+
 async def unpack(packed: bytes, limit: int, account: Account) -> bytes:
     """Unpack a gzip body, a large one beside the event loop; see ``gunzip``.
 
@@ -150,14 +162,14 @@ def gunzip(packed: bytes, limit: int) -> bytes:
 
 
 async def _read(receive: Receive, limit: int, account: Account) -> bytes:
-    first, more = await _next(receive)
+    first, more = await next_piece(receive)
     account.add(len(first))
     if not more and len(first) <= limit:
         return first
     # One buffer, not a list: chunks of a byte each would cost forty times what they hold.
     body = bytearray(first)
     while more and len(body) <= limit:
-        chunk, more = await _next(receive)
+        chunk, more = await next_piece(receive)
         account.add(len(chunk))
         body += chunk
     if len(body) > limit:
@@ -180,13 +192,6 @@ def _unpack_member(view: memoryview, limit: int, into: bytearray) -> memoryview:
             raise _too_large(limit)
         at += len(piece)
     return view[at - len(unpacker.unused_data) :]
-
-
-async def _next(receive: Receive) -> tuple[bytes, bool]:
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientLeft
-    return message.get("body", b""), message.get("more_body", False)
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -16,7 +16,7 @@ from firedoor.core.errors import Unavailable
 from firedoor.core.units import MachineNo
 from firedoor.intake.heartbeats import Heartbeats
 from firedoor.intake.sorting import Sorted
-from firedoor.ports import Clock, SignalStore
+from firedoor.ports import Clock, Instant, SignalStore
 
 MAX_WAITING: Final = 500_000
 """Signals that may wait for a commit; more means that the disk has stopped for seconds."""
@@ -34,13 +34,14 @@ class GroupCommit:
     """The only user of the signal store while the intake runs. For one event loop.
 
     Attributes:
+        store: What it writes; see ``run``.
         failing: Whether the last use of the store failed.
     """
 
     def __init__(self, store: SignalStore, clock: Clock, heartbeats: Heartbeats) -> None:
         """Prepare; the thread starts with the first use."""
         self.failing = False
-        self._store = store
+        self.store = store
         self._clock = clock
         self._heartbeats = heartbeats
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="intake-store")
@@ -97,7 +98,7 @@ class GroupCommit:
         received = self._clock.now()
         deliveries = [waiting.request.delivery() for waiting in group]
         done = asyncio.get_running_loop().run_in_executor(
-            self._thread, partial(self._store.append, received, deliveries)
+            self._thread, partial(self.store.append, received, deliveries)
         )
         # Looked at rather than raised: whatever went wrong, every request needs an answer.
         await asyncio.wait([done])
@@ -108,13 +109,13 @@ class GroupCommit:
                 if not waiting.new_events.done():
                     waiting.new_events.set_exception(error)
             return
-        self._hear(group, received.mono_ms)
+        self._hear(group, received)
         for waiting, new in zip(group, done.result(), strict=True):
             if not waiting.new_events.done():
                 waiting.new_events.set_result(new)
 
-    def _hear(self, group: list[_Waiting], mono_ms: int) -> None:
+    def _hear(self, group: list[_Waiting], received: Instant) -> None:
         sent: dict[MachineNo, int] = {}
         for waiting in group:
             sent.update(waiting.request.sent)
-        self._heartbeats.hear(sent, mono_ms)
+        self._heartbeats.hear(sent, received.mono_ms, received.wall_ms)

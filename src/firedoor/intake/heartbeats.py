@@ -14,13 +14,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from firedoor.core.units import MachineNo
+from firedoor.core.units import MachineNo, UnixMs
 
 _REGULAR: Final = 3
 """Heartbeats in a row that make a machine a beating one, and intervals missed that end it."""
 
 # Twice the gap to it still fits 64 bits.
 _LONG_AGO: Final = -(2**60)
+_UNKNOWN: Final = -(2**62)
 _GROWTH: Final = 1_024
 
 
@@ -39,6 +40,7 @@ class Heartbeats:
         """
         self.interval_ms = interval_ms
         self._sent: array[int] = array("q")
+        self._behind = np.empty(0, np.int64)
         self._heard = np.empty(0, np.int64)
         self._counted = np.empty(0, np.int64)
         self._row = np.empty(0, np.int8)
@@ -48,7 +50,12 @@ class Heartbeats:
         """Time (as sent, Unix ms) in the machine's last heartbeat, or -1."""
         return self._sent[machine] if machine < len(self._sent) else -1
 
-    def hear(self, sent: Mapping[MachineNo, int], mono_ms: int) -> None:
+    def behind(self, machine: MachineNo) -> int | None:
+        """By how much the machine's clock was behind ours at its last heartbeat, ms; or None."""
+        known = self._behind[machine] if machine < len(self._behind) else _UNKNOWN
+        return None if known == _UNKNOWN else int(known)
+
+    def hear(self, sent: Mapping[MachineNo, int], mono_ms: int, wall_ms: UnixMs) -> None:
         """Take note of heartbeats once they are durable.
 
         A heartbeat counts towards regularity if it came half to two intervals after the last
@@ -58,6 +65,7 @@ class Heartbeats:
         Args:
             sent: Each machine's time, Unix ms, as sent.
             mono_ms: When they came, monotonic, never falling.
+            wall_ms: The same, Unix ms.
         """
         if not sent:
             return
@@ -65,6 +73,7 @@ class Heartbeats:
         for machine, time in sent.items():
             self._sent[machine] = time
         machines = np.fromiter(sent, np.int64, len(sent))
+        self._behind[machines] = wall_ms - np.fromiter(sent.values(), np.int64, len(sent))
         gap = mono_ms - self._counted[machines]
         counts = 2 * gap >= self.interval_ms
         row = np.where(gap <= 2 * self.interval_ms, self._row[machines] + 1, 1)
@@ -116,6 +125,7 @@ class Heartbeats:
         # Doubling, so that a register filled one by one is not copied each time.
         missing = max(missing, len(self._sent), _GROWTH)
         self._sent.extend([-1] * missing)
+        self._behind = np.append(self._behind, np.full(missing, _UNKNOWN))
         self._heard = np.append(self._heard, np.full(missing, _LONG_AGO))
         self._counted = np.append(self._counted, np.full(missing, _LONG_AGO))
         self._row = np.append(self._row, np.zeros(missing, np.int8))

@@ -40,9 +40,20 @@ def status_of(error: FiredoorError) -> HTTPStatus:
     return HTTPStatus.SERVICE_UNAVAILABLE
 
 
-async def reply(send: Send, value: object) -> None:
-    """Answer 200 with a value as JSON."""
-    await _send(send, HTTPStatus.OK, b"application/json", (), _encode(value))
+async def reply(send: Send, value: object, status: HTTPStatus = HTTPStatus.OK) -> None:
+    """Answer with a value as JSON."""
+    headers = _HEADERS.get(status, ())
+    await _send(send, status, b"application/json", headers, _encode(value))
+
+
+async def accepted(send: Send) -> None:
+    """Answer as ``systemd-journal-remote`` does."""
+    await _send(send, HTTPStatus.ACCEPTED, b"text/plain", (), b"OK.\n")
+
+
+async def answer(send: Send, status: HTTPStatus, content_type: bytes, body: bytes) -> None:
+    """Answer with a body as it is; the status brings the headers that belong to it."""
+    await _send(send, status, content_type, _HEADERS.get(status, ()), body)
 
 
 async def problem(send: Send, status: HTTPStatus, detail: str, hint: str = "") -> None:

@@ -4,9 +4,10 @@ A machine speaks for itself alone. A collector speaks for the machines whose nam
 patterns; the numbers of those it has spoken for are remembered until the register changes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from firedoor.core.host_id import HostId, HostIdKind
 from firedoor.core.machine import name_filter, redact
 from firedoor.core.units import MachineNo
 from firedoor.ports import Identity, Register
@@ -45,6 +46,53 @@ class Voice:
         if len(self.numbers) + len(found) > _REMEMBERED_NAMES:
             self.numbers.clear()
         self.numbers.update(found)
+
+    def number(self, name: str) -> MachineNo | None:
+        """Register number of a machine that this voice may speak for, or None.
+
+        Raises:
+            Unavailable: The register cannot be read.
+        """
+        if name not in self.numbers:
+            self.learn((name,))
+        return self.numbers.get(name)
+
+    def bound(self, kinds: Sequence[HostIdKind], said: str) -> tuple[MachineNo, str] | None:
+        """Number and name of the machine that an identity is bound to, whoever may speak for it.
+
+        Args:
+            kinds: What kinds of identity it may be, the likeliest first.
+            said: What a tool calls the machine.
+
+        Raises:
+            Unavailable: The register cannot be read.
+        """
+        hosts = (HostId.of(kind, said) for kind in kinds)
+        found = (self._register.known_as(host) for host in hosts if host is not None)
+        return next((known for known in found if known is not None), None)
+
+    def called(self, kinds: Sequence[HostIdKind], said: str) -> tuple[MachineNo, str] | None:
+        """Number and name of the machine that a tool calls so, if this voice may speak for it.
+
+        What is bound to a machine is that machine. What is bound to none is the speaker itself,
+        whatever its tools call it; for a collector, the machine of that name.
+
+        Args:
+            kinds: What kinds of identity it may be, the likeliest first.
+            said: What the tool calls it.
+
+        Raises:
+            Unavailable: The register cannot be read.
+        """
+        known = self.bound(kinds, said)
+        own = self._identity.machine
+        if known is not None:
+            may = known[0] == own if own is not None else self._bound(known[1])
+            return known if may else None
+        if own is not None:
+            return own, self._identity.name
+        found = self.number(said)
+        return None if found is None else (found, said)
 
     def refusal(self, name: str) -> str:
         """Say why this voice may not speak for ``name``; never whether such a machine exists."""

@@ -213,9 +213,9 @@ class Admission(Rows):
         """
         self._ensure(machine)
         roster = self._roster
-        quiet_ms = now - int(roster.last[machine])
-        run_ms = now - int(roster.start[machine])
-        if not roster.sessions[machine] or quiet_ms > self._idle_ms or run_ms > self._max_ms:
+        quiet_ms = now - roster.last.item(machine)
+        run_ms = now - roster.start.item(machine)
+        if not roster.sessions.item(machine) or quiet_ms > self._idle_ms or run_ms > self._max_ms:
             roster.begin_session(machine, now)
         roster.touch(machine, now)
         lane = self._lane_of(machine)
@@ -279,13 +279,13 @@ class Admission(Rows):
         members that did get in are still a fair deal.
         """
         no = place.machine
-        if place.deck != AFTERWARDS and int(self.member[no]) == place.number:
+        if place.deck != AFTERWARDS and self.member.item(no) == place.number:
             self.member[no] = 0
             self.arm[no] = 0
         # Nobody must take it for exposed: it gets what it had, and for the whole session. A disk
         # that has room again must not change its release midway.
         had = self.serving[no] = self.fallback(no)
-        if int(self.assigned[no]) != had:
+        if self.assigned.item(no) != had:
             self.assigned[no] = had
             self.assigned_at[no] += 1
             self._standing.add(no)
@@ -305,16 +305,16 @@ class Admission(Rows):
         if machine >= self._size or not self.arm.item(machine):
             return 0
         lane = self._lane_of(machine)
-        member = int(self.member[machine])
+        member = self.member.item(machine)
         return member if lane is not None and member == lane.candidate else 0
 
     def card(self, machine: int) -> Holding | None:
         """The card that a machine holds while its door is undecided, or None."""
         lane = self._lane_of(machine) if machine < self._size else None
-        if lane is None or not lane.candidate or int(self.member[machine]) != lane.candidate:
+        if lane is None or not lane.candidate or self.member.item(machine) != lane.candidate:
             return None
-        control = not self.arm[machine] and not lane.shadow
-        return Holding(lane.candidate, int(self.deck[machine]), control=control)
+        control = not self.arm.item(machine) and not lane.shadow
+        return Holding(lane.candidate, self.deck.item(machine), control=control)
 
     def in_session_since(self, machine: int) -> int:
         """Monotonic time at which the machine's session began, ms."""
@@ -339,12 +339,12 @@ class Admission(Rows):
         self.moved[:] = 1
 
     def drain_standing(self) -> list[Standing]:
-        """Machines that were assigned something else since the last call."""
-        changed, self._standing = self._standing, set()
-        return [
-            Standing(self.channel, no, int(self.assigned[no]), int(self.assigned_at[no]))
-            for no in changed
-        ]
+        """Machines that were assigned something else since the last call, by number."""
+        numbers = np.sort(np.fromiter(self._standing, np.int64, len(self._standing)))
+        self._standing = set()
+        columns = numbers, self.assigned[numbers], self.assigned_at[numbers]
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return [Standing(self.channel, *row) for row in rows]
 
     def census(
         self,
@@ -365,13 +365,13 @@ class Admission(Rows):
         active = now - self.touched < ACTIVE_MS
         self._roster.grow(self._size - 1)
         seasoned = self._roster.all_seasoned(now)[: self._size]
-        cloned = self._roster.cloned[: self._size]
+        comparable = self._roster.comparable()[: self._size]
         unknown, last = self.strangers.count(now), self.strangers.last()
         counts = []
         for ring, lane in self._lanes.items():
             here = active & (self.rings == self._ring_code(ring))
-            # Clones and patients are in no arm: a door must not wait for them.
-            able = here & (cloned == 0) & ~np.isin(self.assigned, lane.revoked)
+            # Clones, patients and the penalty box are in no arm: a door must not wait for them.
+            able = here & comparable & ~np.isin(self.assigned, lane.revoked)
             joined = (self.member == lane.candidate) if lane.candidate else np.zeros_like(here)
             treated = joined & (self.arm > 0)
             locked = joined & sealed_mask(lane, self.deck, self.cls)
@@ -400,10 +400,10 @@ class Admission(Rows):
     def _serve(self, machine: int, number: int, now: int, wall_s: int) -> None:
         self.serving[machine] = number
         self.began[machine] = self.touched[machine] = now
-        if int(self.assigned[machine]) != number:
+        if self.assigned.item(machine) != number:
             self.assigned[machine] = number
             # Strictly rising, so that an exact match of If-Modified-Since means this content.
-            self.assigned_at[machine] = max(wall_s, int(self.assigned_at[machine]) + 1)
+            self.assigned_at[machine] = max(wall_s, self.assigned_at.item(machine) + 1)
             self._standing.add(machine)
 
     def _keeps(self, machine: int, lane: Lane) -> bool:
@@ -412,30 +412,30 @@ class Admission(Rows):
             return False
         if lane.shadow or lane.kept:
             return self._exposures.has(machine, lane.candidate)
-        return int(self.member[machine]) == lane.candidate and bool(self.arm[machine])
+        return self.member.item(machine) == lane.candidate and bool(self.arm.item(machine))
 
     def _takes(self, machine: int, lane: Lane) -> bool:
         """Whether the candidate is given to a machine that drew no card: only in shadow mode."""
         if not lane.shadow or lane.held:
             return False
-        joined = int(self.member[machine]) == lane.candidate
-        return not (joined and not self.arm[machine] and self._sealed(machine, lane))
+        joined = self.member.item(machine) == lane.candidate
+        return not (joined and not self.arm.item(machine) and self._sealed(machine, lane))
 
     def _free(self, machine: int, lane: Lane, now: int) -> bool:
-        joined = int(self.member[machine]) == lane.candidate
-        if joined and (lane.shadow or self.arm[machine] or self._sealed(machine, lane)):
+        joined = self.member.item(machine) == lane.candidate
+        if joined and (lane.shadow or self.arm.item(machine) or self._sealed(machine, lane)):
             return False
         # A patient still has a shut release in place: it is in no arm of a later one.
-        if int(self.assigned[machine]) in lane.revoked:
+        if self.assigned.item(machine) in lane.revoked:
             return False
         return self.holders.may_draw(machine, lane.ring) and self._roster.seasoned(machine, now)
 
     def _sealed(self, machine: int, lane: Lane) -> bool:
-        deck = int(self.deck[machine])
+        deck = self.deck.item(machine)
         if deck < lane.closed_below:
             return False
         mask = self._closed[lane.ring].get(deck, 0)
-        return not mask >> int(self.cls[machine]) & 1
+        return not mask >> self.cls.item(machine) & 1
 
     def _draw(self, machine: int, lane: Lane, now: int) -> tuple[list[Place], list[Cut]]:
         # Asked while the card is still face down: it may not depend on it, and asking may fail.
@@ -459,7 +459,7 @@ class Admission(Rows):
             machine=machine,
             treated=card.treated,
             cls=self._roster.deadline_class(machine),
-            beating=bool(self._roster.beating[machine]),
+            beating=bool(self._roster.beating.item(machine)),
             mono_ms=now,
             stratum=stratum,
         )
@@ -482,7 +482,7 @@ class Admission(Rows):
     def _in_flight(self, machine: int, code: int) -> bool:
         lane = self._lanes.get(self._ring_names[code])
         candidate = 0 if lane is None else lane.candidate
-        return candidate > 0 and int(self.member[machine]) == candidate
+        return candidate > 0 and self.member.item(machine) == candidate
 
     def _ring_code(self, ring: str) -> int:
         if ring not in self._ring_names:

@@ -71,4 +71,5 @@ def rules_for(
         attributes=strata,
         ratio=terms.ratio,
         cluster=terms.cluster,
+        liars=terms.liars,
     )

@@ -173,11 +173,13 @@ class Flight:
         self.digest = digest_of(self.digest, cell)
         self.epoch = max(self.epoch, cell.epoch)
         if cell.test is Test.HARM and self.decides(cell.signal):
-            hit = cell.treated_harmed + cell.control_harmed
-            # Without a control nobody can say what chance would have done: each keeps its slot.
-            share = cell.treated / (cell.treated + cell.control) if cell.control else 0.0
             ring = cell.ring
-            self.excess[ring] = self.excess.get(ring, 0.0) + cell.treated_harmed - hit * share
+            self.excess[ring] = self.excess.get(ring, 0.0) + valve.beyond_chance(
+                treated=cell.treated,
+                control=cell.control,
+                treated_harmed=cell.treated_harmed,
+                control_harmed=cell.control_harmed,
+            )
             self.harmed[ring] = self.harmed.get(ring, 0) + cell.treated_harmed
             self.background[ring] = self.background.get(ring, 0) + cell.control_harmed
 

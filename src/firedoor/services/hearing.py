@@ -66,6 +66,8 @@ class Hearing:
         self.census: dict[tuple[str, str], Census] = {}
         self.cursors = cursors
         self._events = {CRASH: Latest(), CHECK: Latest()}
+        # When the newest of them happened: what came before a card says nothing of a release.
+        self._happened = {CRASH: Latest(), CHECK: Latest()}
         self._rejections: dict[str, Latest] = {}
         self._place = self._cut = self._installed = self._beat = self._pulse = self._rejected = 0
         self._beating = Latest()
@@ -198,13 +200,13 @@ class Hearing:
 
     def hit(self, pool: Pool, signal: str) -> Mask:
         """Members of a pool with an event of this stream since their card."""
-        return self._events[signal].of(pool.machines) > pool.drawn_ms
+        return self._happened[signal].of(pool.machines) > pool.drawn_ms
 
     def told_since(self, machine: int, mono_ms: int, now: Instant) -> list[str]:
-        """Streams of which a machine has sent an event after a moment of this boot."""
+        """Streams of which a machine tells an event that happened after a moment of this boot."""
         one = np.array([machine], np.uint32)
         since = self.when(Instant(now.boot, mono_ms, now.wall_ms), now)
-        return [name for name, latest in self._events.items() if latest.of(one)[0] > since]
+        return [name for name, latest in self._happened.items() if latest.of(one)[0] > since]
 
     def witnessed(self, channel: str, pool: Pool, signal: str) -> Mask:
         """Members of a pool of whom the gate itself saw such an event since their card.
@@ -225,12 +227,12 @@ class Hearing:
         member that told nothing. On the axis of ``drawn_ms``, shape (members,).
         """
         spoke = np.full(len(pool), now_ms, np.int64)
-        known = [self._events[stream] for stream in streams]
+        known = [(self._events[stream], self._happened[stream]) for stream in streams]
         if CHECK in streams and channel in self._rejections:
-            known.append(self._rejections[channel])
-        for latest in known:
-            at = latest.of(pool.machines)
-            np.minimum(spoke, at, out=spoke, where=at > pool.drawn_ms)
+            known.append((self._rejections[channel],) * 2)
+        for heard, happened in known:
+            since = happened.of(pool.machines) > pool.drawn_ms
+            np.minimum(spoke, heard.of(pool.machines), out=spoke, where=since)
         return spoke
 
     def when(self, at: Instant, now: Instant) -> int:
@@ -262,7 +264,10 @@ class Hearing:
                     self.life.heard_by_intake(received.mono_ms, [machine])
                 stream = stream_of(SignalKind(stored.event.kind))
                 if stream is not None:
-                    self._events[stream].put(machine, self.when(received, now))
+                    at = self.when(received, now)
+                    ago = max(0, received.wall_ms - stored.event.time_ms)
+                    self._events[stream].put(machine, at)
+                    self._happened[stream].put_later(machine, at - ago)
             pages += 1
             if pages == _PAGES_A_TICK:
                 # A flood must not keep the judge from its tick. What is not read yet is not
@@ -342,6 +347,12 @@ class Latest:
         self._reach(machine)
         self._values[machine] = value
         self.puts += 1
+
+    def put_later(self, machine: int, value: int) -> None:
+        """Note a value of a machine unless a larger one is known."""
+        self._reach(machine)
+        if value > self._values[machine]:
+            self.put(machine, value)
 
     def of(self, machines: NDArray[np.uint32]) -> NDArray[np.int64]:
         """Values of these machines."""

@@ -27,11 +27,12 @@ from firedoor.services.flight import Flight, Numbers, Silent, weigh
 from firedoor.services.hearing import CURSORS, Hearing
 from firedoor.services.lanes import end_lanes
 from firedoor.services.ledger import LedgerWriter
+from firedoor.services.outages import outage
 from firedoor.services.places import Census
 from firedoor.services.pools import Closing, Pool, close_class, count_events, ends_early
 from firedoor.services.recall import recall, rewind
 from firedoor.services.records import Harmed, StoredDeck
-from firedoor.services.stalls import Stall, explained, stall
+from firedoor.services.stalls import Teller, explained, stall
 from firedoor.services.stores import GateRecords, JudgeRecords
 from firedoor.services.suspects import Suspects
 from firedoor.services.waiting import Waiting
@@ -69,6 +70,7 @@ class Judge:
         self.ledger = ledger
         self.flights: dict[tuple[str, int], Flight] = {}
         self._pace = pace
+        self._teller = Teller(store, ledger)
         self._suspects = Suspects(store, gate, ledger)
         self._waiting = Waiting(store, silence_min_ms=pace.silence_min_ms, settle_ms=pace.settle_ms)
         self._published: dict[tuple[str, int], tuple[Verdict, _Rings]] = {}
@@ -263,16 +265,19 @@ class Judge:
             numbered = replace(cell, seq=flight.seq + 1)
             flight.absorb(numbered)
             self.store.add_cell(channel, number, numbered)
+        if seen := outage(closing.cells):
+            what, note = f"outage:{pool.deck}", f"meets an outage: {seen}"
+            self._teller.door(flight, pool.ring, now, what=what, note=note)
         pool.take(closing)
         for member in np.flatnonzero(closing.harmed):
             row, machine = int(pool.rows[member]), int(pool.machines[member])
             treated = bool(pool.treated[member])
             self._waiting.count(flight, row)
-            harmed = Harmed(row, machine, treated, closing.signal, now.wall_ms, recovered_ms=0)
+            until, at_ms = self.hearing.life.until, now.wall_ms
+            harmed = Harmed(row, machine, treated, closing.signal, at_ms, 0, now.boot, until)
             self.store.add_harmed(channel, number, harmed)
             if closing.signal == SILENCE and treated:
                 cls, beating = int(pool.cls[member]), bool(pool.beating[member])
-                until = self.hearing.life.until
                 flight.silent[row] = Silent(machine, pool.ring, until, pool.deck, cls, beating)
         if closing.signal == SILENCE or closing.spent is not None:
             self._save_deck(flight, pool)
@@ -396,19 +401,10 @@ class Judge:
                     forgotten=self.hearing.forgotten(door.channel, ring),
                 )
                 if why is not None:
-                    self._say_it_stands(flight, ring, why, count, now)
-
-    def _say_it_stands(
-        self, flight: Flight, ring: str, why: Stall, count: Census, now: Instant
-    ) -> None:
-        """Tell a person, once for each reason, that a door does not move by itself any more."""
-        channel, number = flight.boarding.channel, flight.boarding.number
-        key = f"stands:{channel}:{number}:{ring}:{why}"
-        if not self.store.cursor(key):
-            self.store.put_cursor(key, 1)
-            sentence = explained(why, count.unknown, enrolled=count.enrolled, active=count.active)
-            note = f"the door of release {number} in ring {ring} stands still: {sentence}"
-            self.ledger.note(channel, note, now, alert=True)
+                    said = explained(
+                        why, count.unknown, enrolled=count.enrolled, active=count.active
+                    )
+                    self._teller.door(flight, ring, now, what=why, note=f"stands still: {said}")
 
     def _unlock(self, flight: Flight, ring: str, now: Instant) -> None:
         """End the watch for late harm in a ring, without another look at who is silent.

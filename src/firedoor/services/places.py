@@ -7,9 +7,10 @@ AFTERWARDS = 0
 """Deck number of a machine that got a release without a card: once its door was open."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A machine's place in a boarding: the record that it was enrolled, in either arm.
+
+    A tuple, as it is made while its machine waits.
 
     Attributes:
         channel: Name of the channel.

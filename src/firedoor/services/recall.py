@@ -101,7 +101,9 @@ def _remember_the_silent(
         if harmed.recovered_ms:
             flight.recovered[ring] = flight.recovered.get(ring, 0) + 1
         else:
-            counted = now.mono_ms - max(0, now.wall_ms - harmed.at_ms)
+            counted = harmed.counted_ms
+            if harmed.boot != now.boot:
+                counted = now.mono_ms - max(0, now.wall_ms - harmed.at_ms)
             flight.silent[harmed.place] = Silent(
                 harmed.machine,
                 ring,

@@ -1,8 +1,10 @@
 """Records: what the judge and the gate keep."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from operator import attrgetter
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +130,18 @@ def _classes(mask: int) -> set[int]:
 
 @dataclass(frozen=True, slots=True)
 class Harmed:
-    """A member counted as harmed."""
+    """A member counted as harmed.
+
+    Attributes:
+        place: Row of its place.
+        machine: Register number.
+        treated: It had the release.
+        signal: By which it was counted.
+        at_ms: When, wall clock.
+        recovered_ms: When it spoke again; 0: it has not.
+        boot: Of the host, in which it was counted; "" in records of earlier versions.
+        counted_ms: Up to when it had been listened for, on the monotonic clock of that boot.
+    """
 
     place: int
     machine: int
@@ -136,6 +149,8 @@ class Harmed:
     signal: str
     at_ms: int
     recovered_ms: int
+    boot: str = ""
+    counted_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +180,8 @@ class Bucket:
         asked: (channel, package, machine or 0): who asked for some version, where that is new.
         fetches: What changed of what machines got.
         rejections: What machines threw away.
+        placed: Row number of a place: what it and those before it made of what their machines are
+            served is in ``standings``, of this bucket or an earlier one.
     """
 
     run: str
@@ -179,6 +196,30 @@ class Bucket:
     asked: Sequence[tuple[str, str, int]] = ()
     fetches: Sequence[Fetch] = ()
     rejections: Sequence[Rejection] = ()
+    placed: int = 0
+
+
+_PORTION: Final = 10_000
+"""Of so many machines what is known is written at a time: some 50 ms."""
+
+
+def ahead(bucket: Bucket) -> tuple[list[tuple[list[Habit], list[Standing]]], Bucket]:
+    """Divide what a bucket has to tell of very many machines.
+
+    Returns:
+        What may be written before the bucket, in portions, and the rest of the bucket. All is in
+        the order of machines, as it is kept.
+    """
+    # Of two of the same machine the later must stay the later.
+    habits = sorted(bucket.habits, key=attrgetter("machine"))
+    standings = sorted(bucket.standings, key=attrgetter("channel", "machine"))
+    longest = max(len(habits), len(standings))
+    portions = [
+        (habits[at : at + _PORTION], standings[at : at + _PORTION])
+        for at in range(0, longest, _PORTION)
+    ]
+    last_habits, last_standings = portions.pop() if portions else ([], [])
+    return portions, replace(bucket, habits=last_habits, standings=last_standings)
 
 
 @dataclass(frozen=True, slots=True)

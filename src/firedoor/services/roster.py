@@ -56,6 +56,7 @@ class Roster:
     other_address: NDArray[np.uint32]
     flips: NDArray[np.uint8]
     cloned: NDArray[np.uint8]
+    benched: NDArray[np.uint8]
     beating: NDArray[np.uint8]
     heard: NDArray[np.uint8]
     gaps: NDArray[np.uint8]
@@ -127,9 +128,9 @@ class Roster:
 
     def begin_session(self, machine: int, now: int) -> None:
         """Note the start of a session: learn the gap and renew the deadline."""
-        sessions = int(self.sessions[machine])
+        sessions = self.sessions.item(machine)
         if sessions:
-            gap = now - int(self.start[machine])
+            gap = now - self.start.item(machine)
             self.gaps[machine, sessions % silence.GAPS_KEPT] = silence.gap_code(gap)
         else:
             self.first[machine] = now
@@ -144,26 +145,39 @@ class Roster:
 
     def seasoned(self, machine: int, now: int) -> bool:
         """Say whether it is in its second session or later, a deadline after the first."""
-        if self.sessions[machine] < _SECOND_SESSION or self.cloned[machine]:
+        if self.sessions.item(machine) < _SECOND_SESSION:
             return False
-        return now - int(self.first[machine]) >= self._deadline_of(machine)
+        if self.cloned.item(machine) or self.benched.item(machine):
+            return False
+        return now - self.first.item(machine) >= self._deadline_of(machine)
 
     def all_seasoned(self, now: int) -> NDArray[np.bool_]:
         """The same of every row at once, shape (rows,)."""
         own = np.where(self.deadline > 0, self.deadline, self._stratum_ms)
         limit = np.where(self.beating > 0, self._beat_deadline_ms, own)
-        enough = (self.sessions >= _SECOND_SESSION) & (self.cloned == 0)
+        enough = (self.sessions >= _SECOND_SESSION) & self.comparable()
         seasoned: NDArray[np.bool_] = enough & (now - self.first >= limit)
         return seasoned
 
+    def comparable(self) -> NDArray[np.bool_]:
+        """Rows that may be in an arm: no clones, nobody in the penalty box; shape (rows,)."""
+        fit: NDArray[np.bool_] = (self.cloned | self.benched) == 0
+        return fit
+
+    def bench(self, machines: Sequence[int]) -> None:
+        """Take over who is in the penalty box."""
+        self.grow(max(machines, default=0))
+        self.benched[:] = 0
+        self.benched[list(machines)] = 1
+
     def seen_from(self, machine: int, address: int, now: int) -> None:
         """Note the client address (a hash). Interleaved addresses mean a cloned identity."""
-        known = int(self.address[machine])
+        known = self.address.item(machine)
         if known == address:
             return
-        if known and address == int(self.other_address[machine]):
-            interleaved = now - int(self.address_since[machine]) < _INTERLEAVED_MS
-            flips = int(self.flips[machine]) + 1 if interleaved else 1
+        if known and address == self.other_address.item(machine):
+            interleaved = now - self.address_since.item(machine) < _INTERLEAVED_MS
+            flips = self.flips.item(machine) + 1 if interleaved else 1
             self.flips[machine] = min(flips, _FLIPS_OF_A_CLONE)
             if flips >= _FLIPS_OF_A_CLONE:
                 self.cloned[machine] = 1
@@ -183,17 +197,21 @@ class Roster:
         return heard
 
     def drain_habits(self, *, mono_ms: int, wall_ms: int) -> list[Habit]:
-        """Habits that changed since the last call."""
-        changed, self._changed = self._changed, set()
+        """Habits that changed since the last call, by machine."""
+        numbers = np.sort(np.fromiter(self._changed, np.int64, len(self._changed)))
+        self._changed = set()
+        shift, kept = wall_ms - mono_ms, silence.GAPS_KEPT
+        gaps = self.gaps[numbers].tobytes()
         return [
-            Habit(
-                machine=no,
-                first_wall=wall_ms - (mono_ms - int(self.first[no])),
-                last_wall=wall_ms - (mono_ms - int(self.start[no])),
-                sessions=int(self.sessions[no]),
-                gaps=self.gaps[no].tobytes(),
+            Habit(machine, first, last, sessions, gaps[at : at + kept])
+            for machine, first, last, sessions, at in zip(
+                numbers.tolist(),
+                (self.first[numbers] + shift).tolist(),
+                (self.start[numbers] + shift).tolist(),
+                self.sessions[numbers].tolist(),
+                range(0, len(gaps), kept),
+                strict=True,
             )
-            for no in changed
         ]
 
     def relearn(self) -> None:
@@ -215,12 +233,12 @@ class Roster:
         self._stratum_ms = int(own[min(len(own) - 1, int(0.99 * len(own)))])
 
     def _deadline_of(self, machine: int) -> int:
-        if self.beating[machine]:
+        if self.beating.item(machine):
             return self._beat_deadline_ms
-        return int(self.deadline[machine]) or self._stratum_ms
+        return self.deadline.item(machine) or self._stratum_ms
 
     def _learn(self, machine: int) -> None:
-        if int(self.sessions[machine]) > silence.GAPS_NEEDED:
+        if self.sessions.item(machine) > silence.GAPS_NEEDED:
             self.deadline[machine] = silence.deadline(
                 self.gaps[machine].tolist(),
                 self._spread,
@@ -245,7 +263,7 @@ class Roster:
     def _allocate(self, size: int) -> None:
         long = (("first", "start", "last", "deadline", "address_since"), np.int64)
         word = (("sessions", "address", "other_address"), np.uint32)
-        byte = (("flips", "cloned", "beating", "heard"), np.uint8)
+        byte = (("flips", "cloned", "benched", "beating", "heard"), np.uint8)
         for names, dtype in (long, word, byte):
             for name in names:
                 self._extend(name, np.zeros(size, dtype))

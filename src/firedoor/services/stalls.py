@@ -4,8 +4,11 @@ from enum import StrEnum
 
 from firedoor.core import valve
 from firedoor.core.terms import Terms
-from firedoor.services.flight import Numbers
+from firedoor.ports import Instant
+from firedoor.services.flight import Flight, Numbers
+from firedoor.services.ledger import LedgerWriter
 from firedoor.services.places import Census
+from firedoor.services.stores import JudgeRecords
 
 
 class Stall(StrEnum):
@@ -127,3 +130,29 @@ def _absent(enrolled: int, active: int) -> str:
         f"{enrolled:,} {verb} enrolled, none has polled yet: nobody can try the release; "
         "let some poll, expedite or shut it"
     )
+
+
+class Teller:
+    """Tells a person of doors, each thing once."""
+
+    def __init__(self, store: JudgeRecords, ledger: LedgerWriter) -> None:
+        """Tell by the ledger; what was told is remembered in the judge's store."""
+        self._store = store
+        self._ledger = ledger
+
+    def door(self, flight: Flight, ring: str, now: Instant, *, what: str, note: str) -> None:
+        """Tell of the door of a ring.
+
+        Args:
+            flight: The boarding.
+            ring: The ring.
+            now: The clocks.
+            what: The thing, in a word: of each a person is told once.
+            note: How the sentence goes on after "the door of release .. in ring ..".
+        """
+        channel, number = flight.boarding.channel, flight.boarding.number
+        key = f"stands:{channel}:{number}:{ring}:{what}"
+        if not self._store.cursor(key):
+            self._store.put_cursor(key, 1)
+            said = f"the door of release {number} in ring {ring} {note}"
+            self._ledger.note(channel, said, now, alert=True)

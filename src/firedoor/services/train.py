@@ -27,6 +27,7 @@ from firedoor.services.inspection import Inspection
 from firedoor.services.installs import delay_ms, news
 from firedoor.services.judging import Judge
 from firedoor.services.lines import Line, ended_badly, state_in
+from firedoor.services.penalty import PenaltyBox
 from firedoor.services.preflight import Looks
 from firedoor.services.records import Block
 from firedoor.services.snapshot import Snapshot
@@ -73,6 +74,7 @@ class Train:
         self._whole = whole
         self._fallback = Fallback(held, self._store.board())
         self._arrivals = Arrivals(self._store)
+        self._penalty = PenaltyBox(self._store)
         self.inspection = Inspection(self._store, judge.ledger, config, looks)
         self.lines: dict[str, dict[int, Line]] = {
             channel.name: {
@@ -247,9 +249,11 @@ class Train:
             )
             for channel in self._config.channels
         )
-        if channels == before.channels:
+        active = {key: count.active for key, count in self._judge.hearing.census.items()}
+        benched = self._penalty.inside(self.lines, active)
+        if (channels, benched) == (before.channels, before.benched):
             return before
-        return Board(before.version + 1, channels)
+        return Board(before.version + 1, channels, benched)
 
     def bases(self, channel: str) -> Mapping[str, int]:
         """Boarding number that every ring is served, 0 for nothing."""

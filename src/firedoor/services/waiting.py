@@ -128,7 +128,14 @@ class Waiting:
     def _harm(self, flight: Flight, late: Late, signal: str, until: int, now: Instant) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number
         harmed = Harmed(
-            late.row, late.machine, treated=True, signal=signal, at_ms=now.wall_ms, recovered_ms=0
+            late.row,
+            late.machine,
+            treated=True,
+            signal=signal,
+            at_ms=now.wall_ms,
+            recovered_ms=0,
+            boot=now.boot,
+            counted_ms=until,
         )
         self._store.add_harmed(channel, number, harmed)
         if late.wait is Wait.HARMED:

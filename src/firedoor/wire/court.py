@@ -24,6 +24,7 @@ from firedoor.core.ledger.chain import Head
 from firedoor.core.ledger.entry import leaf_hash
 from firedoor.core.terms import Mode
 from firedoor.ports import Clock, Instant, Numbered, SignalSource
+from firedoor.services import penalty
 from firedoor.services.judging import Judge, Pace
 from firedoor.services.ledger import LedgerWriter, Sign
 from firedoor.services.order import Answer, Order
@@ -400,9 +401,11 @@ class Court:
             self._expiry.arrived()
 
     def _publish_board(self) -> Board:
-        board = self._train.board()
-        if board.version != self._store.board().version:
+        board, before = self._train.board(), self._store.board()
+        if board.version != before.version:
             self._store.put_board(board)
+        if board.benched != before.benched:
+            self._judge.ledger.note("", penalty.sentence(board.benched), self._clock.now())
         return board
 
     def _new_orders(self) -> list[tuple[int, Order]]:

@@ -11,6 +11,7 @@ import msgspec
 from firedoor.adapters.store.gate import GateReader
 from firedoor.adapters.store.judge import JudgeReader
 from firedoor.adapters.store.register import MachineRegister
+from firedoor.adapters.store.signals import SignalReader
 from firedoor.console.advising import advice
 from firedoor.console.facts import (
     Change,
@@ -139,6 +140,7 @@ def facts(
         log_e_ratio=now.log_e_ratio,
         cluster=boarding.rules.cluster,
         budget_growth=max(terms.budget_growth for terms in boarding.terms.values()),
+        liars=boarding.rules.liars,
         change=None if over else _change(release, evidence, now, epoch),
         undoing=_undoing(undone),
         advice=advice(release, reverts=reverts),
@@ -179,7 +181,9 @@ def early_harm(judge: JudgeReader, gate: GateReader | None, boarding: Boarding) 
     return counts[0], counts[1]
 
 
-def grouped(register: MachineRegister, found: Members) -> list[GroupFacts]:
+def grouped(
+    register: MachineRegister, signals: SignalReader | None, found: Members
+) -> list[GroupFacts]:
     """Count members by attribute and value; only attributes that can tell machines apart.
 
     One that all members share tells nothing, and one that is different for nearly each of them
@@ -188,7 +192,8 @@ def grouped(register: MachineRegister, found: Members) -> list[GroupFacts]:
     arms: dict[tuple[str, str], list[int]] = {}
     size = len(found.treated) + len(found.control)
     for no in sorted({*found.treated, *found.control}):
-        for key in register.attributes(MachineNo(no)).items():
+        told = {} if signals is None else signals.told(MachineNo(no))
+        for key in {**told, **register.attributes(MachineNo(no))}.items():
             counts = arms.setdefault(key, [0, 0, 0, 0])
             place, hit = (0, found.treated) if no in found.treated else (2, found.control)
             counts[place] += 1
@@ -209,11 +214,15 @@ def grouped(register: MachineRegister, found: Members) -> list[GroupFacts]:
     return sorted(groups, key=_badness)[:_MOST_GROUPS]
 
 
-def values_of(register: MachineRegister | None, attributes: Sequence[str]) -> int:
-    """Values of these attributes that machines have which are enrolled and not revoked."""
+def values_of(
+    register: MachineRegister | None, signals: SignalReader | None, attributes: Sequence[str]
+) -> int:
+    """Values of these attributes that machines have, set by the operator or told by themselves."""
     if register is None or not attributes:
         return 0
     known = {pair for own, _ in register.count_by(attributes) for pair in own.items()}
+    told = [] if signals is None else signals.profiles()
+    known |= {pair for own, _ in told for pair in own.items() if pair[0] in attributes}
     return len(known)
 
 

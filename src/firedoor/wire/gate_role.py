@@ -49,6 +49,7 @@ async def run(config: Config, files: Files, sockets: Sockets, parent: int) -> No
     clock = SystemClock()
     register = MachineRegister(files.register, clock, read_only=True)
     history = GateReader(files.data)
+    signals = SignalReader(files.signals)
     writer = GateWriter(files.data)
     roster = _roster(config)
     now = clock.now()
@@ -71,7 +72,7 @@ async def run(config: Config, files: Files, sockets: Sockets, parent: int) -> No
             name,
             roster,
             rings.ring,
-            _strata(register, config.policy_for(name).strata),
+            _strata(register, signals, config.policy_for(name).strata),
             idle_ms=channel.session_idle_ms,
             max_ms=channel.session_max_ms,
         )
@@ -91,7 +92,7 @@ async def run(config: Config, files: Files, sockets: Sockets, parent: int) -> No
         roster,
         store=writer,
         source=LeasedBoard(files.data, history.identity()),
-        pulses=SignalReader(files.signals).pulses_after,
+        pulses=signals.pulses_after,
         places=places,
         clock=clock,
         bucket_ms=config.time.bucket_ms,
@@ -152,11 +153,21 @@ class Rings:
         return self._rings[self._known[machine]].name if machine < len(self._known) else EVERYONE
 
 
-def _strata(register: MachineRegister, names: tuple[str, ...]) -> Callable[[int], str]:
-    """Stratum of a register number by these attributes, as the register has them now."""
-    if not names:
-        return lambda _machine: ""
-    return lambda machine: stratum_of(register.attributes(MachineNo(machine)), names)
+def _strata(
+    register: MachineRegister, signals: SignalReader, names: tuple[str, ...]
+) -> Callable[[int], str]:
+    """Stratum of a register number by these attributes, as they are known now.
+
+    What the operator has set comes before what the machine tells of itself.
+    """
+
+    def stratum(machine: int) -> str:
+        known = register.attributes(MachineNo(machine))
+        if any(name not in known for name in names):
+            known = {**signals.told(MachineNo(machine)), **known}
+        return stratum_of(known, names)
+
+    return stratum if names else lambda _machine: ""
 
 
 class Enrolled:

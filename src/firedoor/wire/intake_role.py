@@ -7,6 +7,7 @@ from firedoor.adapters.server import Limits
 from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.signals import SignalDatabase
 from firedoor.config import Config
+from firedoor.config.definitions import in_force
 from firedoor.core.units import UnixMs
 from firedoor.intake.app import make_app
 from firedoor.wire.files import Files
@@ -25,6 +26,7 @@ async def run(config: Config, files: Files, sockets: Sockets, parent: int) -> No
         heartbeat_ms=config.time.heartbeat_ms,
         bucket_ms=config.time.bucket_ms,
         max_body=config.intake.max_body_bytes,
+        definitions=in_force(config.intake.definitions),
     )
     transport = Transport(intake, sockets, config.intake.tls, http2=False, limits=Limits())
     await intake.start()

@@ -6,13 +6,17 @@ from typing import Final
 from firedoor.adapters.store.gate import GateReader
 from firedoor.adapters.store.judge import JudgeReader
 from firedoor.adapters.store.register import MachineRegister
+from firedoor.adapters.store.signals import SignalReader
 from firedoor.config import Config
+from firedoor.console.inventory import InventoryView
 from firedoor.console.model import Condition, ExposureView, MachineView
 from firedoor.core import silence
 from firedoor.core.channel import Traits
 from firedoor.core.errors import NotFound
+from firedoor.core.host_id import by_kind
 from firedoor.core.ring import ring_of
 from firedoor.core.signal import SILENCE
+from firedoor.core.units import MachineNo
 from firedoor.ports import Clock
 from firedoor.services.boarding import Boarding
 from firedoor.services.records import StoredPlace
@@ -68,6 +72,7 @@ class Machines:
         """One machine by name, also a revoked one."""
         with self._sources.snapshot() as judge:
             gate, register = self._sources.gate, self._sources.register
+            signals = self._sources.signals
             if register is None:
                 return None
             try:
@@ -81,9 +86,13 @@ class Machines:
             return MachineView(
                 name=name,
                 attributes=attributes,
+                identities=by_kind(register.host_ids.of(number)),
+                told=dict(signals.told(number)) if signals else {},
+                inventory=_inventory(signals, number) if signals else {},
                 enrolled_ms=entry.enrolled,
                 last_seen_ms=self._seen_ms(gate, number) or None,
                 heartbeats=self._signs.beats(number),
+                benched=judge is not None and number in judge.board().benched,
                 revoked=entry.revoked is not None,
                 rings={channel.name: ring for channel in self._config.channels},
                 serving=_serving(judge, gate, number),
@@ -206,6 +215,13 @@ def _place_in(gate: GateReader, machine: int, boarding: Boarding) -> StoredPlace
         if (stored.place.channel, stored.place.number) == (boarding.channel, boarding.number)
     ]
     return exposures.decisive(places) if places else None
+
+
+def _inventory(signals: SignalReader, machine: MachineNo) -> dict[str, InventoryView]:
+    return {
+        one.part.value: InventoryView(since_ms=one.since_ms, items=one.items)
+        for one in signals.inventory(machine)
+    }
 
 
 def _serving(judge: JudgeReader | None, gate: GateReader | None, machine: int) -> dict[str, str]:

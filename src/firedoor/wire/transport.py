@@ -18,12 +18,14 @@ from firedoor.adapters.server import (
 )
 from firedoor.adapters.tls.context import TlsFiles
 from firedoor.adapters.tls.front import TlsFront
+from firedoor.adapters.tls.relay import Way
 from firedoor.config.model import TlsConfig
 
 PLAIN: Final = "-plain"
 """What the name of a role's second socket ends with."""
 
 _DRAIN_S: Final = 2.0
+_PATIENCE: Final = 3
 _log = structlog.get_logger()
 
 _Server = DirectServer | HttpServer
@@ -90,12 +92,14 @@ class Transport:
         files = TlsFiles(tls.certificate, tls.key, tls.client_ca)
         self._front = TlsFront(files, sockets.main, stop_s=_DRAIN_S)
         behind = self._front.behind(app)
-        self._inner.append(first(behind, self._inner_port(), _part(limits, small=False)))
+        # What the relay takes comes in pieces as large as all that a slow client has to take.
+        patient = replace(limits, slow_s=_PATIENCE * limits.slow_s)
+        self._inner.append(first(behind, self._inner_port(), patient))
         if http2:
-            small = _part(limits, small=True)
+            small = _part(limits)
             self._inner.append(HttpServer(behind, self._inner_port(), small, http2=True))
         if sockets.plain is not None:
-            self._plain.append(first(app, sockets.plain, _part(limits, small=True)))
+            self._plain.append(first(app, sockets.plain, _part(limits)))
 
     async def serve(self) -> None:
         """Serve until ``stop``, and return soon after it.
@@ -107,7 +111,8 @@ class Transport:
         relaying: asyncio.Task[int] | None = None
         try:
             if self._front is not None:
-                await self._front.start(*self._ports, *([None] * (2 - len(self._ports))))
+                mosts = [server.most for server in self._inner]
+                await self._front.start([*map(Way, self._ports, mosts)])
                 relaying = asyncio.create_task(self._front.ended())
             stopping = asyncio.create_task(self._stopping.wait())
             watched = [*serving, stopping, *([relaying] if relaying else [])]
@@ -151,6 +156,6 @@ class Transport:
             await relaying
 
 
-def _part(limits: Limits, *, small: bool) -> Limits:
+def _part(limits: Limits) -> Limits:
     """A share of the descriptors: all three servers are in one process."""
-    return replace(limits, connections=limits.connections // 4) if small else limits
+    return replace(limits, connections=limits.connections // 4)

@@ -239,7 +239,8 @@ class Views:
             gate, register = self._sources.gate, self._sources.register
             groups: list[GroupFacts] = []
             if gate is not None and register is not None and view.previous:
-                groups = explaining.grouped(register, explaining.members(judge, gate, boarding))
+                members = explaining.members(judge, gate, boarding)
+                groups = explaining.grouped(register, self._sources.signals, members)
             undone: list[ExposureView] = []
             if any(door.state in _UNDOABLE for door in view.door.values()):
                 undone = self._machines.enrolled(boarding, explaining.MOST_LOOKED_AT, "", None)
@@ -263,7 +264,7 @@ class Views:
 
     def _values(self, boarding: Boarding) -> int:
         attributes = boarding.rules.attributes
-        return explaining.values_of(self._sources.register, attributes)
+        return explaining.values_of(self._sources.register, self._sources.signals, attributes)
 
     def _view(self, judge: JudgeReader, boarding: Boarding) -> ReleaseView:
         stored = self._stored(judge, boarding)

@@ -19,6 +19,7 @@ from tests.bench.rules.firedoor import cell_of
 from tests.bench.rules.rule import DAY, HOUR, Bools, Briefing, Closing, Floats, Interval, Ints, Rule
 
 from firedoor.core import valve
+from firedoor.core.cell import Test
 from firedoor.core.verdict import Evidence, absorb, verdict
 
 POLLS = HOUR
@@ -270,6 +271,7 @@ class _Passage:
         self.found = verdict(evidence)
         self.decks: list[_Deck] = []
         self.admitted = self.harmed = 0
+        self.debt = 0.0
         self.calm_since = 0
         self.halted = False
         self.half = self.most = float(fleet.minutes)
@@ -295,6 +297,13 @@ class _Passage:
             for closing in _closings(deck, self.fleet.quiet, self.chance):
                 cell = cell_of(closing, self.evidence.seq + 1, minute)
                 self.evidence = absorb(self.evidence, cell)
+                if cell.test is Test.HARM:
+                    self.debt += valve.beyond_chance(
+                        treated=cell.treated,
+                        control=cell.control,
+                        treated_harmed=cell.treated_harmed,
+                        control_harmed=cell.control_harmed,
+                    )
             self.halted = self.evidence.max_log_e >= -math.log(rules.alpha_harm)
             self.found = verdict(self.evidence)
 
@@ -312,7 +321,7 @@ class _Passage:
             + valve.growth(self.entry.growth, self.found.matured.control_harmed),
             upper=self.found.harm_upper,
             in_flight=sum(deck.treated for deck in self.decks),
-            debt=self.found.debt,
+            debt=max(0.0, self.debt),
         )
         polls = min(free, free // POLLS + 1)
         deck = valve.deal(

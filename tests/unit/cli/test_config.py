@@ -5,7 +5,8 @@ import json
 import pytest
 from tests.unit.cli.desk import run
 
-from firedoor.cli.prospects import best_upper, hold_chance, prospect
+from firedoor.cli.config import sentence
+from firedoor.cli.prospects import best_upper, hold_chance, proof, prospect
 from firedoor.core import valve
 from firedoor.core.evidence import clearance
 from firedoor.core.evidence.counts import Counts
@@ -177,3 +178,22 @@ def test_check_tells_where_nobody_can_look_at_releases(path):
     assert "/nowhere/look, not installed here" in told
     path.write_text(f'{CHANNEL}preflight = false\npreflight_command = ["/nowhere/look"]\n')
     assert "preflight needs" not in run("config", "check", "--config", str(path)).err
+
+
+def test_what_a_brick_costs_until_it_is_shut_is_said_before_it_happens():
+    """And what it costs more where some machines are not believed."""
+    assert [proof(terms(300, liars=k)) for k in (0, 1, 2, 4, 10)] == [4, 5, 5, 7, 13]
+    assert proof(terms(3)) is None
+
+
+@pytest.mark.parametrize(
+    ("machines", "policy", "says"),
+    [
+        (300, {}, "is shut by evidence after 4 machines"),
+        (300, {"liars": 4}, "is held after 5, for a person to decide: evidence shuts it from 7 on"),
+        (3, {}, "is held after 1, for a person to decide: evidence cannot shut it"),
+    ],
+)
+def test_how_a_brick_ends_is_a_sentence(machines, policy, says):
+    """A budget that is too small for a proof holds, and somebody has to be awake."""
+    assert says in sentence(prospect(terms(machines, **policy)))

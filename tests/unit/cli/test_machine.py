@@ -238,3 +238,40 @@ def read_token(authorization: str) -> str:
     )
     assert user == "till-1"
     return password
+
+
+def test_what_a_machines_tools_call_it_is_bound_to_it_and_to_no_other(site):
+    """Two machines behind one name would share their harm; the refusal says how to go on."""
+    on(site, "enroll", "till-1", "--identity", "machine-id=0AB1", "--identity", "host-name=T1")
+
+    refused = on(site, "enroll", "till-2", "--identity", "machine-id=0ab1")
+    shown = on(site, "show", "till-1", "--json").json()
+
+    assert refused.code == 1
+    assert "machine-id=0ab1 is bound to till-1" in refused.err
+    assert "machine revoke till-1" in refused.err
+    assert on(site, "show", "till-2").code == 1, "nothing of it was enrolled"
+    assert shown["identities"] == {"machine-id": ["0ab1"], "host-name": ["t1"]}
+
+
+def test_an_identity_moves_with_rotate_and_is_freed_by_revoke(site):
+    """A reinstalled machine has another machine id, and a replaced one gives its own back."""
+    on(site, "enroll", "till-1", "--identity", "machine-id=a")
+    on(site, "enroll", "till-1", "--rotate", "--identity", "machine-id=b")
+    on(site, "enroll", "till-2", "--identity", "machine-id=a")
+    on(site, "revoke", "till-1")
+
+    on(site, "enroll", "till-3", "--identity", "machine-id=b")
+
+    listed = {row["name"]: row["identities"] for row in on(site, "list", "--json").json()}
+    assert listed["till-2"] == {"machine-id": ["a"]}
+    assert listed["till-3"] == {"machine-id": ["b"]}
+
+
+@pytest.mark.parametrize("text", ["till-1", "serial=1", "machine-id=", "host-name=a\nb"])
+def test_an_identity_that_is_none_is_refused_with_the_kinds_there_are(site, text):
+    """A typing mistake must not bind a machine to nonsense."""
+    refused = on(site, "enroll", "till-1", "--identity", text)
+
+    assert refused.code == 2
+    assert "hint:" in refused.err

@@ -1,4 +1,4 @@
-"""``policy.budget_growth``, ``ratio`` and ``cluster``: what an operator may choose to change."""
+"""Keys of valve and judge that are off by default: what an operator may choose to change."""
 
 import pytest
 
@@ -10,10 +10,10 @@ LAB = '[[ring]]\nname = "lab"\nmachines = { site = ["lab"] }\n'
 
 
 def test_nothing_is_chosen_for_the_operator():
-    """Each of the three weakens or moves a guarantee, so the default is none of them."""
+    """Each of them weakens or moves a guarantee, so the default is none of them."""
     policy = defaults().policy
 
-    assert (policy.budget_growth, policy.ratio, policy.cluster) == (0.0, None, 1)
+    assert (policy.budget_growth, policy.ratio, policy.cluster, policy.liars) == (0.0, None, 1, 0)
 
 
 def test_a_ring_may_have_a_growth_of_its_own_but_no_ratio():
@@ -22,7 +22,7 @@ def test_a_ring_may_have_a_growth_of_its_own_but_no_ratio():
 
     assert config.policy_for("av").budget_growth == 0.1
     assert config.policy_for("av", "lab").budget_growth == 0.0
-    for key in ("ratio = 2", "cluster = 4"):
+    for key in ("ratio = 2", "cluster = 4", "liars = 1"):
         with pytest.raises(BadConfig):
             from_text(f"{LAB}{key}")
 
@@ -38,6 +38,9 @@ def test_a_ring_may_have_a_growth_of_its_own_but_no_ratio():
         'ratio = "auto"',
         "cluster = 0",
         "cluster = 1.5",
+        "liars = -1",
+        "liars = 11",
+        "liars = true",
     ],
 )
 def test_values_without_a_meaning_are_refused(written):

@@ -35,3 +35,10 @@ def test_a_ratio_a_cluster_and_a_growing_budget_are_told_with_their_numbers() ->
     assert "Up to 40 machines are taken to fail together" in told("en", cluster=40)
     assert "by 10\N{NO-BREAK SPACE}% of the control machines" in told("en", budget_growth=0.1)
     assert "1.5 倍" in told("zh_Hans", ratio=1.5)
+
+
+def test_that_some_machines_are_not_believed_is_told() -> None:
+    """Else a verdict looks weaker than the machines that were harmed."""
+    assert "the one harmed machine that says most had not spoken" in told("en", liars=1)
+    assert "the 3 harmed machines that say most" in told("en", liars=3)
+    assert "3 台受损机器" in told("zh_Hans", liars=3)

@@ -13,12 +13,54 @@ def key(n: int) -> bytes:
     return valve.deck_key(KEY, "release", "everyone", n)
 
 
+def binom(n: int, p: float) -> list[float]:
+    return [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
+
+
 # Window and room
 
 
 def test_an_unproven_release_puts_exactly_the_budget_at_risk():
     """U starts at 1: nothing is known, so any machine may be lost."""
     assert valve.room(budget=5, upper=1.0, in_flight=0, debt=0.0) == 5
+
+
+@pytest.mark.parametrize(
+    ("treated", "control", "harmed", "failing", "beyond"),
+    [
+        (3, 9, 3, 0, 3.0),  # nothing fails anyway: each is the release's, however few controls
+        (5, 1, 5, 0, 5.0),
+        (10, 90, 2, 9, 1.0),  # a tenth fails anyway
+        (10, 90, 0, 9, -1.0),  # luck cancels, in the sum over classes
+        (4, 0, 2, 0, 2.0),  # nobody to compare with
+    ],
+)
+def test_harm_beyond_chance_is_what_the_controls_do_not_show(
+    treated, control, harmed, failing, beyond
+):
+    """The share that chance has of all harmed would spend a budget up to twice."""
+    found = valve.beyond_chance(
+        treated=treated, control=control, treated_harmed=harmed, control_harmed=failing
+    )
+    assert found == pytest.approx(beyond)
+
+
+@pytest.mark.parametrize(("treated", "control"), [(3, 27), (5, 5), (20, 4)])
+@pytest.mark.parametrize(("fails", "kills"), [(0.0, 0.3), (0.1, 0.0), (0.2, 0.5)])
+def test_harm_beyond_chance_has_no_bias(treated, control, fails, kills):
+    """Enumerated: its mean over all that may happen is what the release harmed."""
+    of_treated = binom(treated, fails + (1 - fails) * kills)
+    of_control = binom(control, fails)
+    mean = math.fsum(
+        p
+        * q
+        * valve.beyond_chance(
+            treated=treated, control=control, treated_harmed=x1, control_harmed=x0
+        )
+        for x1, p in enumerate(of_treated)
+        for x0, q in enumerate(of_control)
+    )
+    assert mean == pytest.approx(treated * (1 - fails) * kills, abs=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,23 @@ class World:
         sent.update({key.replace("_", "-"): value for key, value in headers.items()})
         return asyncio.run(ask(self.app, "POST", path, body, sent))
 
+    def cut(self, body, path=PATH):
+        """Post as the till, and leave before the end."""
+        sent = [(b"authorization", f"Bearer {self.till.signal}".encode())]
+        messages = [
+            {"type": "http.request", "body": body, "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+
+        async def receive():
+            return messages.pop(0)
+
+        async def send(message):
+            raise AssertionError(message)
+
+        scope = {"type": "http", "method": "POST", "path": path, "headers": sent}
+        asyncio.run(self.app(scope, receive, send))
+
     def events(self):
         """All stored events."""
         return [stored.event for stored in self.source.events_after(0, 100)]

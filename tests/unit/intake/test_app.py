@@ -272,14 +272,46 @@ def test_other_paths_and_methods_are_refused_in_the_ways_of_http(world):
 
 def test_a_clock_that_runs_ahead_is_corrected_and_its_repeat_recognised(world):
     """Else a crash would lie in a future that no judge ever looks at; the key stays as sent."""
-    ahead = world.clock.wall_ms + 5 * 60_000 + 1
-    body = lines(line(time=ahead, kind="panic"), line(time=ahead - 1, kind="bugcheck"))
-    world.post(body)
     received = world.clock.wall_ms
+    body = lines(line(time=received + 60_001, kind="panic"), line(time=received, kind="bugcheck"))
+    world.post(body)
     world.clock.pass_ms(2_000)
 
     assert world.post(body).json()["duplicates"] == 2
-    assert [event.time_ms for event in world.events()] == [received, ahead - 1]
+    assert [event.time_ms for event in world.events()] == [received, received]
+    assert [event.shift_ms for event in world.events()] == [-60_001, 0]
+
+
+@pytest.mark.parametrize("wrong_h", [-24 * 365 * 20, -3, 3])
+def test_a_clock_that_heartbeats_show_to_be_wrong_is_set_right(world, wrong_h):
+    """A crash of a minute ago, by a clock that is hours off, happened a minute ago."""
+    shown = world.clock.wall_ms + wrong_h * 3_600_000
+    world.post(lines(line(time=shown)))
+    received = world.clock.wall_ms
+
+    world.post(lines(line(time=shown - 60_000, kind="panic")))
+
+    (event,) = world.events()
+    assert event.time_ms == received - 60_000
+    assert event.shift_ms == -wrong_h * 3_600_000
+
+
+def test_what_is_said_of_an_hour_ago_happened_an_hour_ago(world):
+    """A machine that was cut off tells of its crash when it is back."""
+    then = world.clock.wall_ms - 3_600_000
+    world.post(lines(line(time=world.clock.wall_ms)))
+    world.post(lines(line(time=then, kind="panic"), line(time=5, kind="coredump")))
+
+    assert [event.time_ms for event in world.events()] == [then, 5]
+
+
+def test_a_clock_without_a_battery_of_which_nothing_is_known_is_not_believed(world):
+    """By it a crash of today would have happened in 1970, before every card."""
+    received = world.clock.wall_ms
+    world.post(lines(line(time=5, kind="panic")))
+
+    (event,) = world.events()
+    assert (event.time_ms, event.shift_ms) == (received, received - 5)
 
 
 def test_a_full_disk_is_503_and_nothing_of_the_request_counts(world):

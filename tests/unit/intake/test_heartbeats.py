@@ -1,6 +1,6 @@
 import pytest
 
-from firedoor.core.units import MachineNo
+from firedoor.core.units import MachineNo, UnixMs
 from firedoor.intake.heartbeats import Heartbeats
 
 MINUTE = 60_000
@@ -14,7 +14,7 @@ def beats():
 
 def hear(beats, times_ms, machine=A):
     for at in times_ms:
-        beats.hear({machine: at}, at)
+        beats.hear({machine: at}, at, UnixMs(at))
 
 
 def test_three_regular_heartbeats_make_a_machine_a_beating_one(beats):
@@ -115,3 +115,16 @@ def test_machines_are_told_apart_whatever_their_numbers(beats):
     assert (beats.last_sent(A), beats.last_sent(B)) == (2 * MINUTE, 4 * MINUTE)
     assert beats.last_sent(MachineNo(7)) == -1
     assert beats.last_sent(MachineNo(10**6)) == -1
+
+
+def test_a_heartbeat_tells_how_far_a_clock_is_off(beats):
+    """It is sent as it happens, so what it calls now is now."""
+    beats.hear({A: 1_000, B: 70_000}, 0, UnixMs(61_000))
+    assert (beats.behind(A), beats.behind(B)) == (60_000, -9_000)
+    assert beats.behind(MachineNo(2)) is None
+    assert beats.behind(MachineNo(9_999_999)) is None
+
+    # Not by what is presumed of a machine that could not be heard.
+    beats.mark([A], beating=True)
+    beats.forgive(500_000)
+    assert beats.behind(A) == 60_000

@@ -17,7 +17,7 @@ from firedoor.core.units import UnixMs
 from firedoor.core.verdict import Rules, absorb, start
 from firedoor.ports import Instant
 from firedoor.services.places import Place
-from firedoor.services.pools import Pool, count_events
+from firedoor.services.pools import Pool, close_class, count_events
 from firedoor.services.records import StoredPlace
 from firedoor.services.told import look_at_told
 
@@ -39,6 +39,7 @@ class World:
         fill_s: How long the deck fills.
         lost_s: For so long nobody listened as soon as it was full.
         minutes: How long it is watched after its cut.
+        first_look: After so many of them its class matures: the first look. None for never.
     """
 
     machines: int
@@ -48,6 +49,7 @@ class World:
     fill_s: float = 2.0
     lost_s: float = 0.0
     minutes: int = 8
+    first_look: int | None = None
 
     def release(self, chance: np.random.Generator) -> list[Cell]:
         """Cells of one good release with one deck."""
@@ -79,7 +81,8 @@ class World:
             told = count_events(pool, at_s * 1000 <= now_ms, signal=CRASH, epoch=0)
             if told is not None:
                 pool.take(told)
-            if pool.looked and told is None and tick < first + self.minutes:
+            due = tick == first + (self.first_look or -1)
+            if pool.looked and told is None and tick < first + self.minutes and not due:
                 continue
             look = look_at_told(
                 pool,
@@ -91,6 +94,11 @@ class World:
             if look is not None:
                 pool.take(look)
                 cells += look.cells
+            if due:
+                nobody, everybody = np.zeros(n, np.bool_), np.ones(n, np.bool_)
+                pool.take(
+                    close_class(pool, 0, silent=nobody, installed=everybody, epoch=0, last=False)
+                )
         return cells
 
 
@@ -125,6 +133,22 @@ WORLDS = {
     "two minutes lost": (World(300, 0.003, opened_s=1, fill_s=110, lost_s=120), INSTALL),
     "two minutes lost, few": (World(60, 0.02, fill_s=50, lost_s=120), World(60, 0.02)),
     "the past lost an hour": (INSTALL, World(300, 0.01, lost_s=3600)),
+    "a restart after 50 minutes, looked at later": (
+        World(600, 0.03, 3000.0, minutes=90, first_look=20),
+        World(600, 0.03, 3000.0, minutes=90, first_look=7),
+    ),
+    "the same, looked at sooner": (
+        World(600, 0.03, 3000.0, minutes=90, first_look=7),
+        World(600, 0.03, 3000.0, minutes=90, first_look=20),
+    ),
+    "a restart after ten minutes, looked at after it": (
+        World(600, 0.03, 600.0, minutes=90, first_look=14),
+        World(600, 0.03, 600.0, minutes=90, first_look=7),
+    ),
+    "the same, all looked at before it": (
+        World(600, 0.03, 600.0, minutes=90, first_look=7),
+        World(600, 0.03, 600.0, minutes=90, first_look=7),
+    ),
 }  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def test_a_channel_in_shadow_holds_nothing_though_everybody_is_gone(start, machi
     assert not loop.lane().held
 
 
-@pytest.mark.parametrize("verb", [{"verb": "resume"}, {"verb": "expedite", "budget": 1}])
+@pytest.mark.parametrize("verb", [{"verb": "resume"}, {"verb": "expedite", "budget": 2}])
 def test_a_person_who_has_seen_it_lets_it_go_on_once(start, verb):
     """Held again each time, nobody's decision would ever be one."""
     loop = start(6, policy="budget = 5")
@@ -77,14 +77,34 @@ def test_a_person_who_has_seen_it_lets_it_go_on_once(start, verb):
 
 
 def test_what_was_held_for_the_silent_goes_on_when_most_of_them_are_back(start):
-    """One of six that does not come back is no harm that a small fleet could prove."""
-    loop = start(6, policy="budget = 5")
+    """All have it, and one of twelve that does not come back is no harm that can be proved."""
+    loop = start(12, policy="budget = 6\ncontrol = 0.5")
     loop.settle_in()
     loop.publish("2")
-    loop.bucket(2)
-    loop.dead |= {1, 2, 3, 4, 5}
+    while len(loop.treated(2)) < 12:
+        loop.bucket()
+    reserve = {place.place.machine for place in loop.places(2) if place.place.deck > 1}
+    loop.dead |= reserve
     until(loop, 2, State.HELD)
-    loop.dead = {1}
+    assert len(reserve) == 6
+    loop.dead = {min(reserve)}
     until(loop, 2, State.OPEN)
 
     assert at(loop, 2) == (State.OPEN, Reason.WALKED)
+
+
+@pytest.mark.parametrize("rest", [8, 20])
+@pytest.mark.parametrize("order", [{"verb": "resume"}, {"verb": "expedite", "budget": 1}])
+def test_whoever_gives_a_ring_more_slots_gives_no_more_than_these(start, order, rest):
+    """With the evidence of other rings the first slot opened the whole ring, and all of it died."""
+    loop, lab = chain(start, rest, "budget = 2")
+    over(loop, lab)
+    assert loop.door(2).state is State.HELD
+    dead = len(loop.dead)
+    more = {key: value for key, value in order.items() if key != "verb"}
+    loop.order(order["verb"], release=loop.release_of(2), reason="switched off", **more)
+    given = loop.door(2).budget - 2
+    over(loop, lab)
+
+    assert loop.door(2).state in (State.HELD, State.SHUT)
+    assert len(loop.dead) <= dead + given < rest

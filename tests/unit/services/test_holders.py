@@ -49,20 +49,16 @@ def test_a_door_opens_by_those_who_are_known_to_have_the_package():
         loop.close()
 
 
-@pytest.mark.parametrize(("holders", "more"), [(12, 2), (30, 1)])
-def test_a_deadly_release_harms_as_many_as_in_a_fleet_of_holders_alone(holders, more):
-    """To know who installs is to hear sooner of what it does.
-
-    Where few are left to be control, less than all of the harm is debt: of 12 it harms 7, with
-    the others in the fleet and without them.
-    """
+@pytest.mark.parametrize("holders", [12, 30])
+def test_a_deadly_release_harms_as_many_as_in_a_fleet_of_holders_alone(holders):
+    """To know who installs is to hear sooner of what it does."""
     with memory() as folder:
         loop = house(folder, 60, holders)
         loop.deadly.add(loop.publish("2"))
         loop.until_over(2, 300)
         loop.bucket(60)
         assert loop.door(2).state is not State.OPEN
-        assert 0 < len(loop.dead) <= loop.door(2).budget + more
+        assert 0 < len(loop.dead) <= loop.door(2).budget
         assert loop.dead <= set(loop.has)
         loop.close()
 

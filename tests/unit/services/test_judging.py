@@ -143,6 +143,26 @@ def test_a_crash_before_the_card_is_no_harm_of_the_release(start):
     assert harm_cells(loop, 2, "crash") == []
 
 
+def test_a_crash_before_the_card_that_is_told_after_it_is_no_harm_of_the_release(start):
+    """Who uploads a journal for the first time tells of months; who was cut off tells late."""
+    loop = start(60)
+    loop.beat(loop.machines)
+    loop.settle_in()
+    loop.publish("2")
+    while not loop.treated(2):
+        loop.bucket()
+    loop.crash(*loop.machines, ago_ms=24 * 3_600_000)
+    loop.bucket()
+    assert harm_cells(loop, 2, "crash") == []
+
+    # A newer one of the same machine counts, also after an older one was told in between.
+    victim = loop.treated(2)[0]
+    loop.crash(victim)
+    loop.crash(victim, ago_ms=24 * 3_600_000, kind="coredump")
+    loop.bucket(3)
+    assert sum(cell.treated_harmed for cell in harm_cells(loop, 2, "crash")) == 1
+
+
 def test_a_crash_between_the_card_and_the_cut_counts_when_the_deck_is_cut(start):
     """Before the cut the pool is not whole (I6)."""
     loop = start(40)

@@ -160,14 +160,14 @@ def test_strangers_are_told_of_by_their_number(unknown, words):
 
 
 @pytest.mark.parametrize(("machines", "budget"), [(4, 3), (6, 5), (12, 10)])
-def test_what_harmed_a_whole_small_fleet_is_not_walked_open(start, machines, budget):
-    """With a budget as large as the fleet nobody is left to compare with, and it "reached all"."""
+def test_what_harmed_all_who_tried_it_is_not_walked_open(start, machines, budget):
+    """With a budget nearly as large as the fleet few are left to compare with: it stops there."""
     loop = start(machines, policy=f"budget = {budget}")
     loop.settle_in()
     loop.deadly.add(loop.publish("2"))
     until(loop, 2, State.HELD)
 
-    assert len(loop.treated(2)) == machines
+    assert len(loop.treated(2)) == budget
     assert loop.door(2).reason is Reason.BUDGET_SPENT
 
     # A person who has looked can still let it go on: they have given it more to spend.

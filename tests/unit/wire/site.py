@@ -169,7 +169,7 @@ class Site:
 
     def flush(self, *, without_standings: bool = False) -> None:
         """The gate's bucket ends."""
-        now = self.clock.now()
+        now, placed = self.clock.now(), 0 if without_standings else self._gate.placed
         standings = self._admission.drain_standing()
         lanes = [lane for each in self.store.board().channels for lane in each.lanes]
         candidates = [*sorted({lane.candidate for lane in lanes} - {0}), 0]
@@ -193,6 +193,7 @@ class Site:
                 ],
                 census=self._admission.census(now.mono_ms, self.config.time.bucket_ms),
                 board=self.store.board().version,
+                placed=placed,
             ),
             now,
         )

@@ -55,7 +55,7 @@ def test_a_name_is_no_group(site: Site) -> None:
         site.register.set_attributes(site.name(machine), {"serial": str(machine), **MODELS})
     found = Members(dict.fromkeys(site.machines[:5], True), dict.fromkeys(site.machines[5:], False))
 
-    assert grouped(site.register, found) == []
+    assert grouped(site.register, None, found) == []
 
 
 def test_a_shut_release_says_whom_a_person_has_to_reach(site: Site) -> None:

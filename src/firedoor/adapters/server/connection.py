@@ -1,19 +1,30 @@
 """One connection of ``DirectServer``: heads are read, replies are written, one after the other."""
 
 import asyncio
+import fcntl
 import os
 import socket
-import types
-from collections.abc import Awaitable, Generator, Mapping, Sequence
+import struct
+import termios
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
-from functools import lru_cache
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
-from firedoor.adapters.server.limits import IDLE_MS, UNSENT_BYTES, App
-from firedoor.formats.request import END, MOST, Request, read_request
-from firedoor.ports import ClientGone
+from firedoor.adapters.server.limits import IDLE_MS, SLOW_BYTES, UNSENT_BYTES, App
+from firedoor.adapters.server.readiness import READ, WRITE, Readiness
+from firedoor.adapters.server.reply import STATUS_LINES, WITHOUT_BODY, Part, after, kept, spelled
+from firedoor.formats.request import (
+    BARE_END,
+    END,
+    MOST,
+    MOST_FIELDS,
+    Request,
+    read_request,
+)
+from firedoor.ports import ARRIVAL, ClientGone
 
 READ_BYTES: Final = 16 * 1024
 """Bytes taken from a connection at a time."""
@@ -25,14 +36,12 @@ Message = Mapping[str, Any]
 """One event of a request or reply (ASGI). Some are shared, so nobody may change one."""
 
 _IDLE_S: Final = IDLE_MS // 1000
-_FIELDS_KEPT: Final = 1024
+_FRESH_S: Final = 2
+_INT: Final = struct.Struct("=i")
+_AT_ONCE: Final = struct.pack("=ii", 1, 0)
 _FOR_EVER: Final = 1 << 62
 _ASGI: Final = {"version": "3.0", "spec_version": "2.4"}
 _EXTENSIONS: Final[dict[str, dict[str, object]]] = {"http.response.zerocopysend": {}}
-_STATUS_LINES: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
-}
-_WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT.value, HTTPStatus.NOT_MODIFIED.value})
 UNSENT: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 """The socket option that limits what waits in the kernel, where there is one."""
 
@@ -49,6 +58,8 @@ class Server(Protocol):
         address: Host and port of the listening socket.
         date: The header that tells the time, with its end of line.
         seconds: Since the server began.
+        slow_s: Seconds in which a client has to take ``SLOW_BYTES`` of a reply.
+        readiness: Tells connections that they can go on.
         stopping: No further request is to be read.
     """
 
@@ -57,6 +68,8 @@ class Server(Protocol):
     address: tuple[str, int]
     date: bytes
     seconds: int
+    slow_s: int
+    readiness: Readiness
     stopping: bool
 
     def closed(self, connection: "Connection") -> None:
@@ -72,53 +85,15 @@ class _State(Enum):
     CLOSED = 4
 
 
-class _Part:
-    """What is left to send of a part of a file."""
-
-    __slots__ = ("at", "fd", "own", "stop")
-
-    def __init__(self, fd: int, at: int, count: int) -> None:
-        self.fd, self.at, self.stop, self.own = fd, at, at + count, False
-
-    def keep(self) -> None:
-        """Outlive the descriptor of who wants it sent."""
-        self.fd, self.own = os.dup(self.fd), True
-
-    def close(self) -> None:
-        """Nothing more is sent."""
-        if self.own:
-            os.close(self.fd)
-
-
 class Connection:
     """A client. ``until`` is the second of the server at which it has been idle for too long."""
 
     __slots__ = (
-        "_begun",
-        "_body_left",
-        "_body_told",
-        "_bytes",
-        "_client",
-        "_complete",
-        "_counted",
-        "_due",
-        "_fd",
-        "_file",
-        "_gone",
-        "_head_only",
-        "_keep",
-        "_loop",
-        "_reading",
-        "_room",
-        "_server",
-        "_socket",
-        "_start",
-        "_state",
-        "_task",
-        "_unread",
-        "_writing",
+        "_begun", "_body_left", "_body_told", "_bytes", "_client", "_complete", "_counted", "_due",
+        "_fd", "_file", "_gone", "_head_only", "_keep", "_last", "_loop", "_mark", "_readiness",
+        "_room", "_sent", "_server", "_socket", "_start", "_state", "_unread", "_waits_for",
         "until",
-    )
+    )  # fmt: skip
 
     def __init__(self, server: Server, accepted: socket.socket, client: tuple[str, int]) -> None:
         """Take over an accepted socket, non-blocking; ``start`` begins to read."""
@@ -129,22 +104,24 @@ class Connection:
         self._client = client
         self._state = _State.READING
         self._unread = b""
-        self._reading = self._writing = False
+        self._readiness = server.readiness
+        self._waits_for = 0
         self._bytes: Sequence[bytes | memoryview] = ()
-        self._file: _Part | None = None
+        self._file: Part | None = None
         self._room: asyncio.Future[None] | None = None
         self._gone: asyncio.Future[None] | None = None
-        self._task: asyncio.Task[None] | None = None
         self._start: Message | None = None
         self._keep = self._head_only = self._counted = False
         self._begun = self._complete = self._body_told = self._due = False
-        self._body_left = 0
+        self._body_left = self._sent = self._last = 0
+        self._mark: int | None = None
         self.until = server.seconds + _IDLE_S
 
     def start(self) -> None:
-        """Begin to read."""
-        self._reading = True
-        self._loop.add_reader(self._fd, self._readable)
+        """Begin to read: nearly all send with their connection what they ask."""
+        self.readable()
+        if self._state is _State.READING:
+            self._wait(READ)
 
     def stop(self) -> None:
         """Close it, once what it was asked is answered.
@@ -152,17 +129,49 @@ class Connection:
         What has come and was not read yet was asked as well.
         """
         if self._state is _State.READING:
-            (self._next if self._due else self._readable)()
+            (self._next if self._due else self.readable)()
         if self._state is _State.READING:
             self.close()
+
+    def due(self) -> None:
+        """``until`` is over: end it, unless its client is still being sent something in time."""
+        taken = self.taken()
+        behind = taken < self._sent or bool(self._bytes) or self._file is not None
+        if behind and self._mark is not None and taken - self._mark < SLOW_BYTES:
+            self.cut()
+        elif behind or self._state is _State.ANSWERING:
+            self._watch()
+        else:
+            self.close()
+
+    def cut(self) -> None:
+        """End it at once, and have the kernel forget what it still holds for the client."""
+        if self._state is not _State.CLOSED:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            self.close()
+
+    def loss(self) -> int | None:
+        """How little it matters, from 0 on, if it is closed to make room; None: it is in use.
+
+        Who has said nothing goes first, then who has not said all, then who was answered before;
+        each in the order in which its time ends. Who has come or was answered only now, last.
+        """
+        answered = self._sent > 0
+        if self._state is _State.ANSWERING or self._state is _State.FLUSHING or self._due:
+            return None
+        if answered and self.taken() < self._sent:
+            return None  # the kernel has all of it, and the client not
+        fresh = self.until > self._server.seconds + _IDLE_S - _FRESH_S
+        kind = 3 if fresh else 2 if answered else 1 if self._unread else 0
+        return kind * _FOR_EVER + self.until
 
     def close(self) -> None:
         """End it at once; whoever waits for it is told."""
         if self._state is _State.CLOSED:
             return
+        self._last = self.taken()
         self._state = _State.CLOSED
-        self._read_no_more()
-        self._write_no_more()
+        self._wait_no_more(READ | WRITE)
         self._socket.close()
         if self._file is not None:
             self._file.close()
@@ -173,11 +182,34 @@ class Connection:
             self._gone.set_result(None)
         self._server.closed(self)
 
+    # What the client has (``ports.Arrival``), in bytes since the connection began.
+
+    def given(self) -> int:
+        """Bytes that the kernel was given, and those that wait for room there."""
+        file = self._file
+        waiting = sum(map(len, self._bytes)) + (0 if file is None else file.stop - file.at)
+        return self._sent + waiting
+
+    def taken(self) -> int:
+        """Bytes that the client has acknowledged, or the kernel taken where it does not say."""
+        if self._state is _State.CLOSED:
+            return self._last
+        try:
+            (left,) = _INT.unpack(fcntl.ioctl(self._fd, termios.TIOCOUTQ, bytes(_INT.size)))
+        except OSError:
+            return self._sent
+        return self._sent - int(left)
+
+    def over(self) -> bool:
+        """Whether it is closed."""
+        return self._state is _State.CLOSED
+
     # Reading.
 
-    def _readable(self) -> None:
+    def readable(self) -> None:
+        """Take what has come, and answer it if it is a request."""
         if self._state is _State.ANSWERING or self._state is _State.FLUSHING:
-            self._read_no_more()  # one after the other
+            self._wait_no_more(READ)  # one after the other
             return
         if self._due:
             return  # what was read before comes first, or a client that asks ahead fills memory
@@ -193,10 +225,15 @@ class Connection:
             self._unread = self._unread + data if self._unread else data
             self._next()
 
-    def _read_no_more(self) -> None:
-        if self._reading:
-            self._reading = False
-            self._loop.remove_reader(self._fd)
+    def _wait(self, event: int) -> None:
+        if not self._waits_for & event:
+            self._waits_for |= event
+            self._readiness.wait(self._fd, self, self._waits_for)
+
+    def _wait_no_more(self, events: int) -> None:
+        if self._waits_for & events:
+            self._waits_for &= ~events
+            self._readiness.wait(self._fd, self, self._waits_for)
 
     def _next(self) -> None:
         """Answer the next request, if all of its head has come."""
@@ -210,6 +247,11 @@ class Connection:
         if end < 0:
             if len(unread) >= begin + MOST:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            elif BARE_END in unread:
+                self._refuse(HTTPStatus.BAD_REQUEST)
+            return
+        if unread.count(b"\n", begin, end) > MOST_FIELDS:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             return
         end += len(END)
         request = read_request(unread[begin:end])
@@ -218,10 +260,12 @@ class Connection:
             self._refuse(HTTPStatus.BAD_REQUEST)
             return
         self._state = _State.ANSWERING
+        self._mark = None
         self.until = _FOR_EVER
         self._keep = request.keep
         self._head_only = request.method == "HEAD"
-        self._run(self._server.app(self._scope(request), self._receive, self._send))
+        answering = self._server.app(self._scope(request), self._receive, self._send)
+        self._go_on(answering.__await__())
 
     def _scope(self, request: Request) -> dict[str, object]:
         return {
@@ -238,29 +282,28 @@ class Connection:
             "client": self._client,
             "server": self._server.address,
             "extensions": _EXTENSIONS,
+            ARRIVAL: self,
         }
 
     # Running the application.
 
-    def _run(self, answering: Awaitable[None]) -> None:
-        steps = answering.__await__()
+    def _go_on(self, steps: Generator[Any, Any, None], _: object = None) -> None:
+        """Run the application until it waits for something, and again when that has come."""
         try:
-            waits_for = next(steps)
+            waits_for = steps.send(None)
         except StopIteration:
             self._answered()
+        except asyncio.CancelledError:
+            self._failed(ClientGone())
         except Exception as error:  # noqa: BLE001 - the server's loop: it tells, and goes on
             self._failed(error)
         else:
-            self._task = self._loop.create_task(_go_on(steps, waits_for))
-            self._task.add_done_callback(self._task_done)
-
-    def _task_done(self, task: "asyncio.Task[None]") -> None:
-        self._task = None
-        error = ClientGone() if task.cancelled() else task.exception()
-        if error is None:
-            self._answered()
-        else:
-            self._failed(error)
+            # What a task does; but one of each request costs more than to read its head.
+            if waits_for is None:
+                self._loop.call_soon(self._go_on, steps)
+            else:
+                waits_for._asyncio_future_blocking = False  # noqa: SLF001 - others may wait for it too
+                waits_for.add_done_callback(partial(self._go_on, steps))
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, ClientGone):
@@ -284,9 +327,9 @@ class Connection:
             self._state = _State.READING
             self._start = None
             self._begun = self._complete = self._body_told = False
+            self._mark = None
             self.until = self._server.seconds + _IDLE_S
-            if not self._reading:
-                self.start()
+            self._wait(READ)
             if self._unread:
                 # Not at once: others have waited for as long.
                 self._due = True
@@ -294,7 +337,7 @@ class Connection:
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Answer what no application can answer, and end."""
-        line, date = _STATUS_LINES[status.value], self._server.date
+        line, date = STATUS_LINES[status.value], self._server.date
         with suppress(OSError):
             self._socket.send(b"%b%bconnection: close\r\ncontent-length: 0\r\n\r\n" % (line, date))
         self._end()
@@ -305,14 +348,14 @@ class Connection:
         Closing while something unread has arrived would take the reply away from the client.
         """
         self._state = _State.LINGERING
+        self._mark = None
         self.until = self._server.seconds + LINGER_S
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
             self.close()
             return
-        if not self._reading:
-            self.start()
+        self._wait(READ)
 
     # What the application calls.
 
@@ -346,7 +389,7 @@ class Connection:
         count = len(body)
         if message["type"] == "http.response.zerocopysend" and not self._head_only:
             count = message["count"]
-            file = _Part(message["file"].fileno(), message["offset"], count)
+            file = Part(message["file"].fileno(), message["offset"], count)
         head = b"" if self._begun else self._begin(self._start, None if more else count)
         if self._complete or count > self._body_left:
             raise RuntimeError("the reply is longer than its Content-Length")
@@ -363,9 +406,9 @@ class Connection:
 
     async def _rest(self, *, wait: bool) -> None:
         """Have what is left written when there is room."""
-        if not self._writing:
-            self._writing = True
-            self._loop.add_writer(self._fd, self._writable)
+        if self._mark is None:
+            self._watch()
+        self._wait(WRITE)
         # Whose file it is may close it as soon as `send` has returned, however it returns; another
         # file could have its number then.
         if wait:
@@ -391,8 +434,8 @@ class Connection:
         status = start["status"]
         headers = start["headers"]
         # A tuple is shared by the replies for a file, and so kept; a client may be in a list.
-        fields, length = (_kept if isinstance(headers, tuple) else _spelled)(headers)
-        if self._head_only or status in _WITHOUT_BODY:
+        fields, length = (kept if isinstance(headers, tuple) else spelled)(headers)
+        if self._head_only or status in WITHOUT_BODY:
             length = 0
         elif length is None and whole is not None:
             length = whole
@@ -402,7 +445,7 @@ class Connection:
         self._keep = self._keep and not self._server.stopping
         end = b"\r\n" if self._keep else b"connection: close\r\n\r\n"
         self._begun, self._body_left = True, length
-        return b"".join((_STATUS_LINES[status], self._server.date, fields, end))
+        return b"".join((STATUS_LINES[status], self._server.date, fields, end))
 
     # Writing.
 
@@ -412,7 +455,8 @@ class Connection:
             if self._bytes:
                 flags = 0 if self._file is None else _MORE
                 sent = self._socket.sendmsg(self._bytes, (), flags)
-                self._bytes = _after(self._bytes, sent)
+                self._sent += sent
+                self._bytes = after(self._bytes, sent)
                 if self._bytes:
                     return False
             while self._file is not None:
@@ -421,6 +465,7 @@ class Connection:
                 if not sent:
                     raise OSError("the file has become shorter")  # noqa: TRY301
                 file.at += sent
+                self._sent += sent
                 if file.at == file.stop:
                     file.close()
                     self._file = None
@@ -430,62 +475,23 @@ class Connection:
             self.close()
         return True
 
+    def _watch(self) -> None:
+        """From now on the client has to take some of the reply in time."""
+        self._mark = self.taken()
+        self.until = self._server.seconds + self._server.slow_s
+
     def _count(self, counted: bool) -> None:  # noqa: FBT001 - what is to hold from now on
         self._counted = counted
         if UNSENT is not None:
             unsent = UNSENT_BYTES if counted else 0  # 0: whatever the kernel likes
             self._socket.setsockopt(socket.IPPROTO_TCP, UNSENT, unsent)
 
-    def _writable(self) -> None:
+    def writable(self) -> None:
+        """Write on."""
         if not self._bytes and self._file is None:
-            self._write_no_more()  # what comes next has not come yet
+            self._wait_no_more(WRITE)  # what comes next has not come yet
         elif self._pump():
             if self._state is _State.FLUSHING:
                 self._answered()
             elif self._room is not None and not self._room.done():
                 self._room.set_result(None)
-
-    def _write_no_more(self) -> None:
-        if self._writing:
-            self._writing = False
-            self._loop.remove_writer(self._fd)
-
-
-def _spelled(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, int | None]:
-    """The header fields of a reply as they are sent, and its Content-Length, if it has one."""
-    length = None
-    for name, value in headers:
-        if name == b"content-length":
-            length = int(value)
-    fields = b"".join(b"%b: %b\r\n" % header for header in headers)
-    if fields.count(b"\n") != len(headers) or fields.count(b"\r") != len(headers):
-        raise RuntimeError("a header of the reply has a line break in it")
-    return fields, length
-
-
-_kept: Final = lru_cache(_FIELDS_KEPT)(_spelled)
-
-
-def _after(pieces: Sequence[bytes | memoryview], sent: int) -> Sequence[bytes | memoryview]:
-    """What is left of some pieces of which so many bytes were sent."""
-    left = []
-    for piece in pieces:
-        if sent < len(piece):
-            left.append(memoryview(piece)[sent:])
-        sent = max(0, sent - len(piece))
-    return left
-
-
-@types.coroutine
-def _go_on(steps: Generator[Any, None, None], waits_for: object) -> Generator[Any, None, None]:
-    """The rest of a coroutine whose first step has been taken, for a task."""
-    while True:
-        try:
-            try:
-                yield waits_for
-            except BaseException as error:  # noqa: BLE001 - passed on to where it is waited for
-                waits_for = steps.throw(error)
-            else:
-                waits_for = next(steps)
-        except StopIteration:
-            return

@@ -2,13 +2,19 @@
 
 It serves requests that have no body (others are answered and their connection is closed), and
 runs the application in the callback that read the request: nearly all replies are on the wire
-before it returns. What the application may not do, as its first steps belong to no task, is to
-use ``asyncio.timeout`` or ``current_task`` before it has waited for something.
+before it returns. Where the application waits for something, it goes on in the callback that tells
+of it. It belongs to no task, so it may not use ``asyncio.timeout``, ``wait_for`` (which is one
+since Python 3.12) or ``current_task``.
+
+Once there are as many connections as there may be, a new one takes the place of another
+(``services.crowds``): nobody waits in the backlog behind those that only sit there. Where all are
+being answered and no address has many, it is the backlog that waits.
 
 The listening socket belongs to somebody else, as in ``embedded``.
 """
 
 import asyncio
+import errno
 import socket
 from contextlib import suppress
 from email.utils import formatdate
@@ -22,6 +28,8 @@ from firedoor.adapters.server.limits import (
     fitting,
     limit_connections,
 )
+from firedoor.adapters.server.readiness import Readiness
+from firedoor.services.crowds import Crowds
 
 _AT_ONCE: Final = 1024
 """Connections that are accepted before those that are open get their turn again.
@@ -32,8 +40,12 @@ To accept one costs a tenth of an answer, and a backlog that overflows costs its
 _DESCRIPTORS: Final = 2
 """What a connection has open: its socket, and the file that a slow reader is being sent."""
 
+_OVER: Final = 16
+"""Connections beyond the limit, where all are in use and nobody has many; the rest then waits."""
+
 _SWEEP_S: Final = 1.0
 _FULL_S: Final = 0.2
+_FULL: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _LIMITS: Final = Limits()
 
 
@@ -62,9 +74,11 @@ class DirectServer:
         self.date = b""
         self.seconds = 0
         self._listener = listener
-        self._most = fitting(limits.connections, _DESCRIPTORS)
+        self.most = fitting(limits.connections, _DESCRIPTORS)
+        """Connections that may be open at once."""
+        self.slow_s = limits.slow_s
         self._stop_s = limits.stop_s
-        self._open: set[Connection] = set()
+        self._open: Crowds[Connection] = Crowds(Connection.loss)
         self._accepting = False
         self._stopped = asyncio.Event()
         self._empty = asyncio.Event()
@@ -77,6 +91,8 @@ class DirectServer:
         self.loop = asyncio.get_running_loop()
         host, port = self._listener.getsockname()[:2]
         self.address = (host, port)
+        self.readiness = Readiness()
+        self._tell_time()
         sweeping = self.loop.create_task(self._sweep())
         self._accept_more()
         try:
@@ -93,6 +109,7 @@ class DirectServer:
             sweeping.cancel()
             for each in list(self._open):
                 each.close()
+            self.readiness.close()
 
     def stop(self) -> None:
         """Accept nothing more and let ``serve`` return. Only from the event loop's thread."""
@@ -101,7 +118,7 @@ class DirectServer:
 
     def closed(self, connection: Connection) -> None:
         """Forget a connection; there is room for another."""
-        self._open.discard(connection)
+        self._open.leave(connection)
         if not self.stopping:
             self._accept_more()
         elif not self._open:
@@ -118,32 +135,65 @@ class DirectServer:
             self.loop.remove_reader(self._listener.fileno())
 
     def _accept(self) -> None:
+        # All of them before the first is answered: what waits in the backlog is lost when that is
+        # full.
+        for connection in self._accepted():
+            connection.start()
+
+    def _accepted(self) -> list[Connection]:
+        """Those that have come, or as many as there is room for."""
+        fresh: list[Connection] = []
         for _ in range(_AT_ONCE):
-            if len(self._open) >= self._most:
-                self._accept_no_more()  # the others wait in the backlog
-                return
             try:
                 accepted, address = self._listener.accept()
             except BlockingIOError:
-                return
+                break
             except ConnectionError:
                 continue  # it has gone again
-            except OSError:
-                # No descriptor or memory is left: somebody has to go first.
-                self._accept_no_more()
-                self.loop.call_later(_FULL_S, self._accept_more)
-                return
+            except OSError as error:
+                if error.errno in _FULL:
+                    self._makes_room("")
+                self._pause()
+                break
+            crowded = len(self._open) >= self.most and not self._makes_room(address[0])
+            if crowded and not self._may_wait(address[0]):
+                accepted.close()
+                continue
             accepted.setblocking(False)
             connection = Connection(self, accepted, (address[0], address[1]))
-            self._open.add(connection)
-            connection.start()
+            self._open.enter(connection, address[0])
+            fresh.append(connection)
+            if crowded:
+                self._pause()
+                break
+        return fresh
+
+    def _pause(self) -> None:
+        """Leave the others in the backlog until a connection has ended, or for a moment."""
+        self._accept_no_more()
+        self.loop.call_later(_FULL_S, self._accept_more)
+
+    def _may_wait(self, address: str) -> bool:
+        """Whether it is a crowd of machines that each want something, and not of one."""
+        return self._open.has_few(address) and len(self._open) < self.most + _OVER
+
+    def _makes_room(self, address: str) -> bool:
+        """Close a connection for another one from an address, if any may be closed for it."""
+        gives = self._open.gives(address, self.seconds)
+        if gives is None:
+            return False
+        gives.cut()
+        return True
 
     async def _sweep(self) -> None:
-        """Tell the time, and close the connections that have been idle for too long."""
+        """Look after the connections whose time is over."""
         while True:
-            self.seconds += 1
-            self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
+            await asyncio.sleep(_SWEEP_S)
+            self._tell_time()
             for each in list(self._open):
                 if each.until < self.seconds:
-                    each.close()
-            await asyncio.sleep(_SWEEP_S)
+                    each.due()
+
+    def _tell_time(self) -> None:
+        self.seconds += 1
+        self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()

@@ -67,7 +67,9 @@ class HttpServer:
         """
         limit_connections(listener)
         allow_descriptors()
-        self._granian = _Granian(app, listener, limits, http2=http2)
+        self.most = fitting(limits.connections)
+        """Connections that are served at once; more wait in the backlog."""
+        self._granian = _Granian(app, listener, limits, self.most, http2=http2)
 
     async def serve(self) -> None:
         """Serve until ``stop``, and return ``Limits.stop_s`` after it whatever is still open.
@@ -92,14 +94,16 @@ class HttpServer:
 
 
 class _Granian(Embedded):
-    def __init__(self, app: App, listener: socket.socket, limits: Limits, *, http2: bool) -> None:
+    def __init__(
+        self, app: App, listener: socket.socket, limits: Limits, most: int, *, http2: bool
+    ) -> None:
         super().__init__(
             app,
             interface=Interfaces.ASGINL,
             http=HTTPModes.http2 if http2 else HTTPModes.http1,
             websockets=False,
             backlog=BACKLOG,
-            backpressure=fitting(limits.connections),
+            backpressure=most,
             http1_settings=HTTP1Settings(
                 header_read_timeout=IDLE_MS, max_buffer_size=MAX_HEAD_BYTES
             ),

@@ -25,6 +25,16 @@ would believe that a machine has a file of which it read ten kilobytes.
 STALL_MS: Final = 120_000
 """A peer that acknowledges or reads nothing of a reply for this long is disconnected."""
 
+SLOW_S: Final = 300
+"""A reply of which the client has not taken ``SLOW_BYTES`` in this time ends."""
+
+SLOW_BYTES: Final = 64 * 1024
+"""218 bytes a second: a fifth of the slowest rate of GPRS, with one slot of the worst coding.
+
+The window is long enough for a client that is out of reach for two minutes, which is as long as
+the kernel waits for an acknowledgement (``STALL_MS``).
+"""
+
 _SPARE_DESCRIPTORS: Final = 128
 """Descriptors kept free for databases, blobs and logs."""
 
@@ -40,14 +50,17 @@ class Limits:
     """What one server may use.
 
     Attributes:
-        connections: Open connections, idle ones too, >= 1. More wait in the backlog; where the
-            process may not open as many descriptors, it is as many as fit. The soft limit of
-            descriptors is raised to the hard one before.
+        connections: Open connections, idle ones too, >= 1. Whether more wait in the backlog or
+            push others out is the server's; where the process may not open as many descriptors,
+            it is as many as fit. The soft limit of descriptors is raised to the hard one before.
         stop_s: Seconds that open requests may go on after ``stop``, > 0.
+        slow_s: Seconds in which a client has to take ``SLOW_BYTES`` of a reply or all that is
+            left of it, >= 1. ``DirectServer`` only.
     """
 
     connections: int = 12_288
     stop_s: float = 2.0
+    slow_s: int = SLOW_S
 
 
 def limit_connections(listener: socket.socket) -> None:

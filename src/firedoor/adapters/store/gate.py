@@ -7,6 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from firedoor.adapters.store.gate_places import (
+    LET_IN_OF_MACHINE,
+    LET_IN_ON_CHANNEL,
+    OF_MACHINE,
+    append_places,
+    follow_places,
+    last_place,
+    let_in,
+    open_places,
+)
 from firedoor.adapters.store.gate_schema import SCHEMA
 from firedoor.adapters.store.reader import Reader
 from firedoor.adapters.store.sqlite import (
@@ -38,13 +48,19 @@ _FETCH_KEPT_S = 30 * 24 * 3_600  # longer than other signs: a 304 renews nothing
 
 
 class GateWriter:
-    """The gate's side. Use from one thread at a time."""
+    """The gate's side. Use from one thread at a time.
+
+    Attributes:
+        placed: Row number of the last place that is durable, 0 for none; from any thread.
+    """
 
     def __init__(self, data: Path) -> None:
         """Open or create ``gate.db`` in the data directory."""
         self._path = data / NAME
         self._db = open_writer(self._path, SCHEMA)
         self._file = file_at(self._path)
+        with storage_errors(NAME):
+            self.placed = open_places(self._db)
         self._flushed: tuple[str, Instant] | None = None
 
     def close(self) -> None:
@@ -54,44 +70,14 @@ class GateWriter:
     def commit(self, places: Sequence[Place], cuts: Sequence[Cut], at: Instant) -> None:
         """Make places and cuts durable, all or none. Repeating a cut is harmless.
 
-        A machine that is let into a release is assigned it in the same step, so that a gate that
-        is started again knows which release a session was reading.
+        A treated place says what its machine is served from then on, until ``standing`` says it:
+        a gate that is started again knows which release a session was reading.
 
         Raises:
             Unavailable: Nothing was written; also if the file lies at its path no more.
         """
         with transaction(self._db, NAME):
-            self._db.executemany(
-                # A machine is treated once a boarding. The gate's memory of that does not reach
-                # back for ever, so what it offers again without a card (deck 0) is dropped here.
-                "INSERT INTO place SELECT NULL,?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13 "
-                "WHERE ?4 != 0 OR NOT EXISTS (SELECT 1 FROM place INDEXED BY "
-                "place_of_machine WHERE machine = ?6 AND channel = ?1 AND number = ?2 "
-                "AND treated = 1)",
-                [
-                    (
-                        p.channel,
-                        p.number,
-                        p.ring,
-                        p.deck,
-                        p.card,
-                        p.machine,
-                        p.treated,
-                        p.cls,
-                        p.beating,
-                        at.boot,
-                        p.mono_ms,
-                        at.wall_ms,
-                        p.stratum,
-                    )
-                    for p in places
-                ],
-            )
-            self._db.executemany(
-                "INSERT INTO standing VALUES (?,?,?,?) ON CONFLICT (channel, machine) DO UPDATE "
-                "SET number = excluded.number, since_s = max(excluded.since_s, since_s + 1)",
-                [(p.channel, p.machine, p.number, at.wall_ms // 1000) for p in places if p.treated],
-            )
+            append_places(self._db, places, at)
             self._db.executemany(
                 "INSERT OR IGNORE INTO cut VALUES (NULL,?,?,?,?,?,?,?,?,?)",
                 [
@@ -112,6 +98,19 @@ class GateWriter:
             # Last, where the time left for the file to go is shortest: a card that is written
             # into a deleted file is a card that nobody knows was drawn.
             expect_file(self._path, self._file)
+            placed = last_place(self._db)
+        self.placed = placed
+
+    def remember(self, habits: Sequence[Habit], standings: Sequence[Standing]) -> None:
+        """Write what is known of machines, all or nothing; to repeat it is harmless.
+
+        For what is too much to be written with its bucket while others wait for their places.
+
+        Raises:
+            Unavailable: Nothing was written.
+        """
+        with transaction(self._db, NAME):
+            self._remember(habits, standings)
 
     def want(self, file: Wanted, at: Instant) -> None:
         """Write down a file that a machine waits for. Raises Unavailable."""
@@ -142,14 +141,8 @@ class GateWriter:
                     np.asarray(bucket.heard, "<u4").tobytes(),
                 ),
             )
-            self._db.executemany(
-                "INSERT OR REPLACE INTO habit VALUES (?,?,?,?,?)",
-                [(h.machine, h.first_wall, h.last_wall, h.sessions, h.gaps) for h in bucket.habits],
-            )
-            self._db.executemany(
-                "INSERT OR REPLACE INTO standing VALUES (?,?,?,?)",
-                [(s.channel, s.machine, s.number, s.since_s) for s in bucket.standings],
-            )
+            self._remember(bucket.habits, bucket.standings)
+            follow_places(self._db, bucket.placed)
             self._db.executemany(
                 # A further file is a later install: a new row number, so that it is read again.
                 "INSERT INTO installed VALUES (NULL,?,?,?,?,?,?) "
@@ -223,6 +216,10 @@ class GateWriter:
                 "DELETE FROM fetch WHERE sent_s < ?", (before_wall_ms // 1000 - _FETCH_KEPT_S,)
             )
 
+    def _remember(self, habits: Sequence[Habit], standings: Sequence[Standing]) -> None:
+        self._db.executemany("INSERT OR REPLACE INTO habit VALUES (?,?,?,?,?)", habits)
+        self._db.executemany("INSERT OR REPLACE INTO standing VALUES (?,?,?,?)", standings)
+
     def _listened_ms(self, run: str, at: Instant) -> int:
         if self._flushed is None or self._flushed[0] != run or self._flushed[1].boot != at.boot:
             return 0
@@ -285,8 +282,7 @@ class GateReader(Reader):
 
     def places_of_machine(self, machine: int) -> list[StoredPlace]:
         """Places of one machine, oldest first."""
-        sql = "SELECT * FROM place WHERE machine = ? ORDER BY id"
-        return [_place(r) for r in self._rows(sql, machine)]
+        return [_place(r) for r in self._rows(OF_MACHINE, machine)]
 
     def exposures(self, channel: str) -> Iterator[Exposure]:
         """The boardings of a channel that each machine was exposed to, as far as the trail goes."""
@@ -407,16 +403,19 @@ class GateReader(Reader):
         """What every machine was last served on a channel."""
         sql = "SELECT * FROM standing WHERE channel = ?"
         with storage_errors(NAME):
-            return map(Standing._make, self._db.execute(sql, (channel,)))
+            fresh = let_in(self._db.execute(LET_IN_ON_CHANNEL, (channel,)))
+            stored = map(Standing._make, self._db.execute(sql, (channel,)))
+            yield from (each for each in stored if each.machine not in fresh)
+        yield from fresh.values()
 
     def standing_of(self, machine: int) -> list[Standing]:
         """What one machine was last served, per channel."""
-        return [Standing(*r) for r in self._rows("SELECT * FROM standing WHERE machine=?", machine)]
-
-    def served(self, channel: str) -> dict[int, int]:
-        """Machines per boarding number of what they were last served."""
-        sql = "SELECT number, count(*) FROM standing WHERE channel = ? GROUP BY number"
-        return dict(self._rows(sql, channel))
+        rows = self._rows("SELECT * FROM standing WHERE machine = ?", machine)
+        last = {row[0]: Standing(*row) for row in rows}
+        let = self._rows(LET_IN_OF_MACHINE, machine)
+        for channel in {row[0] for row in let}:
+            last[channel] = let_in(row for row in let if row[0] == channel)[machine]
+        return [last[channel] for channel in sorted(last)]
 
     def habit(self, machine: int) -> Habit | None:
         """Habit of one machine, or None before its first session."""

@@ -31,9 +31,16 @@ _REJECTION = """CREATE TABLE rejection (
     id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
     machine INTEGER NOT NULL, path TEXT NOT NULL, boot TEXT NOT NULL,
     mono_ms INTEGER NOT NULL, wall_ms INTEGER NOT NULL)"""
+# ADR 0037: places by machine, which follow once a bucket, and up to which row they have followed.
+_BY_MACHINE = """CREATE TABLE place_by_machine (
+    machine INTEGER NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (machine, place)) WITHOUT ROWID"""
+_BY_MACHINE_UPTO = """CREATE TABLE by_machine_upto (
+    one INTEGER PRIMARY KEY CHECK (one = 1), place INTEGER NOT NULL)"""
+_FRESH_PLACE = """CREATE VIEW fresh_place AS SELECT * FROM place
+    WHERE id > (SELECT coalesce(max(place), 0) FROM by_machine_upto)"""
 
 SCHEMA = Schema(
-    version=6,
+    version=7,
     statements=(
         """CREATE TABLE place (
             id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
@@ -42,7 +49,9 @@ SCHEMA = Schema(
             beating INTEGER NOT NULL, boot TEXT NOT NULL, mono_ms INTEGER NOT NULL,
             wall_ms INTEGER NOT NULL, stratum TEXT NOT NULL DEFAULT '')""",
         "CREATE INDEX place_of_boarding ON place (channel, number)",
-        "CREATE INDEX place_of_machine ON place (machine)",
+        _BY_MACHINE,
+        _BY_MACHINE_UPTO,
+        _FRESH_PLACE,
         """CREATE TABLE cut (
             id INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
             ring TEXT NOT NULL, deck INTEGER NOT NULL, drawn INTEGER NOT NULL,
@@ -91,6 +100,14 @@ SCHEMA = Schema(
                 "ALTER TABLE installed ADD COLUMN wall_ms INTEGER NOT NULL DEFAULT 0",
             ),
             5: (_FETCH, _REJECTION, _WANTED, _ASKED, _HAD),
+            6: (
+                _BY_MACHINE,
+                _BY_MACHINE_UPTO,
+                _FRESH_PLACE,
+                "INSERT INTO place_by_machine SELECT machine, id FROM place ORDER BY machine, id",
+                "INSERT INTO by_machine_upto SELECT 1, coalesce(max(id), 0) FROM place",
+                "DROP INDEX IF EXISTS place_of_machine",
+            ),
         }
     ),
 )

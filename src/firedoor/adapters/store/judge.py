@@ -199,8 +199,8 @@ class JudgeReader(MirroredReader, UrgentReader):
     def harmed(self, channel: str, number: int) -> list[Harmed]:
         """Members of one boarding counted as harmed."""
         sql = (
-            "SELECT place, machine, treated, signal, at_ms, recovered_ms FROM harmed "
-            "WHERE channel = ? AND number = ? ORDER BY at_ms, place"
+            "SELECT place, machine, treated, signal, at_ms, recovered_ms, boot, counted_ms "
+            "FROM harmed WHERE channel = ? AND number = ? ORDER BY at_ms, place"
         )
         rows = self._rows(sql, channel, number)
         return [Harmed(r[0], r[1], bool(r[2]), *r[3:]) for r in rows]
@@ -410,15 +410,9 @@ class JudgeStore(JudgeReader, MirroredStore, UrgentStore):
         """Note a member counted as harmed."""
         self._do(
             # A late one is counted again, with its control, when its deck is next looked at.
-            "INSERT OR REPLACE INTO harmed VALUES (?,?,?,?,?,?,?,?)",
-            harmed.place,
-            channel,
-            number,
-            harmed.machine,
-            harmed.treated,
-            harmed.signal,
-            harmed.at_ms,
-            harmed.recovered_ms,
+            "INSERT OR REPLACE INTO harmed VALUES (?,?,?,?,?,?,?,?,?,?)",
+            *(harmed.place, channel, number, harmed.machine, harmed.treated, harmed.signal),
+            *(harmed.at_ms, harmed.recovered_ms, harmed.boot, harmed.counted_ms),
         )
 
     def recover(self, place: int, at_ms: int) -> None:

@@ -43,7 +43,7 @@ _PREFLIGHT = """CREATE TABLE preflight (
     took_ms INTEGER NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID"""
 
 SCHEMA = Schema(
-    version=6,
+    version=7,
     statements=(
         "CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         _CHANNEL,
@@ -84,7 +84,8 @@ SCHEMA = Schema(
         """CREATE TABLE harmed (
             place INTEGER PRIMARY KEY, channel TEXT NOT NULL, number INTEGER NOT NULL,
             machine INTEGER NOT NULL, treated INTEGER NOT NULL, signal TEXT NOT NULL,
-            at_ms INTEGER NOT NULL, recovered_ms INTEGER NOT NULL DEFAULT 0)""",
+            at_ms INTEGER NOT NULL, recovered_ms INTEGER NOT NULL DEFAULT 0,
+            boot TEXT NOT NULL DEFAULT '', counted_ms INTEGER NOT NULL DEFAULT 0)""",
         "CREATE INDEX harmed_of_boarding ON harmed (channel, number)",
         _LATE,
         "CREATE INDEX late_of_boarding ON late (channel, number)",
@@ -142,6 +143,10 @@ SCHEMA = Schema(
                 "ALTER TABLE deck ADD COLUMN spent TEXT NOT NULL DEFAULT ''",
                 *_URGENT,
                 _PREFLIGHT,
+            ),
+            6: (
+                "ALTER TABLE harmed ADD COLUMN boot TEXT NOT NULL DEFAULT ''",
+                "ALTER TABLE harmed ADD COLUMN counted_ms INTEGER NOT NULL DEFAULT 0",
             ),
         }
     ),

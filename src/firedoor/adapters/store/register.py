@@ -12,8 +12,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeVar
 
+from firedoor.adapters.store.register_host_ids import HostIds
 from firedoor.adapters.store.register_schema import (
     INDEX_BY_MACHINE,
     SCHEMA,
@@ -21,6 +23,8 @@ from firedoor.adapters.store.register_schema import (
     Enrolment,
     Entry,
     Issued,
+    canonical,
+    collector_of,
     entry_of,
 )
 from firedoor.adapters.store.sqlite import (
@@ -30,6 +34,7 @@ from firedoor.adapters.store.sqlite import (
     transaction,
 )
 from firedoor.core.errors import NotFound, Rejected
+from firedoor.core.host_id import HostId
 from firedoor.core.machine import (
     TOKEN_ENTROPY_BYTES,
     Purpose,
@@ -52,7 +57,11 @@ _V = TypeVar("_V")
 
 
 class MachineRegister:
-    """``machines.db``. One thread at a time."""
+    """``machines.db``. One thread at a time.
+
+    Attributes:
+        host_ids: What machines' own tools call them; for reading.
+    """
 
     def __init__(self, path: Path, clock: Clock, *, read_only: bool = False) -> None:
         """Open the register; create an empty one if it is missing and may be written.
@@ -69,6 +78,7 @@ class MachineRegister:
         self._file = path.name
         self._clock = clock
         self._connection = open_reader(path, SCHEMA) if read_only else open_writer(path, SCHEMA)
+        self.host_ids = HostIds(self._connection, self._file)
         self._seen = self.version()
         self._identities: dict[tuple[bytes, str], tuple[Identity, UnixMs | None]] = {}
         self._numbers: dict[str, MachineNo] = {}
@@ -150,6 +160,10 @@ class MachineRegister:
                 (json.dumps(list(names)),),
             )
             return dict(rows)
+
+    def known_as(self, host: HostId) -> tuple[MachineNo, str] | None:
+        """Number and name of the enrolled machine that an identity is bound to, or None."""
+        return self.host_ids.find(host)
 
     def attributes(self, machine: MachineNo) -> Mapping[str, str]:
         """Attributes set at enrolment or later; empty when there are none."""
@@ -233,18 +247,23 @@ class MachineRegister:
             rows = self._connection.execute(
                 "SELECT binds, created FROM token WHERE machine IS NULL"
             ).fetchall()
-        bound = [(json.loads(binds), created) for binds, created in rows]
-        return sorted(
-            (Collector(b["name"], tuple(b["patterns"]), created) for b, created in bound),
-            key=lambda collector: collector.name,
-        )
+        return sorted((collector_of(*row) for row in rows), key=lambda collector: collector.name)
 
-    def enroll(self, name: str, attributes: Mapping[str, str], now: UnixMs) -> Enrolment:
+    def enroll(
+        self,
+        name: str,
+        attributes: Mapping[str, str],
+        now: UnixMs,
+        hosts: Collection[HostId] = (),
+    ) -> Enrolment:
         """Enrol one machine; see ``enroll_many``."""
-        return self.enroll_many([(name, attributes)], now)[0]
+        return self.enroll_many([(name, attributes)], now, {name: hosts})[0]
 
     def enroll_many(
-        self, machines: Iterable[tuple[str, Mapping[str, str]]], now: UnixMs
+        self,
+        machines: Iterable[tuple[str, Mapping[str, str]]],
+        now: UnixMs,
+        hosts: Mapping[str, Collection[HostId]] = MappingProxyType({}),
     ) -> Sequence[Enrolment]:
         """Enrol machines, all or none; durable on return.
 
@@ -253,16 +272,17 @@ class MachineRegister:
         Args:
             machines: Names and attributes.
             now: Time of the enrolment.
+            hosts: Name -> identities that are bound to it.
 
         Returns:
             Numbers and tokens in the same order. The tokens are stored nowhere in clear.
 
         Raises:
             BadInput: A name that cannot be.
-            Rejected: A machine of this name is enrolled.
+            Rejected: A machine of this name is enrolled, or an identity is another machine's.
             Unavailable: The register cannot be written.
         """
-        wanted = [(checked_name(name), _canonical(attributes)) for name, attributes in machines]
+        wanted = [(checked_name(name), canonical(attributes)) for name, attributes in machines]
         with self._change():
             names = [name for name, _ in wanted]
             if len(set(names)) < len(names):
@@ -288,13 +308,21 @@ class MachineRegister:
                 )
             ]
             self._add_tokens(enrolments, now)
+            for name, identities in hosts.items():
+                self.host_ids.bind(numbers[name], identities)
         return enrolments
 
-    def rotate(self, name: str, now: UnixMs) -> Enrolment:
+    def rotate(self, name: str, now: UnixMs, hosts: Collection[HostId] = ()) -> Enrolment:
         """Give a machine new tokens; the present ones work for another 24 hours.
+
+        Args:
+            name: Its name.
+            now: Time of the change.
+            hosts: Identities that are bound to it, in place of those of the same kinds.
 
         Raises:
             NotFound: No machine of this name is enrolled.
+            Rejected: An identity is another machine's.
             Unavailable: The register cannot be written.
         """
         with self._change():
@@ -311,6 +339,7 @@ class MachineRegister:
             signal = _fresh_tokens(Purpose.SIGNAL, 1)[0]
             enrolment = Enrolment(no, name, read, signal)
             self._add_tokens([enrolment], now)
+            self.host_ids.bind(no, hosts)
         return enrolment
 
     def revoke(self, name: str, now: UnixMs) -> None:
@@ -326,6 +355,7 @@ class MachineRegister:
             no = self._enrolled_no(name)
             self._connection.execute("UPDATE machine SET revoked = ? WHERE no = ?", (now, no))
             self._connection.execute("DELETE FROM token WHERE machine = ?", (no,))
+            self.host_ids.release(no)
             self._connection.execute(
                 "UPDATE certificate SET revoked = ? WHERE machine = ? AND revoked IS NULL",
                 (now, no),
@@ -354,7 +384,7 @@ class MachineRegister:
         with self._change():
             self._connection.execute(
                 "UPDATE machine SET attributes = ? WHERE no = ?",
-                (_canonical(attributes), self._enrolled_no(name)),
+                (canonical(attributes), self._enrolled_no(name)),
             )
 
     def enroll_collector(self, name: str, patterns: Sequence[str], now: UnixMs) -> str:
@@ -456,13 +486,6 @@ class MachineRegister:
         )
         if bulk:
             self._connection.execute(INDEX_BY_MACHINE)
-
-
-_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-
-
-def _canonical(attributes: Mapping[str, str]) -> str:
-    return _JSON.encode(dict(attributes))
 
 
 def _fresh_tokens(purpose: Purpose, count: int) -> Sequence[str]:

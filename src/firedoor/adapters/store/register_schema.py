@@ -1,9 +1,11 @@
 """What the register holds: its tables, and its rows as others see them."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from firedoor.adapters.store import register_host_ids
 from firedoor.adapters.store.sqlite import Schema
 from firedoor.core.machine import Machine
 from firedoor.core.units import MachineNo, UnixMs
@@ -21,7 +23,7 @@ _CERTIFICATES: Final = (
 )
 
 SCHEMA: Final = Schema(
-    version=2,
+    version=3,
     statements=(
         """CREATE TABLE machine (
             no INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -40,8 +42,9 @@ SCHEMA: Final = Schema(
         ) STRICT, WITHOUT ROWID""",
         INDEX_BY_MACHINE,
         *_CERTIFICATES,
+        *register_host_ids.TABLE,
     ),
-    upgrades={1: _CERTIFICATES},
+    upgrades={1: _CERTIFICATES, 2: register_host_ids.TABLE},
 )
 
 
@@ -113,3 +116,17 @@ def entry_of(no: int, name: str, attributes: str, enrolled: int, revoked: int | 
         enrolled=UnixMs(enrolled),
         revoked=None if revoked is None else UnixMs(revoked),
     )
+
+
+def collector_of(binds: str, created: int) -> Collector:
+    """A row of ``token`` that is of no machine."""
+    bound = json.loads(binds)
+    return Collector(bound["name"], tuple(bound["patterns"]), UnixMs(created))
+
+
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+
+
+def canonical(attributes: Mapping[str, str]) -> str:
+    """Attributes as they are stored: what is the same is written the same."""
+    return _JSON.encode(dict(attributes))

@@ -9,12 +9,13 @@ import json
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, cast
 
+from firedoor.adapters.store import inventory
 from firedoor.adapters.store.reader import Reader
 from firedoor.adapters.store.sqlite import (
     Schema,
@@ -22,10 +23,12 @@ from firedoor.adapters.store.sqlite import (
     storage_errors,
     transaction,
 )
+from firedoor.core.boots import Boot, JournalState
 from firedoor.core.units import MachineNo, UnixMs
 from firedoor.ports import (
     Delivery,
     Instant,
+    Inventory,
     Pulse,
     SignalEvent,
     StoredBatch,
@@ -35,8 +38,15 @@ from firedoor.ports import (
 
 NAME: Final = "intake.db"
 
+_JOURNAL: Final = """CREATE TABLE journal (
+            machine INTEGER PRIMARY KEY,
+            since INTEGER NOT NULL,
+            volatile INTEGER NOT NULL,
+            boots TEXT NOT NULL
+        ) STRICT"""
+
 SCHEMA: Final = Schema(
-    version=1,
+    version=3,
     statements=(
         """CREATE TABLE batch (
             seq INTEGER PRIMARY KEY,
@@ -54,6 +64,7 @@ SCHEMA: Final = Schema(
             time INTEGER NOT NULL,
             key TEXT NOT NULL,
             detail TEXT,
+            shift INTEGER NOT NULL DEFAULT 0,
             UNIQUE (machine, kind, key)
         ) STRICT""",
         """CREATE TABLE beat (
@@ -68,19 +79,27 @@ SCHEMA: Final = Schema(
             changed INTEGER NOT NULL
         ) STRICT""",
         "CREATE INDEX pulse_changed ON pulse (changed)",
+        *inventory.TABLES,
+        _JOURNAL,
+    ),
+    upgrades=MappingProxyType(
+        {
+            1: ("ALTER TABLE event ADD COLUMN shift INTEGER NOT NULL DEFAULT 0",),
+            2: (*inventory.TABLES, _JOURNAL),
+        }
     ),
 )
 
 # Each step of a statement gives up the interpreter lock and has to win it back from the busy
-# event loop, so a step must be worth it: many rows each. 512 rows are 3,584 of at most 32,766
+# event loop, so a step must be worth it: many rows each. 512 rows are 4,096 of at most 32,766
 # parameters.
 _ROWS_PER_STEP: Final = (512, 64, 8, 1)
-_COLUMNS: Final = 7
+_COLUMNS: Final = 8
 _INSERT: Final = (
-    "INSERT OR IGNORE INTO event (seq, batch, machine, kind, time, key, detail) VALUES "
+    "INSERT OR IGNORE INTO event (seq, batch, machine, kind, time, key, detail, shift) VALUES "
 )
 _INSERT_ROWS: Final = {
-    rows: _INSERT + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * rows) for rows in _ROWS_PER_STEP
+    rows: _INSERT + ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * rows) for rows in _ROWS_PER_STEP
 }
 
 # The newest row always stays: numbering goes on from it after a restart.
@@ -141,6 +160,12 @@ class SignalDatabase:
                 (batch, received.boot, received.mono_ms, received.wall_ms, _packed(heartbeats)),
             )
             new = self._insert(events, first, batch)
+            for machine, state in chain.from_iterable(d.journals.items() for d in deliveries):
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO journal (machine, since, volatile, boots)"
+                    " VALUES (?, ?, ?, ?)",
+                    (machine, state.since_ms, state.volatile, _written(state.boots)),
+                )
             counts = (
                 [len(d.events) for d in deliveries]
                 if new == len(events)
@@ -181,6 +206,26 @@ class SignalDatabase:
             ).fetchall()
         return [MachineNo(machine) for (machine,) in rows]
 
+    def keep_inventories(
+        self, changed: Sequence[Inventory], told: Mapping[MachineNo, Mapping[str, str]]
+    ) -> None:
+        """Store what machines have and tell of themselves now; see the port."""
+        with transaction(self._connection, self._file):
+            inventory.keep(self._connection, changed)
+            inventory.keep_told(self._connection, told)
+
+    def told(self) -> Iterator[tuple[MachineNo, Mapping[str, str]]]:
+        """The attributes that each machine tells; see the port."""
+        return inventory.told(self._connection, self._file)
+
+    def journal(self, machine: MachineNo) -> JournalState | None:
+        """What is remembered of a machine's journal; see the port."""
+        with storage_errors(self._file):
+            row = self._connection.execute(
+                "SELECT since, volatile, boots FROM journal WHERE machine = ?", (machine,)
+            ).fetchone()
+        return None if row is None else JournalState(row[0], _read(row[2]), bool(row[1]))
+
     def prune(self, before_wall_ms: UnixMs) -> int:
         """Forget batches, their events, and beats before a wall time; see the port.
 
@@ -206,6 +251,7 @@ class SignalDatabase:
                 event.time_ms,
                 event.key,
                 event.detail,
+                event.shift_ms,
             )
         for rows in _ROWS_PER_STEP:
             while len(values) - at >= rows * _COLUMNS:
@@ -272,7 +318,8 @@ class SignalReader(Reader):
     def events_after(self, seq: int, limit: int) -> Sequence[StoredEvent]:
         """The next events by position, at most ``limit``."""
         rows = self._rows(
-            "SELECT event.seq, batch, machine, kind, time, key, detail, boot, mono_ms, wall_ms"
+            "SELECT event.seq, batch, machine, kind, time, key, detail, shift,"
+            " boot, mono_ms, wall_ms"
             " FROM event LEFT JOIN batch ON batch.seq = batch"
             " WHERE event.seq > ? ORDER BY event.seq LIMIT ?",
             seq,
@@ -283,9 +330,9 @@ class SignalReader(Reader):
                 seq=no,
                 batch=batch,
                 received=None if boot is None else Instant(boot, mono, wall),
-                event=SignalEvent(machine, kind, time, key, detail),
+                event=SignalEvent(machine, kind, time, key, detail, shift),
             )
-            for no, batch, machine, kind, time, key, detail, boot, mono, wall in rows
+            for no, batch, machine, kind, time, key, detail, shift, boot, mono, wall in rows
         ]
 
     def beats_after(self, seq: int) -> Sequence[StoredBeat]:
@@ -295,6 +342,18 @@ class SignalReader(Reader):
         )
         return [StoredBeat(no, Instant(boot, mono, wall)) for no, boot, mono, wall in rows]
 
+    def inventory(self, machine: MachineNo) -> Sequence[Inventory]:
+        """Everything that one machine has, part by part."""
+        return inventory.of(self._db, self._name, machine)
+
+    def told(self, machine: MachineNo) -> Mapping[str, str]:
+        """The attributes that one machine tells; empty where it tells none."""
+        return inventory.told_by(self._db, self._name, machine)
+
+    def profiles(self) -> Sequence[tuple[Mapping[str, str], int]]:
+        """What is told, and by how many machines."""
+        return inventory.profiles(self._db, self._name)
+
     def pulses_after(self, changed: int) -> Sequence[Pulse]:
         """The present pulse of every machine whose pulse changed later, by change."""
         rows = self._rows(
@@ -302,6 +361,14 @@ class SignalReader(Reader):
             changed,
         )
         return [Pulse(change, machine, bool(beating)) for change, machine, beating in rows]
+
+
+def _written(boots: Iterable[Boot]) -> str:
+    return json.dumps([(each.boot, each.machine, each.stopped) for each in boots])
+
+
+def _read(text: str) -> tuple[Boot, ...]:
+    return tuple(Boot(boot, machine, stopped) for boot, machine, stopped in json.loads(text))
 
 
 def _packed(machines: Iterable[MachineNo]) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 
 from firedoor.adapters.tls.context import Renewal, TlsFiles
 from firedoor.adapters.tls.peers import Peers
-from firedoor.adapters.tls.relay import Onward, Relay
+from firedoor.adapters.tls.relay import Onward, Relay, Way
 from firedoor.core.errors import BadConfig
 
 
@@ -29,10 +29,10 @@ def main() -> None:
     files = TlsFiles(
         Path(said["certificate"]), Path(said["key"]), Path(client_ca) if client_ca else None
     )
-    renewal = Renewal(files, http2=said["http2"] is not None)
+    renewal = Renewal(files, http2=len(said["ways"]) > 1)
     relay = Relay(
         socket.socket(fileno=said["listener"]),
-        Onward(said["http1"], said["http2"]),
+        Onward(*(Way(*each) for each in said["ways"])),
         Peers(said["peers"]),
         renewal.context,
         connections=min(said["connections"], _fitting()),

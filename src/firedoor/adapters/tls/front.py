@@ -6,14 +6,16 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
 
+from firedoor.adapters.tls.arrival import Arrivals
 from firedoor.adapters.tls.context import TlsFiles, make_context
 from firedoor.adapters.tls.peers import INNER, Peers
+from firedoor.adapters.tls.relay import Way
 from firedoor.ports import CERTIFICATE
 
 CONNECTIONS: Final = 16_384
@@ -46,7 +48,7 @@ class TlsFront:
 
     def behind(self, app: _App) -> _App:
         """The same application, told who is at the other end of the relay; it alone may ask."""
-        find = self._peers.find
+        find, arrivals = self._peers.find, Arrivals(self._peers)
 
         def answer(scope: MutableMapping[str, Any], receive: Any, send: Any) -> Awaitable[None]:
             host, port = scope["client"]
@@ -58,18 +60,17 @@ class TlsFront:
             scope["client"] = (peer.address, 0)
             scope["scheme"] = "https"
             scope[CERTIFICATE] = peer.certificate
-            return app(scope, receive, send)
+            return app(scope, receive, arrivals.tell(scope, int(port), send))
 
         return answer
 
-    async def start(self, http1: int, http2: int | None) -> None:
-        """Begin to accept, and relay to these loopback ports."""
+    async def start(self, ways: Sequence[Way]) -> None:
+        """Begin to accept, and relay to these loopback ports: HTTP/1.1, and HTTP/2 if offered."""
         listener, peers = self._listener.fileno(), self._peers.fd
         files = self._files
         said = {
             "listener": listener,
-            "http1": http1,
-            "http2": http2,
+            "ways": ways,
             "peers": peers,
             "certificate": str(files.certificate),
             "key": str(files.key),

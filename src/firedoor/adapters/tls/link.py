@@ -1,12 +1,16 @@
 """One relayed connection: a client's TLS on one side, a loopback socket on the other."""
 
+import fcntl
 import socket
 import ssl
+import struct
+import termios
 import time
 from contextlib import suppress
 from hashlib import sha256
 from typing import Final
 
+from firedoor.adapters.tls.arrival import Endings
 from firedoor.adapters.tls.peers import Peer
 from firedoor.ports import Certificate
 
@@ -29,16 +33,19 @@ class Link:
         connecting: The loopback socket is not connected yet.
         ending: Nothing more will come from it.
         moved: When anything moved last, monotonic seconds.
+        behind: Since when something waits for the client, monotonic seconds; None: nothing does.
         until: When the client's certificate expires, monotonic seconds.
         context: The TLS context that the handshake was made with.
         client_mask: Events that the client's socket is watched for.
         inner_mask: Events that the other one is watched for.
+        endings: Of the replies of HTTP/2; None for HTTP/1.1.
+        passed: Bytes of replies that were read from the loopback socket.
     """
 
     __slots__ = (
-        "_incoming", "_outgoing", "_shaken", "_tls", "chosen", "client", "client_mask",
-        "connecting", "context", "ending", "inner", "inner_mask", "moved", "peer", "port",
-        "to_client", "to_inner", "until",
+        "_incoming", "_outgoing", "_shaken", "_tls", "behind", "chosen", "client", "client_mask",
+        "connecting", "context", "ending", "endings", "inner", "inner_mask", "moved", "passed",
+        "peer", "port", "to_client", "to_inner", "until",
     )  # fmt: skip
 
     def __init__(
@@ -58,8 +65,10 @@ class Link:
         self.chosen = ""
         self.context = context
         self.moved = now
+        self.behind: float | None = None
         self.until = float("inf")
-        self.client_mask = self.inner_mask = 0
+        self.client_mask = self.inner_mask = self.passed = 0
+        self.endings: Endings | None = None
 
     def hear(self, scratch: memoryview) -> bytes:
         """Read from the client; what it has said, deciphered, empty if that is not whole yet.
@@ -85,8 +94,17 @@ class Link:
 
     def tell(self, data: memoryview) -> None:
         """Encipher something for the client; it waits in ``to_client``."""
+        self.passed += len(data)
+        if self.endings is not None:
+            self.endings.read(data)
         self._tls.write(data)
         self._collect()
+
+    def taken(self) -> int | None:
+        """What the client has acknowledged (``arrival``), if that is all; None: not yet."""
+        if self.to_client or any(fcntl.ioctl(self.client, termios.TIOCOUTQ, bytes(4))):
+            return None
+        return self.passed if self.endings is None else self.endings.count
 
     def flush(self) -> int:
         """Send the client what waits for it, as far as it takes it; how many bytes went."""
@@ -105,6 +123,10 @@ class Link:
             with suppress(BlockingIOError):
                 sent = self.inner.send(waiting)
         self.to_inner = bytes(waiting[sent:])
+
+    def forget(self) -> None:
+        """Have the kernel drop what it holds for the client as soon as the link parts."""
+        self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
 
     def part(self) -> None:
         """Say that nothing was cut off, if nothing was; then close both sockets."""

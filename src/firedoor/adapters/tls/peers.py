@@ -1,9 +1,10 @@
 """Who is at the other end of a relayed connection: one table, shared by relay and role.
 
-The relay ends TLS and passes the bytes on over loopback, without looking into them, so it cannot
+The relay ends TLS and passes the bytes on over loopback, without changing them, so it cannot
 say in a header who sent them; and a header could be sent by anybody. What it can say is which
-loopback port it called from. The table has one place for each port. Its memory is a file without
-a name, which only the two processes have; a port without an entry is a stranger on loopback.
+loopback port it called from, and how much of what it was given its client has acknowledged. The
+table has one place for each port. Its memory is a file without a name, which only the two processes
+have; a port without an entry is a stranger on loopback.
 """
 
 import mmap
@@ -21,6 +22,10 @@ INNER: Final = "127.0.0.1"
 _PORTS: Final = 65_536
 _PLACE: Final = 512
 _LENGTH: Final = struct.Struct("=H")
+# At the end of a place; native, so that each is written at once.
+_CALL: Final = struct.Struct("@Q")
+_CALL_AT: Final = _PLACE - 2 * _CALL.size
+_TAKEN_AT: Final = _PLACE - _CALL.size
 _PARSED: Final = 16_384
 
 
@@ -65,9 +70,11 @@ class Peers:
         shown = peer.certificate
         words = [peer.address] if shown is None else [peer.address, shown.fingerprint, shown.name]
         text = "\n".join(words).encode()
-        if len(text) > _PLACE - _LENGTH.size:
+        if len(text) > _CALL_AT - _LENGTH.size:
             raise ValueError("the name in the certificate is too long")
         at = port * _PLACE
+        _CALL.pack_into(self._memory, at + _CALL_AT, self.call(port) + 1)
+        self.take(port, 0)
         # Its length last: a place without one is empty.
         self._memory[at + _LENGTH.size : at + _LENGTH.size + len(text)] = text
         _LENGTH.pack_into(self._memory, at, len(text))
@@ -75,6 +82,22 @@ class Peers:
     def remove(self, port: int) -> None:
         """Nobody calls from this port any more. Before it is closed, as it may be given away."""
         _LENGTH.pack_into(self._memory, port * _PLACE, 0)
+
+    def take(self, port: int, taken: int) -> None:
+        """Say how much the client has acknowledged of what came over this port."""
+        _CALL.pack_into(self._memory, port * _PLACE + _TAKEN_AT, taken)
+
+    def call(self, port: int) -> int:
+        """How often somebody has called from this port; another one has other bytes."""
+        return int(_CALL.unpack_from(self._memory, port * _PLACE + _CALL_AT)[0])
+
+    def taken(self, port: int) -> int:
+        """What was said of it last; also of a call that is over, until the next."""
+        return int(_CALL.unpack_from(self._memory, port * _PLACE + _TAKEN_AT)[0])
+
+    def is_open(self, port: int) -> bool:
+        """Whether somebody calls from this port."""
+        return bool(_LENGTH.unpack_from(self._memory, port * _PLACE)[0])
 
     def find(self, port: int) -> Peer | None:
         """Who calls from a loopback port, or None for somebody who did not come by the relay."""

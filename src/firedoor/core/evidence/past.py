@@ -12,7 +12,8 @@ Only cells that are written at every look, whether or not anybody was harmed, ar
   are counted by time and not by looks. Their ages are those of the members, since their cards.
   A release that is judged has all seconds of an age against it from the moment in which its
   members come to it (``Cell.treated``): when in an age things fail, nobody knows. The past has
-  those that it was really listened to (``Cell.installed``).
+  those that it was really listened to (``Cell.installed``). Before and after the first look an age
+  has one rate (``rates``).
 
 Harm cells are written only where somebody was harmed, so their totals are no exposure. In a first
 look, and in what was told early, controls do not count: they installed nothing. Later they do:
@@ -118,6 +119,17 @@ def rates(past: Iterable[PastBucket], alpha_ref: float) -> dict[Place, float]:
     Args:
         past: What they showed.
         alpha_ref: Chance that any of the bounds is below its true rate, in (0, 1).
+
+    Returns:
+        What was told early and later has one rate an age, the higher of the two, also where but
+        one is known: the first look at a deck may come in the midst of an age, and sooner or
+        later than it did in the past. Who came to the age before it has all its seconds against
+        it once, for what is said on either side.
     """
     counts = {(p.ring, p.signal, p.age): history.Past(p.events, p.exposure) for p in past}
-    return history.reference(counts, alpha_ref)
+    found = history.reference(counts, alpha_ref)
+    for ring, signal, age in counts:
+        if row_of(signal):
+            both = [(ring, each, age) for each in (TOLD_EARLY, TOLD)]
+            found |= dict.fromkeys(both, max(found[place] for place in both if place in found))
+    return found

@@ -1,0 +1,178 @@
+"""Journals, sent by an unmodified systemd-journal-upload to a real intake."""
+
+import contextlib
+import http.client
+import socket
+import subprocess
+import time
+from collections import Counter
+from http import HTTPStatus
+
+import pytest
+from tests.intake_process import REGISTER, SIGNALS, running
+from tests.journals import UNIT_FAILED, UPLOAD, Writer, journal_file, upload
+from tests.tree import Tree, until
+
+from firedoor.adapters.clock import SystemClock
+from firedoor.adapters.store.register import MachineRegister
+from firedoor.adapters.store.signals import SignalReader
+from firedoor.core.units import UnixMs
+from firedoor.intake.journals import MAX_UPLOADS
+
+ROUNDS = 1
+TRIES = 40
+
+
+@pytest.fixture
+def token(tmp_path):
+    """The signal token of a machine."""
+    register = MachineRegister(tmp_path / REGISTER, SystemClock())
+    [made] = register.enroll_many([("till-1", {})], UnixMs(1))
+    register.close()
+    return made.signal
+
+
+@pytest.fixture
+def journal():
+    """A journal that begins a minute ago."""
+    return Writer(int(time.time() * 1000) - 60_000, step_ms=10)
+
+
+def told(data):
+    """All events, in the order in which they were stored."""
+    source = SignalReader(data / SIGNALS)
+    found = [stored.event for stored in source.events_after(0, 10_000)]
+    source.close()
+    return found
+
+
+def kinds(data):
+    return [event.kind for event in told(data)]
+
+
+def test_a_machine_that_crashed_tells_of_it_by_its_journal(tmp_path, token, journal):
+    """A journal that a machine ships already is evidence once its URL is changed."""
+    journal.boots("a")
+    journal.say(**UNIT_FAILED)
+    file = journal_file(journal.text(), tmp_path / "system.journal")
+    with running(tmp_path) as (_, port):
+        url = f"http://127.0.0.1:{port}/ring/canary/m/{token}"
+        wrong = upload(url, file, tmp_path / "cursor")
+        url = f"http://127.0.0.1:{port}/m/{token}/ring/canary"
+        first = upload(url, file, tmp_path / "cursor")
+        journal.entries.clear()
+        journal.boots("b")
+        journal.stop()
+        journal.boots("c")
+        journal_file(journal.text(), file)
+        second = upload(url, file, tmp_path / "cursor")
+        (tmp_path / "cursor").unlink()
+        again = upload(url, file, tmp_path / "cursor")
+
+    assert wrong.returncode != 0
+    assert "401" in wrong.stderr
+    assert [run.returncode for run in (first, second, again)] == [0, 0, 0], second.stderr
+    assert kinds(tmp_path) == ["service-failed", "boot-unclean", "boot-clean"]
+
+
+def test_a_client_that_was_turned_away_sends_the_same_again_later(tmp_path, token, journal):
+    """503 is all that it understands; what it had sent is counted once."""
+    journal.boots("a")
+    file = journal_file(journal.text(), tmp_path / "system.journal")
+    cursor = tmp_path / "cursor"
+    with running(tmp_path) as (_, port):
+        url = f"http://127.0.0.1:{port}/m/{token}"
+        upload(url, file, cursor)
+        reached = cursor.read_text()
+        journal.entries.clear()
+        journal.say(**UNIT_FAILED)
+        journal_file(journal.text(), file)
+        with contextlib.ExitStack() as others:
+            for _ in range(MAX_UPLOADS):
+                others.enter_context(half_a_body(port, token, journal.text()))
+            until(lambda: status(port, token) == HTTPStatus.SERVICE_UNAVAILABLE, "it is full")
+            refused = upload(url, file, cursor)
+            unmoved = cursor.read_text()
+        taken = until(lambda: not upload(url, file, cursor).returncode, "it is let in again")
+
+    assert refused.returncode != 0
+    assert "503" in refused.stderr
+    assert unmoved == reached
+    assert taken
+    assert kinds(tmp_path) == ["service-failed"]
+
+
+def test_a_live_journal_tells_while_it_goes_on(tmp_path, token, journal):
+    """The client of a running machine never ends: it sends when the journal has more."""
+    journal.boots("a")
+    file = journal_file(journal.text(), tmp_path / "system.journal")
+    with running(tmp_path) as (_, port), (tmp_path / "log").open("wb") as log:
+        command = [UPLOAD, f"--url=http://127.0.0.1:{port}/m/{token}", f"--file={file}", "--follow"]
+        clients = [subprocess.Popen(command, stdout=log, stderr=log)]
+
+        def count():
+            if clients[-1].poll() is not None:  # its unit has Restart=always
+                clients.append(subprocess.Popen(command, stdout=log, stderr=log))
+            return len(told(tmp_path))
+
+        try:
+            for number in range(2):
+                journal.entries.clear()
+                journal.say(**UNIT_FAILED)
+                journal_file(journal.text(), file)
+                until(
+                    lambda: count() > number,  # noqa: B023 - called here
+                    "the signal is stored",
+                    (tmp_path / "log").read_text,
+                    patience_s=25,  # twice, within the time of a test
+                )
+        finally:
+            clients[-1].terminate()
+            clients[-1].wait(timeout=20)
+
+
+@pytest.mark.slow
+def test_whatever_happens_to_the_intake_each_failure_counts_once(tmp_path_factory, journal):
+    """Killed in the middle of a body: the socket survives, and the client comes back."""
+    root = tmp_path_factory.mktemp("journal")
+    with Tree(root) as tree:
+        [till] = tree.enrol("till-1")
+        url = f"http://127.0.0.1:{tree.ports['intake']}/m/{till.signal}"
+        journal.boots("a")
+        file, cursor = root / "system.journal", root / "cursor"
+        tries = 0
+        for number in range(ROUNDS):
+            journal.say(**UNIT_FAILED | {"UNIT": f"sensor-{number}.service"})
+            for _ in range(50):
+                journal.say(MESSAGE=b"two\nlines")
+            with half_a_body(tree.ports["intake"], till.signal, journal.text()):
+                assert tree.kill("intake")
+            journal_file(journal.text(), file)
+            journal.entries.clear()
+            while upload(url, file, cursor).returncode:
+                tries += 1
+                assert tries < TRIES
+                time.sleep(0.1)
+        units = Counter(event.detail for event in told(tree.files.data))
+
+    assert len(units) == ROUNDS
+    assert set(units.values()) == {1}
+
+
+def status(port, token):
+    """What an empty body is answered with."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("POST", f"/m/{token}/upload")
+    found = connection.getresponse().status
+    connection.close()
+    return found
+
+
+@contextlib.contextmanager
+def half_a_body(port, token, text):
+    """A body of which half has come."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        piece = text[: len(text) // 2]
+        head = f"POST /m/{token}/upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head.encode() + b"%x\r\n%s\r\n" % (len(piece), piece))
+        yield
