@@ -1,7 +1,6 @@
 """What every test has in common."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from tests.gnupg import end_agents
 
 # A thread that outlives its test must not log into what the next one takes for its answer.
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
@@ -25,18 +25,11 @@ settings.load_profile("ci" if os.environ.get("CI") else "house")
 _E2E = Path(__file__).parent / "e2e"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_agents_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """End the agents of GnuPG that tests have started.
-
-    Each keeps two of the host's inotify instances for half an hour or more; 128 are all there are.
-    """
+@pytest.fixture(autouse=True)
+def _no_agents_left() -> Iterator[None]:
+    """No agent of GnuPG outlives the test that started it."""
     yield
-    # `os.walk` passes over what vanishes meanwhile, as sockets of what is ending do.
-    for home, folders, _ in os.walk(tmp_path_factory.getbasetemp()):
-        if "private-keys-v1.d" in folders:
-            command = ["gpgconf", "--homedir", home, "--kill", "all"]
-            subprocess.run(command, capture_output=True, timeout=30, check=False)
+    end_agents()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

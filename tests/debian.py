@@ -13,6 +13,8 @@ from email.utils import format_datetime
 from pathlib import Path
 from types import MappingProxyType
 
+from tests.gnupg import gpg
+
 SUITE = "stable"
 _VENDOR = ("--local-user", "vendor@example.org")
 
@@ -57,10 +59,7 @@ class Archive:
 
     def gpg(self, *arguments: str, data: bytes = b"") -> bytes:
         """Run GnuPG with the vendor's keys."""
-        command = ["gpg", "--homedir", str(self.home), "--batch", "--quiet", "--passphrase", ""]
-        done = subprocess.run([*command, *arguments], input=data, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout
+        return gpg(self.home, *arguments, data=data)
 
     def add(
         self,

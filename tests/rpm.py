@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.debian import replace
+from tests.gnupg import gpg
 
 _SPEC = """
 Name: {name}
@@ -70,10 +71,7 @@ class Repository:
 
     def gpg(self, *arguments: str, data: bytes = b"") -> bytes:
         """Run GnuPG with the vendor's keys."""
-        command = ["gpg", "--homedir", str(self.home), "--batch", "--quiet", "--passphrase", ""]
-        done = subprocess.run([*command, *arguments], input=data, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout
+        return gpg(self.home, *arguments, data=data)
 
     def add(self, name: str, version: str, *, arch: str = "noarch", note: str = "") -> Path:
         """Build and sign a package that puts its version into ``/usr/share/NAME/version``."""
