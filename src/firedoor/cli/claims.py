@@ -10,6 +10,7 @@ from typing import Final
 from firedoor.cli.output import count, short, when
 from firedoor.console.model import Judgement, PreflightView, ReleaseView
 from firedoor.core.door import State
+from firedoor.core.terms import TakesEffect
 from firedoor.services.stalls import Stall, explained
 from firedoor.wire.verdicts import claims_nothing
 
@@ -50,8 +51,13 @@ def late(release: ReleaseView) -> Iterator[str]:
     for ring, door in release.door.items():
         if door.state not in _UNDECIDED or not (door.waiting or door.dormant):
             continue
+        what = (
+            "installed"
+            if release.takes_effect is TakesEffect.INSTALL
+            else "installed and restarted"
+        )
         yield (
-            f"ring {ring}: {count(door.waiting)} in flight had not installed when their deck was "
+            f"ring {ring}: {count(door.waiting)} in flight had not {what} when their deck was "
             f"looked at, {count(door.dormant)} are dormant"
         )
 

@@ -13,7 +13,7 @@ from firedoor.config import values
 from firedoor.core.channel import Kind, check_channel_name
 from firedoor.core.errors import BadConfig, BadInput
 from firedoor.core.release import check_path
-from firedoor.core.terms import DEFAULT_STRATA, MOST_STRATA, Mode
+from firedoor.core.terms import DEFAULT_STRATA, MOST_STRATA, Mode, TakesEffect
 
 T = TypeVar("T")
 
@@ -108,6 +108,10 @@ def _mode(value: object) -> Mode:
     return Mode(values.one_of(*Mode)(value))
 
 
+def _takes_effect(value: object) -> TakesEffect:
+    return TakesEffect(values.one_of(*TakesEffect)(value))
+
+
 def _identities(value: object) -> tuple[str, ...]:
     ways = values.words(value)
     for way in ways:
@@ -173,6 +177,7 @@ CONTROL: Final = _key("control", values.share_or_none, "0.10")
 SOAK: Final = _key("soak", values.duration, '"1h"', values.show_duration)
 PATIENCE: Final = _key("patience", values.some_duration, '"7d"', values.show_duration)
 INSTALL_WAIT: Final = _auto_duration("install_wait")
+TAKES_EFFECT: Final = _key("takes_effect", _takes_effect, '"install"')
 MODE: Final = _key("mode", _mode, '"enforce"')
 EXPEDITE_NEEDS_TWO: Final = _key("expedite_needs_two", values.yes_no, "false")
 BUDGET_GROWTH: Final = _key("budget_growth", values.share_or_none, "0")
@@ -258,7 +263,7 @@ NEEDED_BY: Final[dict[Kind, tuple[AnyKey, ...]]] = {
 
 POLICY: Final[tuple[AnyKey, ...]] = (
     BUDGET, ALPHA_HARM, ALPHA_WARN, ALPHA_CLEAR, DELTA, CONTROL,
-    SOAK, PATIENCE, INSTALL_WAIT, MODE, EXPEDITE_NEEDS_TWO, STRATA,
+    SOAK, PATIENCE, INSTALL_WAIT, TAKES_EFFECT, MODE, EXPEDITE_NEEDS_TWO, STRATA,
     BUDGET_GROWTH, RATIO, CLUSTER, LIARS,
 )  # fmt: skip
 

@@ -86,6 +86,7 @@ class Settings:
             soak_ms=value(keys.SOAK),
             patience_ms=value(keys.PATIENCE),
             install_wait_ms=value(keys.INSTALL_WAIT),
+            takes_effect=value(keys.TAKES_EFFECT),
             mode=value(keys.MODE),
             expedite_needs_two=value(keys.EXPEDITE_NEEDS_TWO),
             strata=value(keys.STRATA),

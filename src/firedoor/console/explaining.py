@@ -14,6 +14,7 @@ from firedoor.console.facts import Facts, GroupFacts, Limit, Whose
 from firedoor.console.language import Language
 from firedoor.console.model import Judgement
 from firedoor.core.door import State, ended
+from firedoor.core.terms import TakesEffect
 
 MOST_GROUPS: Final = 10
 """Groups a person is shown; the facts have more."""
@@ -319,7 +320,17 @@ def _compared(language: Language, facts: Facts) -> Iterator[str]:
         yield say(_("No machine has been followed to its deadline yet."))
     doors = facts.release.door.values()
     waiting, dormant = sum(d.waiting for d in doors), sum(d.dormant for d in doors)
-    if waiting or dormant:
+    if (waiting or dormant) and facts.release.takes_effect is not TakesEffect.INSTALL:
+        yield say(
+            _(
+                "It takes effect by a restart. Machines that had told of none since their install "
+                "when they were looked at, and are waited for: %(waiting)s; that have told of none "
+                "for so long that nobody waits for them: %(dormant)s."
+            ),
+            waiting=number(waiting),
+            dormant=number(dormant),
+        )
+    elif waiting or dormant:
         yield say(
             _(
                 "Machines that had not installed it when they were looked at, and are waited for: "

@@ -14,6 +14,7 @@ from firedoor.console.urgent import ExploitedView, LaneView, WaitingOrder
 from firedoor.core.cell import Cell
 from firedoor.core.door import Reason, State
 from firedoor.core.evidence.past import PastBucket
+from firedoor.core.terms import TakesEffect
 from firedoor.services.naming import Named
 
 
@@ -215,6 +216,7 @@ class ReleaseView(msgspec.Struct, frozen=True, kw_only=True):
         cves: How many vulnerabilities it names, as far as is known.
         exploited: Those of them that are known to be exploited, by identifier.
         preflight: What was found before the first machine got it.
+        takes_effect: From when on a machine counts as having installed it.
     """
 
     id: str
@@ -233,6 +235,7 @@ class ReleaseView(msgspec.Struct, frozen=True, kw_only=True):
     cves: int = 0
     exploited: tuple[ExploitedView, ...] = ()
     preflight: PreflightView = PreflightView()
+    takes_effect: TakesEffect = TakesEffect.INSTALL
 
 
 class GroupView(msgspec.Struct, frozen=True, kw_only=True):

@@ -63,7 +63,7 @@ class Turn:
 
     Attributes:
         boot: Its identity.
-        before: The boot before it.
+        before: The boot before it; "" where the journal of it has gone, so nobody knows its end.
         realtime_ms: When, by the machine's clock, Unix ms; None: it does not say.
         monotonic_ms: When, since the boot began, ms; None: it does not say.
     """
@@ -110,8 +110,8 @@ class Boots:
         if before is not None:
             # Known, and not read again just now: the journal it was in has gone.
             self._volatile = before not in self._seen and not self._boots[before].stopped
-            if not self._volatile:
-                self._turns.append(Turn(boot, before, realtime_ms, monotonic_ms))
+            known = "" if self._volatile else before
+            self._turns.append(Turn(boot, known, realtime_ms, monotonic_ms))
         self._boots[boot] = Boot(boot, machine)
         self._seen.add(boot)
         self._forget()
@@ -121,14 +121,19 @@ class Boots:
         if boot in self._boots:
             self._boots[boot] = Boot(boot, self._boots[boot].machine, stopped)
 
-    def judged(self, *, at_end: bool) -> Sequence[tuple[Turn, bool]]:
+    def judged(self, *, at_end: bool) -> Sequence[tuple[Turn, bool | None]]:
         """Boots that began, and whether the one before ended as it should; each once.
+
+        None where that cannot be known.
 
         Args:
             at_end: Nothing more comes. Else those wait that were not there at the last call.
         """
         ready = len(self._turns) if at_end else self._waited
-        found = [(turn, self._boots[turn.before].stopped) for turn in self._turns[:ready]]
+        found = [
+            (turn, self._boots[turn.before].stopped if turn.before else None)
+            for turn in self._turns[:ready]
+        ]
         del self._turns[:ready]
         self._waited = len(self._turns)
         return found
@@ -143,7 +148,7 @@ class Boots:
             del self._turns[0]
             self._waited = max(self._waited - 1, 0)
         if len(self._boots) > 2 * MOST_TURNS:
-            waiting = {turn.before for turn in self._turns}
+            waiting = {turn.before for turn in self._turns if turn.before}
             kept = list(self._boots)[-REMEMBERED:]
             self._boots = {
                 name: self._boots[name] for name in self._boots if name in waiting or name in kept

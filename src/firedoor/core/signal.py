@@ -2,12 +2,13 @@
 
 ::
 
-    heartbeat  boot-clean                                          signs of life, no stream
+    heartbeat  boot-clean  booted  service-started                 signs of life, no stream
     boot-unclean  panic  bugcheck  service-failed  coredump   -->  crash
     check-failed  false-positive                              -->  check
     (not heard from by the deadline)                          -->  silence
 
 Any signal of any kind is also a sign of life. Silence has no kind: nobody can send it.
+Boots and starts of services are *restarts*: from then on what was installed is in use.
 
 Source: interfaces.md, Intake; decisions.md 5.
 """
@@ -38,9 +39,11 @@ class SignalKind(StrEnum):
 
     HEARTBEAT = "heartbeat"
     BOOT_CLEAN = "boot-clean"
+    BOOTED = "booted"
     BOOT_UNCLEAN = "boot-unclean"
     PANIC = "panic"
     BUGCHECK = "bugcheck"
+    SERVICE_STARTED = "service-started"
     SERVICE_FAILED = "service-failed"
     COREDUMP = "coredump"
     CHECK_FAILED = "check-failed"
@@ -50,7 +53,12 @@ class SignalKind(StrEnum):
 def stream_of(kind: SignalKind) -> str | None:
     """Name the harm stream a signal counts in, or None for one that is only a sign of life."""
     match kind:
-        case SignalKind.HEARTBEAT | SignalKind.BOOT_CLEAN:
+        case (
+            SignalKind.HEARTBEAT
+            | SignalKind.BOOT_CLEAN
+            | SignalKind.BOOTED
+            | SignalKind.SERVICE_STARTED
+        ):
             return None
         case (
             SignalKind.BOOT_UNCLEAN
@@ -64,3 +72,12 @@ def stream_of(kind: SignalKind) -> str | None:
             return CHECK
         case _:
             assert_never(kind)
+
+
+BOOTS: Final = frozenset(
+    {SignalKind.BOOT_CLEAN, SignalKind.BOOT_UNCLEAN, SignalKind.BOOTED, SignalKind.BUGCHECK}
+)
+"""What tells that a machine was started. Windows tells of a bugcheck at the start after it."""
+
+RESTARTS: Final = BOOTS | {SignalKind.SERVICE_STARTED}
+"""What tells that it, or a service that the operator's definitions name, was started."""

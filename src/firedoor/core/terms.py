@@ -38,6 +38,23 @@ _LEAST_DELTA: Final = 0.001
 _MOST_DELTA: Final = 0.5
 
 
+_RESTART_WAIT_MS: Final = 24 * 3_600_000
+
+
+class TakesEffect(StrEnum):
+    """From when on a machine that has all bytes of a release can show what it does.
+
+    Attributes:
+        INSTALL: At once.
+        RESTART: When it, or a service that the operator's definitions name, is started again.
+        BOOT: When it is started again.
+    """
+
+    INSTALL = "install"
+    RESTART = "restart"
+    BOOT = "boot"
+
+
 class Mode(StrEnum):
     """Whether a door holds anything."""
 
@@ -59,6 +76,7 @@ class Policy:
         soak_ms: Observation before a door opens, >= 0.
         patience_ms: Time after which a newer snapshot may supersede an undecided release, > 0.
         install_wait_ms: Time after which a slot without a download is dormant, > 0.
+        takes_effect: From when on a machine counts as having installed.
         mode: Whether doors hold anything.
         expedite_needs_two: Whether widening a door against the evidence takes two people.
         strata: Attributes of machines by which localised harm is looked for.
@@ -79,6 +97,7 @@ class Policy:
     soak_ms: int = 3_600_000
     patience_ms: int = 604_800_000
     install_wait_ms: int | None = None
+    takes_effect: TakesEffect = TakesEffect.INSTALL
     mode: Mode = Mode.ENFORCE
     expedite_needs_two: bool = False
     strata: tuple[str, ...] = DEFAULT_STRATA
@@ -102,7 +121,8 @@ class Terms:
         control: In (0, 1).
         soak_ms: Milliseconds >= 0.
         patience_ms: Milliseconds > 0.
-        install_wait_ms: Milliseconds > 0, or None: twice the machine's own deadline.
+        install_wait_ms: Milliseconds > 0, or None: twice the machine's own deadline, a day where
+            a restart is waited for.
         shadow: Nothing is held; ``control`` of the machines wait one deadline, 0 for nobody.
         budget_growth: In [0, 1).
         ratio: > 1, or None.
@@ -112,6 +132,7 @@ class Terms:
             machines of the channel take so long to install, >= 0; ADR 0024.
         installs: There are bytes to install: nobody is late where nothing is new.
         risk: What the release touches.
+        takes_effect: From when on a machine counts as having installed; ADR 0041.
     """
 
     active_machines: int
@@ -132,10 +153,18 @@ class Terms:
     install_delay_ms: int = 0
     installs: bool = True
     risk: Risk = Risk.OTHER
+    takes_effect: TakesEffect = TakesEffect.INSTALL
+
+    @property
+    def restarts(self) -> bool:
+        """A machine counts as having installed from a restart on."""
+        return self.takes_effect is not TakesEffect.INSTALL
 
     def install_wait_for(self, deadline_ms: int) -> int:
-        """How long a machine with this silence deadline may hold a slot without a download, ms."""
-        return 2 * deadline_ms if self.install_wait_ms is None else self.install_wait_ms
+        """How long a machine with this silence deadline may hold a slot and not count, ms."""
+        if self.install_wait_ms is not None:
+            return self.install_wait_ms
+        return max(_RESTART_WAIT_MS, 2 * deadline_ms) if self.restarts else 2 * deadline_ms
 
 
 def resolve(policy: Policy, active_machines: int, risk: Risk = Risk.OTHER) -> Terms:
@@ -177,6 +206,7 @@ def resolve(policy: Policy, active_machines: int, risk: Risk = Risk.OTHER) -> Te
         cluster=policy.cluster,
         liars=policy.liars,
         risk=risk,
+        takes_effect=policy.takes_effect,
     )
 
 

@@ -42,6 +42,12 @@ _QUIET_S: Final = 300.0
 _COMMIT_MS: Final = 5_000
 _COMMIT_FOUND: Final = 256
 
+_BOOT: Final = {
+    True: SignalKind.BOOT_CLEAN,
+    False: SignalKind.BOOT_UNCLEAN,
+    None: SignalKind.BOOTED,
+}
+
 _SURE: Final = 3
 """Uploads whose last entries show how far a clock is behind: of one it may just be an old entry."""
 
@@ -99,8 +105,9 @@ class Upload:
     def judge(self, *, at_end: bool) -> None:
         """Say of the boots that can be judged by now how the one before ended."""
         for turn, clean in self.boots.judged(at_end=at_end):
-            kind = SignalKind.BOOT_CLEAN if clean else SignalKind.BOOT_UNCLEAN
-            detail = as_text({"signal": kind.value, "boot": turn.boot, "before": turn.before})
+            kind = _BOOT[clean]
+            before = {"before": turn.before} if turn.before else {}
+            detail = as_text({"signal": kind.value, "boot": turn.boot} | before)
             self.found.append(
                 Said(kind.value, turn.boot, detail, turn.boot, turn.realtime_ms, turn.monotonic_ms)
             )

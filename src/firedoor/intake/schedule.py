@@ -22,7 +22,7 @@ _SYSTEM: Final = "SELECT cpu_brand, hardware_vendor, hardware_model FROM system_
 _EVENTLOG: Final = (
     "SELECT datetime, channel, provider_name, eventid, data FROM windows_eventlog"
     " WHERE channel = 'System' AND timestamp = '604800000'"
-    " AND eventid IN (41, 1001, 6008, 7031, 7034)"
+    " AND eventid IN (41, 1001, 6005, 6008, 7031, 7034)"
     " AND provider_name IN ('Microsoft-Windows-Kernel-Power', 'EventLog',"
     " 'Microsoft-Windows-WER-SystemErrorReporting', 'Service Control Manager')"
 )

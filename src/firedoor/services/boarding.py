@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from firedoor.core.signal import CHECK, CRASH, SILENCE
-from firedoor.core.terms import Terms
+from firedoor.core.terms import TakesEffect, Terms
 from firedoor.core.units import UnixMs
 from firedoor.core.verdict import Rules
 
@@ -41,6 +41,11 @@ class Boarding:
     terms: Mapping[str, Terms]
     rules: Rules
     nonce: str = ""
+
+    @property
+    def takes_effect(self) -> TakesEffect:
+        """From when on a machine counts as having installed it: the same in all rings."""
+        return next((each.takes_effect for each in self.terms.values()), TakesEffect.INSTALL)
 
 
 def rules_for(

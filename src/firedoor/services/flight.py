@@ -16,10 +16,12 @@ from firedoor.core.board import Grant
 from firedoor.core.cell import Cell, Test
 from firedoor.core.door import Door, State
 from firedoor.core.evidence.mixture import epoch_of
+from firedoor.core.terms import TakesEffect
 from firedoor.core.tick import Known, absorb_all, verdicts
 from firedoor.core.verdict import Evidence, Verdict, check, start
 from firedoor.ports import Instant
 from firedoor.services.boarding import Boarding
+from firedoor.services.effects import Effect
 from firedoor.services.late import Late, Latecomers, Wait
 from firedoor.services.pools import Pool
 
@@ -106,6 +108,7 @@ class Flight:
         silent: Those that have not, by the row of their place.
         last_cut: When the last deck was cut, by ring.
         installed: When treated machines had all bytes, monotonic ms; 0 for an earlier boot.
+        effect: Where it takes effect by a restart: on whom it has. None: it does by its bytes.
         late: Treated machines that were looked at before they could have installed.
         epoch: Present epoch of the start-time mixture.
         deadlines: Usual silence deadline of the members of the ring's newest deck, ms.
@@ -132,6 +135,7 @@ class Flight:
     silent: dict[int, Silent] = field(default_factory=dict)
     last_cut: dict[str, Instant] = field(default_factory=dict)
     installed: dict[int, int] = field(default_factory=dict)
+    effect: Effect | None = None
     late: Latecomers = field(default_factory=Latecomers)
     epoch: int = 0
     deadlines: dict[str, int] = field(default_factory=dict)
@@ -144,6 +148,8 @@ class Flight:
         """Look up once what is asked for every cell."""
         shares = self.boarding.rules.shares
         self.deciding = frozenset(signal for signal, share in shares if share > 0.0)
+        by = self.boarding.takes_effect
+        self.effect = None if by is TakesEffect.INSTALL else Effect(by)
 
     @classmethod
     def begin(cls, boarding: Boarding, seed: bytes, doors: Sequence[Door]) -> "Flight":
@@ -182,6 +188,14 @@ class Flight:
             )
             self.harmed[ring] = self.harmed.get(ring, 0) + cell.treated_harmed
             self.background[ring] = self.background.get(ring, 0) + cell.control_harmed
+
+    def took_effect(self, machine: int) -> int | None:
+        """When the release took effect on a machine, monotonic ms; None: it has not.
+
+        With its last byte, or by a restart after that; 0 for an earlier boot.
+        """
+        known = self.installed if self.effect is None else self.effect.since
+        return known.get(machine)
 
     def decides(self, signal: str) -> bool:
         """Say whether a signal has a share in the verdict; others are only shown."""

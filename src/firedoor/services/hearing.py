@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firedoor.core.board import Grant
-from firedoor.core.signal import CHECK, CRASH, SignalKind, stream_of
+from firedoor.core.signal import BOOTS, CHECK, CRASH, RESTARTS, SignalKind, stream_of
+from firedoor.core.terms import TakesEffect
 from firedoor.core.units import UnixMs
 from firedoor.ports import Instant, SignalSource
 from firedoor.services.admission import ACTIVE_MS
@@ -68,6 +69,8 @@ class Hearing:
         self._events = {CRASH: Latest(), CHECK: Latest()}
         # When the newest of them happened: what came before a card says nothing of a release.
         self._happened = {CRASH: Latest(), CHECK: Latest()}
+        self._restarted = {TakesEffect.BOOT: Latest(), TakesEffect.RESTART: Latest()}
+        self._moved: set[int] = set()
         self._rejections: dict[str, Latest] = {}
         self._place = self._cut = self._installed = self._beat = self._pulse = self._rejected = 0
         self._beating = Latest()
@@ -208,6 +211,15 @@ class Hearing:
         since = self.when(Instant(now.boot, mono_ms, now.wall_ms), now)
         return [name for name, latest in self._happened.items() if latest.of(one)[0] > since]
 
+    def restarted(self, machine: int, by: TakesEffect) -> int:
+        """When a machine last restarted, on the axis of ``when``, ms; 0 for never."""
+        return int(self._restarted[by].of(np.array([machine], np.uint32))[0])
+
+    def moved(self) -> set[int]:
+        """Machines that have installed or restarted since this was last asked."""
+        moved, self._moved = self._moved, set()
+        return moved
+
     def witnessed(self, channel: str, pool: Pool, signal: str) -> Mask:
         """Members of a pool of whom the gate itself saw such an event since their card.
 
@@ -262,10 +274,13 @@ class Hearing:
                     continue
                 if received.boot == now.boot:
                     self.life.heard_by_intake(received.mono_ms, [machine])
-                stream = stream_of(SignalKind(stored.event.kind))
+                kind = SignalKind(stored.event.kind)
+                at = self.when(received, now)
+                ago = max(0, received.wall_ms - stored.event.time_ms)
+                if kind in RESTARTS:
+                    self._restart(kind, machine, at - ago)
+                stream = stream_of(kind)
                 if stream is not None:
-                    at = self.when(received, now)
-                    ago = max(0, received.wall_ms - stored.event.time_ms)
                     self._events[stream].put(machine, at)
                     self._happened[stream].put_later(machine, at - ago)
             pages += 1
@@ -283,6 +298,12 @@ class Hearing:
             if beat.at.boot == now.boot:
                 self.life.intake_listened(beat.at.mono_ms)
         self._read_pulses()
+
+    def _restart(self, kind: SignalKind, machine: int, at: int) -> None:
+        self._moved.add(machine)
+        self._restarted[TakesEffect.RESTART].put_later(machine, at)
+        if kind in BOOTS:
+            self._restarted[TakesEffect.BOOT].put_later(machine, at)
 
     def _read_pulses(self) -> None:
         for pulse in self._signals.pulses_after(self._pulse):
@@ -323,15 +344,18 @@ class Hearing:
             pool.cut_ms = cut.mono_ms if stored.boot == now.boot else 0
             pool.cut_at = at
 
-    @staticmethod
-    def _install(flights: Flights, done: Iterable[StoredInstall], now: Instant) -> None:
+    def _install(self, flights: Flights, done: Iterable[StoredInstall], now: Instant) -> None:
         for stored in done:
             each = stored.install
             flight = flights.get((each.channel, each.number))
-            if flight is not None:
-                # One of an earlier boot lies before everything that was heard in this one.
-                at = each.mono_ms if stored.boot == now.boot else 0
-                flight.installed[each.machine] = at
+            if flight is None:
+                continue
+            # One of an earlier boot lies before everything that was heard in this one.
+            flight.installed[each.machine] = each.mono_ms if stored.boot == now.boot else 0
+            if flight.effect is not None:
+                at = Instant(stored.boot, each.mono_ms, UnixMs(stored.wall_ms))
+                flight.effect.installed[each.machine] = self.when(at, now)
+                self._moved.add(each.machine)
 
 
 class Latest:

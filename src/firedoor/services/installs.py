@@ -9,10 +9,12 @@ Source: ADR 0024.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from firedoor.core import silence
 from firedoor.core.channel import package_of
 from firedoor.core.release import changes
 from firedoor.core.risk import Risk, budget_for, worst
-from firedoor.core.terms import Terms, auto_budget
+from firedoor.core.terms import TakesEffect, Terms, auto_budget
+from firedoor.services.effects import delays
 from firedoor.services.hearing import Hearing
 from firedoor.services.stores import JudgeRecords
 
@@ -22,25 +24,40 @@ _LOOKED_AT = 3
 _LONGEST_MS = 24 * 3_600_000
 
 
-def delay_ms(channel: str, numbers: Iterable[int], hearing: Hearing, bucket_ms: int) -> int:
-    """By how much later the windows of the channel's next release begin, ms in [0, a day].
+def delay_ms(
+    channel: str,
+    numbers: Iterable[int],
+    hearing: Hearing,
+    store: JudgeRecords,
+    by: TakesEffect,
+    *,
+    bucket_ms: int,
+) -> int:
+    """By how much later the windows of the channel's next release begin, ms.
 
     Args:
         channel: Name of the channel.
         numbers: Numbers of its boardings.
         hearing: Knows when machines drew their cards and when they had all bytes.
+        store: Knows when releases took effect by a restart.
+        by: What it takes for the next release to take effect.
         bucket_ms: Interval of the judge's ticks: a window begins that late in any case.
 
     Returns:
-        Within this time of their card nine of ten had all bytes, of the newest release that
-        five or more installed; whole buckets. 0 where they take less than one, or nothing is
-        known.
+        Within this time of their card nine of ten had all bytes, or had restarted with them, of
+        the newest release of which that is known of five or more; whole buckets. 0 where they
+        take less than one, or nothing is known; a day at most, a week where they restart.
     """
+    restarts = by is not TakesEffect.INSTALL
     for number in sorted(numbers, reverse=True)[:_LOOKED_AT]:
-        delays = hearing.install_delays(channel, number)
-        if len(delays) >= _ENOUGH:
-            usual = delays[min(len(delays) - 1, int(_SHARE * len(delays)))]
-            return min(_LONGEST_MS, usual // bucket_ms * bucket_ms)
+        if restarts:
+            took = delays(store.effects(channel, number), hearing.places_of(channel, number))
+        else:
+            took = hearing.install_delays(channel, number)
+        if len(took) >= _ENOUGH:
+            usual = took[min(len(took) - 1, int(_SHARE * len(took)))]
+            longest = silence.LONGEST_WATCH_MS if restarts else _LONGEST_MS
+            return min(longest, usual // bucket_ms * bucket_ms)
     return 0
 
 

@@ -23,6 +23,7 @@ from firedoor.core.signal import SILENCE
 from firedoor.core.verdict import Verdict, VerdictState
 from firedoor.ports import Instant, SignalSource
 from firedoor.services import past, reports, told
+from firedoor.services.effects import Effects
 from firedoor.services.flight import Flight, Numbers, Silent, weigh
 from firedoor.services.hearing import CURSORS, Hearing
 from firedoor.services.lanes import end_lanes
@@ -73,6 +74,7 @@ class Judge:
         self._teller = Teller(store, ledger)
         self._suspects = Suspects(store, gate, ledger)
         self._waiting = Waiting(store, silence_min_ms=pace.silence_min_ms, settle_ms=pace.settle_ms)
+        self._effects = Effects(store)
         self._published: dict[tuple[str, int], tuple[Verdict, _Rings]] = {}
         self._track: dict[tuple[str, int], str] = {}
         cursors = {name: store.cursor(name) for name in CURSORS}
@@ -112,6 +114,7 @@ class Judge:
             opens: Doors may open and decks be dealt; else they only shut and hold.
         """
         self.hearing.listen(self.flights, now)
+        self._effects.look(self.flights, self.hearing, now)
         for flight in self.flights.values():
             self._close_due(flight, now)
         weigh(self.flights.values())
@@ -305,8 +308,8 @@ class Judge:
             if self.hearing.life.last(silent.machine) > silent.counted_ms:
                 del flight.silent[row]
                 self.store.recover(row, now.wall_ms)
-                flight.recovered[silent.ring] = flight.recovered.get(silent.ring, 0) + 1
-                self._waiting.back(flight, row, silent, self.hearing.life, now)
+                if not self._waiting.back(flight, row, silent, self.hearing.life, now):
+                    flight.recovered[silent.ring] = flight.recovered.get(silent.ring, 0) + 1
 
     def _assess(
         self,

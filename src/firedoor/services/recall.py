@@ -6,6 +6,7 @@ from firedoor.core.board import Grant
 from firedoor.core.door import State
 from firedoor.core.signal import SILENCE, TOLD, TOLD_EARLY
 from firedoor.ports import Instant
+from firedoor.services.effects import recall_effect
 from firedoor.services.flight import Flight, Silent, weigh
 from firedoor.services.hearing import CURSORS, Flights, Hearing
 from firedoor.services.pools import Pool, Spent
@@ -25,7 +26,9 @@ def recall(flights: Flights, store: JudgeRecords, hearing: Hearing, now: Instant
             due = 0
     weigh(flights.values())
     hearing.catch_up(flights, now)
-    for flight in flights.values():
+    for (channel, number), flight in flights.items():
+        if flight.effect is not None:
+            recall_effect(flight.effect, store.effects(channel, number), now)
         for pool in flight.pools.values():
             # Not after the present, where a gate.db of before was restored.
             pool.told_ms = min(pool.told_ms, hearing.listened_ms)
@@ -98,6 +101,9 @@ def _remember_the_silent(
         if stored is None:
             continue  # Its place was lost with a gate.db: it keeps its slot for good.
         ring = stored.place.ring
+        late = flight.late.late.get(harmed.place)
+        if late is not None and not late.harmed and not late.counted:
+            continue  # It fell silent while it was waited for, and is waited for again.
         if harmed.recovered_ms:
             flight.recovered[ring] = flight.recovered.get(ring, 0) + 1
         else:

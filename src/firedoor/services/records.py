@@ -154,6 +154,19 @@ class Harmed:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredEffect:
+    """A release has taken effect on a machine that had installed it.
+
+    Attributes:
+        machine: Register number.
+        at: The restart that did it; the monotonic clock is of the boot in which it was told.
+    """
+
+    machine: int
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class TrackPoint:
     """One point of a boarding's curve; ``body`` is JSON."""
 

@@ -79,6 +79,7 @@ def terms_of(boarding: Boarding, doors: Iterable[Door]) -> dict[str, Json]:
                 "soak_ms": terms.soak_ms,
                 **({"shadow": True} if terms.shadow else {}),
                 **({} if terms.risk is Risk.OTHER else {"risk": terms.risk.value}),
+                **({"takes_effect": terms.takes_effect.value} if terms.restarts else {}),
                 **({"install_delay_ms": late} if (late := terms.install_delay_ms) else {}),
                 "budget_growth": float_to_text(terms.budget_growth),
             }
@@ -106,11 +107,16 @@ def _waiting(flight: Flight) -> str:
     dormant = sum(flight.late.count(ring, Wait.DORMANT) for ring in rings)
     harmed = sum(flight.late.count(ring, Wait.HARMED) for ring in rings)
     spoke = sum(flight.late.count(ring, Wait.TOLD) for ring in rings)
+    late, none = "a late install", "an install"
+    doing = "installing later than their deck was looked at"
+    if flight.effect is not None:
+        late, none = "their install or a restart after it", "a restart since their install"
+        doing = "that had not restarted with it when their deck was looked at"
     told = [
-        (waiting, "installing later than their deck was looked at"),
-        (dormant, "dormant, without an install"),
-        (harmed, "silent after a late install, with no control to compare with"),
-        (spoke, "that reported harm after a late install, with no control to compare with"),
+        (waiting, doing),
+        (dormant, f"dormant, without {none}"),
+        (harmed, f"silent after {late}, with no control to compare with"),
+        (spoke, f"that reported harm after {late}, with no control to compare with"),
     ]
     return "".join(f"; {count} {what}" for count, what in told if count)
 

@@ -20,12 +20,18 @@ class Stall(StrEnum):
     WARNING = "warning"
     UNABLE = "unable"
     DORMANT = "dormant"
+    RESTARTLESS = "restartless"
 
 
 _SENTENCES = {
     Stall.DORMANT: (
         "machines that were let into the release do not install it, and nobody else gets it until "
         "some of them do; see what keeps them from it, expedite or shut it"
+    ),
+    Stall.RESTARTLESS: (
+        "machines that have the release have told of no restart since, and nobody else gets it "
+        "until some of them do; restart some, see whether their logs tell of restarts at all "
+        "(docs/howto/restarts.md), expedite or shut it"
     ),
     Stall.DESERTED: (
         "no machine of the ring has polled for seven days, so nobody can try the release; "
@@ -78,10 +84,11 @@ def stall(
         return Stall.ABSENT if quiet else None
     if warn and count.untreated <= valve.reserve(active=count.active, control=terms.control):
         return Stall.WARNING
+    dormant = Stall.RESTARTLESS if terms.restarts else Stall.DORMANT
     if is_inert(numbers):
-        return Stall.DORMANT
+        return dormant
     if quiet and not count.untreated and not numbers.matured:
-        return Stall.DORMANT if numbers.dormant else Stall.UNABLE
+        return dormant if numbers.dormant else Stall.UNABLE
     return None
 
 

@@ -25,6 +25,7 @@ from firedoor.services.records import (
     Seen,
     StoredCut,
     StoredDeck,
+    StoredEffect,
     StoredInstall,
     StoredPlace,
     StoredRejection,
@@ -213,6 +214,14 @@ class JudgeRecords(Protocol):
 
     def put_late(self, channel: str, number: int, late: Late) -> None:
         """Note where one stands."""
+        ...
+
+    def effects(self, channel: str, number: int) -> list[StoredEffect]:
+        """Restarts by which a boarding has taken effect."""
+        ...
+
+    def add_effect(self, channel: str, number: int, effect: StoredEffect) -> None:
+        """Note one."""
         ...
 
     def add_track(self, channel: str, number: int, time_ms: int, body: str) -> None:

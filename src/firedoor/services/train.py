@@ -274,7 +274,6 @@ class Train:
         hearing = self._judge.hearing
         number = max(max(lines, default=0), hearing.highest_number(channel.name)) + 1
         previous = lines.get(max(self._bases(channel.name), default=0))
-        late = delay_ms(channel.name, lines, hearing, self._config.time.bucket_ms)
         bases = {base: self._in_place(channel.name, base) for base in self._bases(channel.name)}
         found = {base: news(self._store, release, was) for base, was in bases.items()}
         brings = found[max(found)]
@@ -283,6 +282,8 @@ class Train:
         policy, told = self._config.policy_for(channel.name), channel.traits.tells_installs
         fleet = {ring.name: hearing.fleet(channel.name, ring.name) for ring in self._config.rings}
         whole = resolve(policy, sum(fleet.values()), brings.risk)
+        bucket_ms, by = self._config.time.bucket_ms, whole.takes_effect
+        late = delay_ms(channel.name, lines, hearing, self._store, by, bucket_ms=bucket_ms)
         rules = rules_for(whole, reporting=hearing.reporting(), told=told, strata=policy.strata)
         rules = replace(rules, past=past.known(lines.values(), rules, self._store))
         boarding = Boarding(

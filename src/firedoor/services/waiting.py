@@ -8,6 +8,11 @@ are dormant for nothing than the window holds.
 It has no control, for control machines never install: it adds no cell. What is silent after a
 late install, or reports harm within that deadline, is harmed, and is debt in full; who reported
 harm keeps its slot though it speaks. Source: ADR 0024.
+
+Where a release takes effect by a restart (``policy.takes_effect``) the same is asked from that
+restart on, and until then the machine waits. One that falls silent with the bytes and tells of no
+restart may have died of it: it is harmed and not dormant, and waits again if it speaks. Source:
+ADR 0041.
 """
 
 from collections.abc import Iterable
@@ -55,7 +60,7 @@ class Waiting:
         before, ready = begin - self._settle_ms, np.zeros(len(pool), np.bool_)
         # By member: whoever has installed the release may be the whole fleet.
         for member in np.flatnonzero((pool.cls == cls) & pool.treated).tolist():
-            got = flight.installed.get(int(pool.machines[member]))
+            got = flight.took_effect(int(pool.machines[member]))
             ready[member] = got is not None and got <= before
         return ready
 
@@ -73,12 +78,21 @@ class Waiting:
                 flight, Late(row, machine, pool.ring, pool.deck, cls, beating, now.boot, since)
             )
 
-    def back(self, flight: Flight, row: int, silent: Silent, life: Life, now: Instant) -> None:
-        """A machine that was counted as silent spoke again: it may have slept, not installed."""
-        got = flight.installed.get(silent.machine)
-        if got is None or life.last(silent.machine) <= got + self._settle_ms:
-            who = row, silent.machine, silent.ring, silent.deck, silent.cls, silent.beating
-            self._put(flight, Late(*who, now.boot, now.mono_ms, counted=True))
+    def back(self, flight: Flight, row: int, silent: Silent, life: Life, now: Instant) -> bool:
+        """A machine that was counted as silent spoke again: it may have slept, not installed.
+
+        Returns:
+            Its debt was its own, and is taken back: it has not recovered from anything yet.
+        """
+        got, late = flight.took_effect(silent.machine), flight.late.late.get(row)
+        if got is not None and life.last(silent.machine) > got + self._settle_ms:
+            return False
+        if late is not None and late.wait is Wait.HARMED:
+            self._put(flight, replace(late, wait=Wait.WAITING))
+            return True
+        who = row, silent.machine, silent.ring, silent.deck, silent.cls, silent.beating
+        self._put(flight, Late(*who, now.boot, now.mono_ms, counted=True))
+        return False
 
     def count(self, flight: Flight, row: int) -> None:
         """The evidence counts a member as harmed: it is no debt of its own any more."""
@@ -106,7 +120,7 @@ class Waiting:
                 continue
             wait, signal = late.wait, SILENCE
             span = silence.class_deadline(late.cls, self._silence_min_ms)
-            got = flight.installed.get(late.machine)
+            got, bytes_ms = flight.took_effect(late.machine), flight.installed.get(late.machine)
             if got is None:
                 since = late.since_ms if late.boot == now.boot else 0
                 patience = terms[late.ring].install_delay_ms
@@ -114,16 +128,33 @@ class Waiting:
                 begin = life.window(since, intake=False)
                 asleep = begin is not None and life.until >= begin + patience
                 wait = Wait.DORMANT if asleep else wait
+                if bytes_ms is not None:
+                    # The harm of a restart is that it is never told: silence counts from now on.
+                    after = max(bytes_ms + self._settle_ms, life.last(late.machine))
+                    begin = life.window(after, intake=late.beating)
+                    gone = begin is not None and life.until >= begin + span
+                    wait = Wait.HARMED if gone else wait
+                    # What harms without a restart is looked for as it would be without one.
+                    begin = life.window(bytes_ms + self._settle_ms, intake=late.beating)
+                    if begin is None or life.until < begin + span:
+                        signal = self._told(flight, hearing, late, bytes_ms, now)
             else:
                 begin = life.window(got + self._settle_ms, intake=late.beating)
                 wait = Wait.WAITING if wait is Wait.WAITING else Wait.WOKEN
                 if begin is not None and life.until >= begin + span:
                     wait = Wait.OVER if life.last(late.machine) > begin else Wait.HARMED
-                told = hearing.told_since(late.machine, got, now)
-                signal = next((name for name in told if flight.decides(name)), SILENCE)
-                wait = wait if signal == SILENCE else Wait.TOLD
+                # What tells of the restart may tell of harm as well: an unclean boot.
+                since = got if flight.effect is None else got - 1
+                signal = self._told(flight, hearing, late, since, now)
+            wait = wait if signal == SILENCE else Wait.TOLD
             if wait is not late.wait:
                 yield replace(late, wait=wait), signal
+
+    @staticmethod
+    def _told(flight: Flight, hearing: Ears, late: Late, since_ms: int, now: Instant) -> str:
+        """A signal that decides and that a late machine sent after a moment, or silence."""
+        told = hearing.told_since(late.machine, since_ms, now)
+        return next((name for name in told if flight.decides(name)), SILENCE)
 
     def _harm(self, flight: Flight, late: Late, signal: str, until: int, now: Instant) -> None:
         channel, number = flight.boarding.channel, flight.boarding.number

@@ -292,6 +292,7 @@ class Views:
             if self._config.exploited.feed is None
             else urgency.exploited(judge, boarding.release),
             preflight=channels.looked_at(judge.preflight(boarding.release)) or PreflightView(),
+            takes_effect=boarding.takes_effect,
         )
 
     def _doors(

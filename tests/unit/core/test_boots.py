@@ -40,7 +40,7 @@ def test_of_a_journal_in_memory_nothing_is_said_of_boots():
 
     judged, state = read(state, "b")
 
-    assert judged == {}
+    assert judged == {"b": None}
     assert state.volatile
     judged, state = read(state, "b", "c")
     assert judged == {"c": False}
@@ -73,12 +73,12 @@ def test_a_journal_that_is_sent_again_says_nothing_new_of_boots():
 
 
 def test_boots_older_than_those_remembered_do_not_follow_the_last_one():
-    """When all is sent again the oldest comes first: it is no successor of the newest."""
+    """When all is sent again the oldest comes first: it began, and is no successor of the newest."""
     _, state = read(NEW, *(chr(ord("a") + n) for n in range(REMEMBERED + 3)))
 
     judged, _ = read(state, "a", "a.", "b")
 
-    assert judged == {"b": True}
+    assert judged == {"a": None, "b": True}
 
 
 def test_another_machine_in_the_same_journal_is_no_predecessor():

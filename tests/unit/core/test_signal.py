@@ -8,6 +8,8 @@ def test_every_kind_counts_in_one_stream_or_is_a_sign_of_life_alone():
     assert streams == {
         "heartbeat": None,
         "boot-clean": None,
+        "booted": None,
+        "service-started": None,
         "boot-unclean": CRASH,
         "panic": CRASH,
         "bugcheck": CRASH,

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from firedoor.adapters.store.judge_late import LateReader, LateStore
 from firedoor.adapters.store.judge_mirrored import MirroredReader, MirroredStore
-from firedoor.adapters.store.judge_rows import cell_of, late_of
+from firedoor.adapters.store.judge_rows import cell_of
 from firedoor.adapters.store.judge_schema import SCHEMA
 from firedoor.adapters.store.judge_urgent import UrgentReader, UrgentStore
 from firedoor.adapters.store.sqlite import (
@@ -30,7 +31,6 @@ from firedoor.core.ledger.entry import Signed, leaf_bytes, parse_leaf
 from firedoor.core.packed import Packed, packed
 from firedoor.core.release import FileEntry, Manifest
 from firedoor.services.boarding import Boarding
-from firedoor.services.late import Late, Wait
 from firedoor.services.records import (
     Block,
     ChannelState,
@@ -49,7 +49,7 @@ _BOARD = msgspec.json.Decoder(Board)
 _MANIFEST = msgspec.json.Decoder(dict[str, FileEntry])
 
 
-class JudgeReader(MirroredReader, UrgentReader):
+class JudgeReader(LateReader, MirroredReader, UrgentReader):
     """Reading judge.db, from any process."""
 
     def __init__(self, data: Path) -> None:
@@ -205,15 +205,6 @@ class JudgeReader(MirroredReader, UrgentReader):
         rows = self._rows(sql, channel, number)
         return [Harmed(r[0], r[1], bool(r[2]), *r[3:]) for r in rows]
 
-    def late(self, channel: str, number: int) -> list[Late]:
-        """Treated members that had not installed when they were looked at, and still count."""
-        sql = (
-            "SELECT place, machine, ring, deck, cls, beating, boot, since_ms, counted, wait  "
-            "FROM late WHERE channel = ? AND number = ? ORDER BY place"
-        )
-        rows = self._rows(sql, channel, number)
-        return [late_of(row) for row in rows]
-
     def harmed_boardings(self) -> list[tuple[str, int]]:
         """Boardings that harmed anybody, or had anybody late, also of channels long gone."""
         sql = "SELECT channel, number FROM harmed UNION SELECT channel, number FROM late"
@@ -247,7 +238,7 @@ class JudgeReader(MirroredReader, UrgentReader):
         return tuple(rows[0]) if rows else None
 
 
-class JudgeStore(JudgeReader, MirroredStore, UrgentStore):
+class JudgeStore(JudgeReader, LateStore, MirroredStore, UrgentStore):
     """The judge's own side. Everything but ``steps`` must be called within a step."""
 
     def __init__(self, data: Path) -> None:  # the reader's would refuse a missing file
@@ -425,27 +416,6 @@ class JudgeStore(JudgeReader, MirroredStore, UrgentStore):
         lowest = int(self._rows(f"SELECT min(0, min(place)) FROM ({both})")[0][0])  # noqa: S608
         self._do("UPDATE harmed SET place = ? WHERE place = ?", lowest - 1, place)
         self._do("UPDATE late SET place = ? WHERE place = ?", lowest - 1, place)
-
-    def put_late(self, channel: str, number: int, late: Late) -> None:
-        """Note where a late machine stands; one that is over is forgotten."""
-        if late.wait is Wait.OVER:
-            self._do("DELETE FROM late WHERE place = ?", late.row)
-            return
-        self._do(
-            "INSERT OR REPLACE INTO late VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-            late.row,
-            channel,
-            number,
-            late.machine,
-            late.ring,
-            late.deck,
-            late.cls,
-            late.beating,
-            late.boot,
-            late.since_ms,
-            late.counted,
-            late.wait.value,
-        )
 
     def add_track(self, channel: str, number: int, time_ms: int, body: str) -> None:
         """Append a point to a boarding's curve."""

@@ -22,6 +22,11 @@ _LATE = """CREATE TABLE late (
     cls INTEGER NOT NULL, beating INTEGER NOT NULL, boot TEXT NOT NULL, since_ms INTEGER NOT NULL,
     counted INTEGER NOT NULL, wait TEXT NOT NULL)"""
 
+_EFFECT = """CREATE TABLE effect (
+    channel TEXT NOT NULL, number INTEGER NOT NULL, machine INTEGER NOT NULL,
+    boot TEXT NOT NULL, mono_ms INTEGER NOT NULL, wall_ms INTEGER NOT NULL,
+    PRIMARY KEY (channel, number, machine)) WITHOUT ROWID"""
+
 # Numbers are never used again: the gate goes on from the last one it has seen.
 _REFUSAL = """CREATE TABLE refusal (
     id INTEGER PRIMARY KEY AUTOINCREMENT, channel TEXT NOT NULL, path TEXT NOT NULL,
@@ -43,13 +48,14 @@ _PREFLIGHT = """CREATE TABLE preflight (
     took_ms INTEGER NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID"""
 
 SCHEMA = Schema(
-    version=7,
+    version=8,
     statements=(
         "CREATE TABLE cursor (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
         _CHANNEL,
         _LOOKED,
         _REFUSAL,
         _PREFLIGHT,
+        _EFFECT,
         """CREATE TABLE release (
             id TEXT PRIMARY KEY, channel TEXT NOT NULL, created_ms INTEGER NOT NULL,
             manifest BLOB NOT NULL, listing TEXT NOT NULL, size INTEGER NOT NULL,
@@ -148,6 +154,7 @@ SCHEMA = Schema(
                 "ALTER TABLE harmed ADD COLUMN boot TEXT NOT NULL DEFAULT ''",
                 "ALTER TABLE harmed ADD COLUMN counted_ms INTEGER NOT NULL DEFAULT 0",
             ),
+            7: (_EFFECT,),
         }
     ),
 )
