@@ -59,8 +59,10 @@ soak: setup system  ## Hold the guarantees against thousands of simulated releas
 	$(BIN)/python -m pytest -q tests/contract/test_preflight_tools.py -k suricata
 	$(BIN)/python tests/bench/slow.py
 	@$(PIP) install --require-hashes --only-binary :all: --requirement requirements/fuzz.txt
-	$(BIN)/python -m tests.fuzz.journal --seconds 600
-	$(BIN)/python -m tests.bench.journal_kills
+	@set -e; for target in journal otlp otlp-json osquery ndjson; do \
+	  $(BIN)/python -m tests.fuzz $$target --seconds 600; done
+	$(BIN)/python -m tests.bench.intake_kills
+	$(BIN)/python -m tests.bench.restarts
 	@scripts/bootable-debian || echo 'the tests that boot machines are left out' >&2
 	$(BIN)/python -m pytest tests/bench/boots.py
 	$(BIN)/python -m tests.incident --times 20
