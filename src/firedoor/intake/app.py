@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from firedoor.config.definitions import shipped
-from firedoor.core.definition import Definitions, LogSource
+from firedoor.core.definition import Definitions
 from firedoor.core.errors import FiredoorError, Unavailable
 from firedoor.core.machine import redact
 from firedoor.core.units import UnixMs
@@ -30,6 +30,7 @@ from firedoor.intake.osquery import ROOT, Osquery
 from firedoor.intake.otlp import PATH as LOGS
 from firedoor.intake.otlp import Otlp
 from firedoor.intake.quota import Quota
+from firedoor.intake.reception import Reception
 from firedoor.intake.replies import Send, accepted, problem, reply, status_of
 from firedoor.intake.sorting import Sorted, sort
 from firedoor.intake.voices import Voice, Voices
@@ -83,7 +84,7 @@ class Intake:
         # Two bodies fit whatever their limit, one packed and one unpacked, or none ever would.
         self._budget = Budget(max(MAX_IN_FLIGHT, 2 * max_body))
         self._commit = GroupCommit(store, clock, self._heartbeats)
-        self._otlp = Otlp(
+        reception = Reception(
             register,
             self._voices,
             self._commit,
@@ -94,20 +95,9 @@ class Intake:
             definitions=definitions,
             max_body=max_body,
         )
-        self._osquery = Osquery(
-            register,
-            self._voices,
-            self._commit,
-            clock,
-            store,
-            heartbeats=self._heartbeats,
-            quota=self._quota,
-            budget=self._budget,
-            definitions=definitions,
-            max_body=max_body,
-        )
-        rows = definitions.of(LogSource.JOURNAL)
-        self._journals = Journals(self._commit, clock, self._heartbeats, self._quota, rows)
+        self._otlp = Otlp(reception)
+        self._osquery = Osquery(reception)
+        self._journals = Journals(reception)
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

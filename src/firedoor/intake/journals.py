@@ -16,19 +16,17 @@ from typing import Final
 import structlog
 
 from firedoor.core.boots import Boots, JournalState
-from firedoor.core.definition import Definition
+from firedoor.core.definition import Definition, LogSource
 from firedoor.core.errors import NotAllowed, Unavailable
 from firedoor.core.signal import SignalKind
 from firedoor.core.units import MachineNo, UnixMs
 from firedoor.formats.journal import Entry, Scanner
 from firedoor.intake.body import ClientLeft, Receive, next_piece
 from firedoor.intake.clocks import OLDEST_MS, TOLERATED_MS
-from firedoor.intake.commit import GroupCommit
-from firedoor.intake.heartbeats import Heartbeats
-from firedoor.intake.quota import Quota
+from firedoor.intake.reception import Reception
 from firedoor.intake.recording import as_text
 from firedoor.intake.sorting import Sorted
-from firedoor.ports import Clock, Identity, Instant, SignalEvent
+from firedoor.ports import Identity, Instant, SignalEvent
 
 ALLOWANCE_MS: Final = 10 * 60_000
 """What happened so long before a machine's first upload still counts."""
@@ -118,26 +116,11 @@ class Journals:
 
     def __init__(
         self,
-        commit: GroupCommit,
-        clock: Clock,
-        heartbeats: Heartbeats,
-        quota: Quota,
-        rows: tuple[Definition, ...],
+        reception: Reception,
     ) -> None:
-        """Prepare.
-
-        Args:
-            commit: Makes durable what is found.
-            clock: This host's clocks.
-            heartbeats: They tell how far a machine's clock is off.
-            quota: Of every machine.
-            rows: Definitions of the journal, in order.
-        """
-        self._commit = commit
-        self._clock = clock
-        self._heartbeats = heartbeats
-        self._quota = quota
-        self._rows = rows
+        """Prepare for its definitions."""
+        self._reception = reception
+        self._rows = reception.definitions.of(LogSource.JOURNAL)
         self._open = 0
         self._lags: dict[MachineNo, _Lag] = {}
 
@@ -165,7 +148,7 @@ class Journals:
     async def _take(self, machine: MachineNo, receive: Receive) -> None:
         before = await self._state(machine)
         upload = Upload(machine, Scanner(self._rows), Boots(before))
-        since_ms, more = self._clock.now().mono_ms, True
+        since_ms, more = self._reception.clock.now().mono_ms, True
         while more:
             try:
                 async with asyncio.timeout(_QUIET_S):
@@ -178,7 +161,7 @@ class Journals:
                     await self._store(upload)
                 raise
             upload.note(upload.scanner.feed(piece))
-            now_ms = self._clock.monotonic_ms()
+            now_ms = self._reception.clock.monotonic_ms()
             if len(upload.found) >= _COMMIT_FOUND or now_ms - since_ms >= _COMMIT_MS:
                 since_ms = now_ms
                 upload.judge(at_end=False)
@@ -191,19 +174,21 @@ class Journals:
 
     async def _state(self, machine: MachineNo) -> JournalState:
         """What is known of the machine's journal; at the first upload that it begins now."""
-        known = await self._commit.run(partial(self._commit.store.journal, machine))
+        known = await self._reception.commit.run(
+            partial(self._reception.commit.store.journal, machine)
+        )
         if known is None:
-            known = JournalState(self._clock.now().wall_ms)
+            known = JournalState(self._reception.clock.now().wall_ms)
             # Before anything of it is read: an upload that breaks off must not move it.
-            await self._commit.append(Sorted(journals={machine: known}))
+            await self._reception.commit.append(Sorted(journals={machine: known}))
         return known
 
     async def _store(self, upload: Upload, known: JournalState | None = None) -> None:
         """Make durable what was found so far, and what is to be remembered if it changed."""
         sorted_ = Sorted()
         if upload.found:
-            received = self._clock.now()
-            self._quota.turn(received.mono_ms)
+            received = self._reception.clock.now()
+            self._reception.quota.turn(received.mono_ms)
             newest = upload.scanner.newest()
             for found in upload.found:
                 self._sort(upload, found, newest, received, sorted_)
@@ -211,7 +196,7 @@ class Journals:
         if known is not None:
             sorted_.journals[upload.machine] = known
         if sorted_.events or sorted_.journals:
-            await self._commit.append(sorted_)
+            await self._reception.commit.append(sorted_)
         if sorted_.excess:
             _log.info("intake.journal_excess", machine=upload.machine, events=sorted_.excess)
 
@@ -228,7 +213,7 @@ class Journals:
         oldest = max(upload.boots.state.since_ms - ALLOWANCE_MS, received.wall_ms - OLDEST_MS)
         if time < oldest:
             return
-        if not self._quota.take(upload.machine, found.kind, found.key):
+        if not self._reception.quota.take(upload.machine, found.kind, found.key):
             into.excess += 1
             return
         shift = 0 if said is None else time - said
@@ -248,7 +233,7 @@ class Journals:
             passed = _difference(newest.monotonic_ms, found.monotonic_ms)
             if passed is not None and newest.realtime_ms is not None:
                 time = newest.realtime_ms - passed
-        behind = self._heartbeats.behind(machine)
+        behind = self._reception.heartbeats.behind(machine)
         if behind is None:
             behind = self._behind(machine, newest, received_ms)
         if abs(behind) > TOLERATED_MS:
@@ -268,7 +253,7 @@ class Journals:
         newest = upload.scanner.newest()
         if newest is None or newest.realtime_ms is None:
             return
-        lag_ms = self._clock.now().wall_ms - newest.realtime_ms
+        lag_ms = self._reception.clock.now().wall_ms - newest.realtime_ms
         if lag_ms <= TOLERATED_MS:
             self._lags.pop(upload.machine, None)
             return
