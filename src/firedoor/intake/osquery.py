@@ -34,7 +34,7 @@ from firedoor.intake.inventories import Inventories
 from firedoor.intake.quota import EVENTS_A_MINUTE, Quota
 from firedoor.intake.reception import Reception
 from firedoor.intake.recording import Record, record
-from firedoor.intake.replies import Send, reply, status_of
+from firedoor.intake.replies import Send, refused, reply
 from firedoor.intake.schedule import (
     INVENTORY,
     LINES_A_SEND,
@@ -127,11 +127,9 @@ class Osquery:
         except ClientLeft:
             return
         except FiredoorError as error:
-            status = status_of(error)
-            say = _log.error if isinstance(error, Unavailable) else _log.debug
-            say("intake.refused", status=status.value, path=redact(path), error=redact(str(error)))
             invalid = isinstance(error, NotAllowed)
-            await reply(send, _refusal(str(error), error.hint, invalid=invalid), status)
+            answer = _refusal(str(error), error.hint, invalid=invalid)
+            await reply(send, answer, refused(path, error))
         except Exception as error:  # noqa: BLE001 - without ``error`` in the answer osquery would delete its logs
             _log.error("intake.failed", error=redact("".join(format_exception(error))))
             said = "the request could not be answered; the log says why"
@@ -144,7 +142,7 @@ class Osquery:
     ) -> object:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         shown = _Shown(token, headers.get(b"authorization", b""), scope.get(CERTIFICATE))
-        with self._budget_of(shown).open() as account:
+        with self._account_of(shown) as account:
             body = await self._body(receive, headers, account)
             account.add(api.cost(body))
             received = self._reception.clock.now()
@@ -170,20 +168,20 @@ class Osquery:
                 case _:
                     raise NotFound("there is nothing here", hint=_ENDPOINTS)
 
-    def _budget_of(self, shown: "_Shown") -> Budget:
+    def _account_of(self, shown: "_Shown") -> Account:
         """Where a request's body is counted; whoever shows who it is is asked before it is read.
 
         Older versions of osquery say it in the body alone. They share one budget with whoever
         else is on the network, and nobody can use up that of the others.
         """
         try:
-            self._identify(shown.node_key.partition(".")[0], shown)
+            identity, _ = self._identify(shown.node_key.partition(".")[0], shown)
         except NotAllowed:
             if shown.token is not None or shown.node_key:
                 raise
             # A certificate of somebody else's may stand beside a secret that is right.
-            return self._strangers
-        return self._reception.budget
+            return self._strangers.open()
+        return self._reception.budget.open(identity)
 
     async def _body(
         self, receive: Receive, headers: Mapping[bytes, bytes], account: Account
@@ -284,7 +282,9 @@ class Osquery:
                     await asyncio.sleep(0)
                 if not reading.take(machine, line, row):
                     _name(bad, api.BadLine(at, _FLOOD))
-        new_events = await self._reception.commit.append(found) if found.sent or found.events else 0
+        new_events = 0
+        if found.sent or found.events:
+            new_events = await self._reception.commit.append(found, by.voice.identity)
         if self._inventories.full:
             await self.store()
         return {

@@ -22,7 +22,7 @@ import msgspec
 import structlog
 
 from firedoor.core.definition import LogSource
-from firedoor.core.errors import FiredoorError, Unavailable
+from firedoor.core.errors import FiredoorError
 from firedoor.core.host_id import HostIdKind
 from firedoor.core.machine import redact
 from firedoor.core.units import MachineNo
@@ -34,7 +34,7 @@ from firedoor.intake.credentials import authenticate
 from firedoor.intake.quota import EVENTS_A_MINUTE
 from firedoor.intake.reception import Reception
 from firedoor.intake.recording import Record, record
-from firedoor.intake.replies import Send, answer, problem, status_of
+from firedoor.intake.replies import Send, answer, problem, refused
 from firedoor.intake.sorting import Sorted
 from firedoor.intake.voices import Voice
 from firedoor.ports import CERTIFICATE, Identity, Instant
@@ -120,24 +120,21 @@ class Otlp:
                 path_token,
                 scope.get(CERTIFICATE),
             )
-            refused = await self._take(
+            left_out = await self._take(
                 receive, headers, identity, zipped=encoding == b"gzip", content_type=content_type
             )
         except ClientLeft:
             return
         except FiredoorError as error:
-            status = status_of(error)
-            say = _log.error if isinstance(error, Unavailable) else _log.debug
-            say("intake.refused", status=status.value, path=PATH, error=redact(str(error)))
             hint = f" ({error.hint})" if error.hint else ""
-            await _failed(send, content_type, status, f"{error}{hint}")
+            await _failed(send, content_type, refused(PATH, error), f"{error}{hint}")
         except Exception as error:  # noqa: BLE001 - after 500 an exporter would drop its records
             shown = redact("".join(format_exception(error)))
             _log.error("intake.failed", path=PATH, error=shown)
             later = "the request could not be answered; the log says why"
             await _failed(send, content_type, HTTPStatus.SERVICE_UNAVAILABLE, later)
         else:
-            await answer(send, HTTPStatus.OK, content_type, _success(content_type, refused))
+            await answer(send, HTTPStatus.OK, content_type, _success(content_type, left_out))
 
     async def _take(
         self,
@@ -148,7 +145,7 @@ class Otlp:
         zipped: bool,
         content_type: bytes,
     ) -> _Refused:
-        with self._reception.budget.open() as account:
+        with self._reception.budget.open(identity) as account:
             declared = headers.get(b"content-length", b"")
             body = await read_body(receive, declared, self._reception.max_body, account)
             received = self._reception.clock.now()
@@ -173,7 +170,7 @@ class Otlp:
                     else:
                         self._sort(machine, each, received, found, refused)
             if found.events or found.lives:
-                await self._reception.commit.append(found)
+                await self._reception.commit.append(found, identity)
                 for machine in found.lives:
                     self._lives[machine] = received.mono_ms
         return refused
