@@ -58,20 +58,10 @@ def files_of(root: Path) -> Files:
 
 
 @contextlib.contextmanager
-def running(
-    root: Path, files: Files, upstream: Path, patience_s: float = 60.0, channel: str = ""
-) -> Iterator[Tree]:
-    """Run the tree until the block is left; entered once the channel's release is served.
-
-    Args:
-        root: Where the configuration and the log are written.
-        files: The data directory.
-        upstream: What the channel serves.
-        patience_s: How long to wait for the first release.
-        channel: More keys of the channel, TOML.
-    """
+def running(root: Path, files: Files, upstream: Path, patience_s: float = 60.0) -> Iterator[Tree]:
+    """Run the tree until the block is left; entered once the channel's release is served."""
     path = root / "firedoor.toml"
-    path.write_text(_CONFIGURATION.format(data=files.data, upstream=upstream) + channel)
+    path.write_text(_CONFIGURATION.format(data=files.data, upstream=upstream))
     config = load(path)
     register = MachineRegister(files.register, SystemClock())
     machine = register.enroll("bench-machine", {}, SystemClock().now().wall_ms)
