@@ -10,12 +10,14 @@ from http import HTTPStatus
 
 import pytest
 from tests.intake_process import REGISTER, SIGNALS, running
-from tests.journals import UNIT_FAILED, UPLOAD, Writer, journal_file, upload
+from tests.journals import UNIT_FAILED, UPLOAD, Writer, joined, journal_file, upload
+from tests.secured_intake import SecuredIntake
 from tests.tree import Tree, until
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.signals import SignalReader
+from firedoor.core.host_id import HostId, HostIdKind
 from firedoor.core.units import UnixMs
 from firedoor.intake.journals import MAX_UPLOADS
 
@@ -129,6 +131,61 @@ def test_a_live_journal_tells_while_it_goes_on(tmp_path, token, journal):
         finally:
             clients[-1].terminate()
             clients[-1].wait(timeout=20)
+
+
+def test_a_log_host_sends_the_journals_that_it_has_gathered(tmp_path):
+    """One client for many machines: the machine id of an entry says whose it is."""
+    register = MachineRegister(tmp_path / REGISTER, SystemClock())
+    bound = {name: [id_of(name)] for name in ("till-1", "till-2")}
+    register.enroll_many([(name, {}) for name in (*bound, "till-3")], UnixMs(1), bound)
+    token = register.enroll_collector("log-host", ["till-*"], UnixMs(1))
+    register.close()
+    numbers = {"till-1": "1" * 32, "till-2": "2" * 32, "till-3": "3" * 32}
+    begun = int(time.time() * 1000) - 60_000
+    written = [Writer(begun, machine=no, boot=no[0] * 32, step_ms=10) for no in numbers.values()]
+    with running(tmp_path) as (_, port):
+        url = f"http://127.0.0.1:{port}/m/{token}"
+        for text in (Writer.say, Writer.say, lambda each: each.say(**UNIT_FAILED)):
+            for each in written:
+                text(each)
+            file = journal_file(joined(each.text() for each in written), tmp_path / "all.journal")
+            for each in written:
+                each.entries.clear()
+            sent = upload(url, file, tmp_path / "cursor")
+            assert sent.returncode == 0, sent.stderr
+
+    assert Counter((event.machine, event.kind) for event in told(tmp_path)) == {
+        (1, "service-failed"): 1,
+        (2, "service-failed"): 1,
+    }
+
+
+def id_of(name):
+    """The identity that is bound to a machine."""
+    known = HostId.of(HostIdKind.MACHINE_ID, name[-1] * 32)
+    assert known is not None
+    return known
+
+
+def test_the_client_speaks_tls_and_shows_no_more_than_its_token(tmp_path):
+    """With the authority of a small site, as `firedoor ca init` makes it."""
+    place = SecuredIntake.made(tmp_path / "site")
+    made = place.ask("machine", "enroll", "till-1", "--json").json()
+    journal = Writer(int(time.time() * 1000) - 60_000, step_ms=10)
+    journal.boots("a")
+    journal.say(**UNIT_FAILED)
+    file = journal_file(journal.text(), tmp_path / "system.journal")
+    url = f"https://localhost:{place.port}/m/{made['signal']}"
+    none = ("--key=-", "--cert=-")
+    with place.serving():
+        trusting = upload(url, file, tmp_path / "cursor", f"--trust={place.authority}", *none)
+        doubting = upload(url, file, tmp_path / "other", *none)
+
+    assert trusting.returncode == 0, trusting.stderr
+    assert doubting.returncode != 0
+    source = place.reader()
+    assert [each.event.kind for each in source.events_after(0, 10)] == ["service-failed"]
+    source.close()
 
 
 @pytest.mark.slow

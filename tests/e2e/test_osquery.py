@@ -5,22 +5,15 @@ import gzip
 import http
 import http.client
 import json
-import signal
 import ssl
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.office import HURRIED, free_ports, until
 from tests.osquery import RECORDED, believed
-from tests.unit.cli.desk import run
-
-from firedoor.adapters.store.signals import SignalReader
+from tests.secured_intake import SecuredIntake
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -85,76 +78,20 @@ class Node:
         self.key = str(self.told("enroll", "enroll")["node_key"])
 
 
-@dataclass(frozen=True)
-class Place:
-    """A set-up Firedoor whose intake speaks TLS."""
-
-    folder: Path
-    port: int
-
-    def ask(self, *words: str) -> Any:
-        """Run a command."""
-        return run(*words, "--config", str(self.folder / "firedoor.toml"))
-
-    def node(self, name: str, *words: str) -> Node:
-        """Enrol a machine; its osquery, not enrolled itself."""
-        made = self.ask("machine", "enroll", name, "--json", *words).json()
-        return Node(self.port, self.authority, name, made["signal"])
-
-    @property
-    def authority(self) -> Path:
-        """The authority that signed the intake's certificate."""
-        return self.folder / "firedoor-data" / "ca" / "ca.pem"
-
-    @contextlib.contextmanager
-    def serving(self) -> Iterator["subprocess.Popen[bytes]"]:
-        """The intake's process."""
-        config = str(self.folder / "firedoor.toml")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "firedoor", "serve", "intake", "--config", config],
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            until(lambda: _answers(self.port, self.authority))
-            yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=30)
-
-    def reader(self) -> SignalReader:
-        """What is stored."""
-        return SignalReader(self.folder / "firedoor-data" / "intake.db")
-
-
-def _answers(port: int, authority: Path) -> bool:
-    context = ssl.create_default_context(cafile=str(authority))
-    asked = http.client.HTTPSConnection("localhost", port, context=context, timeout=5)
-    with contextlib.closing(asked):
-        try:
-            asked.request("GET", "/healthz")
-            return asked.getresponse().status == http.HTTPStatus.OK
-        except OSError:
-            return False
+def node_of(place: SecuredIntake, name: str, *words: str) -> Node:
+    """Enrol a machine; its osquery, not enrolled itself."""
+    made = place.ask("machine", "enroll", name, "--json", *words).json()
+    return Node(place.port, place.authority, name, made["signal"])
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Place:
-    folder = tmp_path_factory.mktemp("osquery")
-    gate, intake, console = free_ports(3)
-    assert run("init", str(folder)).code == 0
-    config = folder / "firedoor.toml"
-    config.write_text(HURRIED.format(gate=gate, intake=intake, console=console))
-    made = Place(folder, intake)
-    tls = made.ask("ca", "init", "--name", "localhost")
-    assert tls.code == 0, tls.err
-    (folder / "config.d").mkdir()
-    (folder / "config.d" / "10-tls.toml").write_text(tls.out)
-    return made
+def place(tmp_path_factory) -> SecuredIntake:
+    return SecuredIntake.made(tmp_path_factory.mktemp("osquery"))
 
 
-def test_a_windows_machine_is_evidence_after_one_flags_file(place: Place) -> None:
+def test_a_windows_machine_is_evidence_after_one_flags_file(place: SecuredIntake) -> None:
     """Enrol, schedule, inventory, a blue screen: what osquery sends, over the TLS it speaks."""
-    node = place.node("till-17", "--identity", "osquery=till-17")
+    node = node_of(place, "till-17", "--identity", "osquery=till-17")
     with place.serving():
         node.enroll()
         schedule = node.told("config", "asking")["schedule"]
@@ -180,9 +117,9 @@ def test_a_windows_machine_is_evidence_after_one_flags_file(place: Place) -> Non
     assert kinds == ["boot-unclean", "bugcheck", "coredump", "service-failed"]
 
 
-def test_nothing_that_was_answered_is_lost_when_the_intake_is_killed(place: Place) -> None:
+def test_nothing_that_was_answered_is_lost_when_the_intake_is_killed(place: SecuredIntake) -> None:
     """What was answered is deleted by osquery: it has to be on the disk by then."""
-    node = place.node("till-18")
+    node = node_of(place, "till-18")
     with place.serving() as process:
         node.enroll()
         told = node.told("log", "windows")
@@ -196,7 +133,7 @@ def test_nothing_that_was_answered_is_lost_when_the_intake_is_killed(place: Plac
     assert again["duplicates"] >= 4
 
 
-def test_a_certificate_is_enough(place: Place, tmp_path: Path) -> None:
+def test_a_certificate_is_enough(place: SecuredIntake, tmp_path: Path) -> None:
     """Where machines have certificates no secret need lie on them; osquery wants a key anyway."""
     made = place.ask("machine", "enroll", "till-19", "--certificate", "--json").json()
     own = (tmp_path / "own.pem", tmp_path / "own.key")
@@ -213,9 +150,9 @@ def test_a_certificate_is_enough(place: Place, tmp_path: Path) -> None:
     assert json.loads(body)["node_invalid"] is True
 
 
-def test_a_refusal_is_never_taken_for_a_success(place: Place) -> None:
+def test_a_refusal_is_never_taken_for_a_success(place: SecuredIntake) -> None:
     """No status is looked at by osquery: an answer it believes makes it delete its logs."""
-    node = place.node("till-20")
+    node = node_of(place, "till-20")
     with place.serving():
         node.enroll()
         assert place.ask("machine", "revoke", "till-20").code == 0
@@ -230,9 +167,9 @@ def test_a_refusal_is_never_taken_for_a_success(place: Place) -> None:
         assert not believed(status, body), body
 
 
-def test_a_collector_enrols_linux_machines_by_what_osquery_calls_them(place: Place) -> None:
+def test_a_collector_enrols_linux_machines_by_what_osquery_calls_them(place: SecuredIntake) -> None:
     """One secret for the fleet's image; each machine is bound to what its tools call it."""
-    place.node("db.example", "--identity", "osquery=web-1")
+    node_of(place, "db.example", "--identity", "osquery=web-1")
     secret = place.ask("machine", "enroll", "fleet", "--collector", "db.*").json()["signal"]
     node = Node(place.port, place.authority, "web-2", secret, header=False)
     with place.serving():

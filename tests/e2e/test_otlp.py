@@ -1,7 +1,10 @@
 """Logs through OpenTelemetry's own SDK and exporter, to the intake as a process."""
 
+import contextlib
+import http.client
 import os
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +23,17 @@ from opentelemetry.sdk._logs.export import (
 from opentelemetry.sdk.resources import Resource
 from tests.intake_process import REGISTER, SIGNALS, running
 from tests.otlp import REPORTING, windows
+from tests.tree import until
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.signals import SignalReader
 from firedoor.core.units import UnixMs
+from firedoor.intake.app import MAX_BODY, MAX_IN_FLIGHT, SHARES
 
 MACHINES = 50
 PATIENCE_S = 20.0
+SHARE = MAX_IN_FLIGHT // SHARES
 HARMS = (
     (1001, REPORTING),
     (41, "Microsoft-Windows-Kernel-Power"),
@@ -150,6 +156,50 @@ def test_an_exporter_outlasts_a_full_disk_and_a_restart(tmp_path, collector):
 
     assert results == [OK] * 20
     assert len(stored(tmp_path)) == 20 * 50
+
+
+def test_who_floods_us_is_told_to_wait_and_nobody_else(tmp_path, collector):
+    """429 with Retry-After, which the exporter obeys by itself: what it has arrives, once."""
+    register = MachineRegister(tmp_path / REGISTER, SystemClock())
+    other = register.enroll_collector("other", ["till-*"], UnixMs(1))
+    register.close()
+    site = Site()
+    with running(tmp_path) as (_, port), contextlib.ExitStack() as flood:
+        for _ in range(SHARE // MAX_BODY):
+            flood.enter_context(held(port, collector, MAX_BODY))
+        until(lambda: posted(port, collector, b" " * 100_000) == (429, "5"), "its share is used up")
+        sending = exporter(port, collector, timeout=30)
+        results: list[LogRecordExportResult] = []
+        waiting = threading.Thread(target=lambda: results.append(sending.export(site.batch(0))))
+        waiting.start()
+        assert exporter(port, other).export(site.batch(1)) is OK
+        assert results == []
+        flood.close()
+        waiting.join(timeout=40)
+
+    assert results == [OK]
+    assert len(stored(tmp_path)) == 2 * 20
+
+
+@contextlib.contextmanager
+def held(port, token, size):
+    """A body that never ends, and all but its last byte is there."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
+        head = (
+            f"POST /v1/signals HTTP/1.1\r\nHost: intake\r\nAuthorization: Bearer {token}\r\n"
+            f"Content-Length: {size}\r\n\r\n"
+        )
+        connection.sendall(head.encode() + b" " * (size - 1))
+        yield
+
+
+def posted(port, token, body):
+    """Status and Retry-After of the answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    connection.request("POST", "/v1/signals", body, {"Authorization": f"Bearer {token}"})
+    reply = connection.getresponse()
+    connection.close()
+    return reply.status, reply.headers["Retry-After"]
 
 
 def test_the_exporter_drops_what_is_not_its_machines_and_goes_on(tmp_path):

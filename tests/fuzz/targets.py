@@ -71,8 +71,10 @@ def otlp_protobuf(data: bytes) -> None:
         assert len(ours) == len(theirs)
         for each, time_ns in zip(ours, theirs, strict=True):
             assert each.record is None or each.time_ns == time_ns
-        plain = list(_outlines(otlp.resources(data, _UNSIEVED)))
-        assert [_fit(each) for each in ours] == [_fit(each) for each in plain]
+        # Groups are met in what is read only, and without a sieve all is.
+        with contextlib.suppress(BadInput):
+            plain = list(_outlines(otlp.resources(data, _UNSIEVED)))
+            assert [_fit(each) for each in ours] == [_fit(each) for each in plain]
 
 
 def otlp_as_json(data: bytes) -> None:

@@ -18,7 +18,7 @@ from firedoor.core.signal import SignalKind, stream_of
 from firedoor.core.units import MachineNo
 from firedoor.formats import ndjson, osquery, otlp, otlp_json
 from firedoor.formats.journal import Scanner
-from firedoor.intake.journals import Upload
+from firedoor.intake.journals import Told
 from firedoor.intake.otlp import NAMES
 
 _PIECE: Final = 256 * 1024
@@ -137,19 +137,22 @@ def _of(row: Definition, machine: str, time_ms: int | None, fields: Mapping[str,
 
 def _journal(pieces: Iterable[bytes], definitions: Definitions) -> Capture:
     rows = definitions.of(LogSource.JOURNAL)
-    upload = Upload(MachineNo(0), Scanner(rows), Boots(JournalState(0)))
+    new = JournalState(0)
+    scanner, told = Scanner(rows), Told(MachineNo(0), new, Boots(new))
     for piece in pieces:
-        upload.note(upload.scanner.feed(piece))
-    upload.note(upload.scanner.end())
-    upload.judge(at_end=True)
+        for entry in scanner.feed(piece):
+            told.note(entry)
+    for entry in scanner.end():
+        told.note(entry)
+    told.judge(at_end=True)
     capture = Capture(Form.JOURNAL)
-    for said in upload.found:
+    for said in told.found:
         kind, detail = SignalKind(said.kind), json.loads(said.detail)
         name = detail.pop("signal")
         found = Found("", said.realtime_ms, name, kind, stream_of(kind) or "", detail)
         capture.found.append(found)
-    if upload.scanner.passed_over:
-        capture.wrong.append(f"{upload.scanner.passed_over} entries are too long: passed over")
+    if scanner.passed_over:
+        capture.wrong.append(f"{scanner.passed_over} entries are too long: passed over")
     return capture
 
 

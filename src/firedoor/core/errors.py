@@ -12,6 +12,7 @@
     |   `-- IllegalTransition  a door was sent what its state refuses        409
     |-- Untrusted            bytes do not match their hash or signature      502, exit 1
     `-- Unavailable          try again later                                 503, exit 3
+        |-- TooMuch          this caller has too much under way              429
         `-- UpstreamMoved    the vendor's content changed while it was mirrored
 """
 
@@ -63,6 +64,10 @@ class Untrusted(FiredoorError):
 
 class Unavailable(FiredoorError):
     """Not now; trying again later may work."""
+
+
+class TooMuch(Unavailable):
+    """One caller has more under way than its share; others are served."""
 
 
 class UpstreamMoved(Unavailable):

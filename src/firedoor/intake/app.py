@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from firedoor.config.definitions import shipped
-from firedoor.core.definition import Definitions, LogSource
+from firedoor.core.definition import Definitions
 from firedoor.core.errors import FiredoorError, Unavailable
 from firedoor.core.machine import redact
 from firedoor.core.units import UnixMs
@@ -30,15 +30,19 @@ from firedoor.intake.osquery import ROOT, Osquery
 from firedoor.intake.otlp import PATH as LOGS
 from firedoor.intake.otlp import Otlp
 from firedoor.intake.quota import Quota
-from firedoor.intake.replies import Send, accepted, problem, reply, status_of
+from firedoor.intake.reception import Reception
+from firedoor.intake.replies import Send, accepted, problem, refused, reply
 from firedoor.intake.sorting import Sorted, sort
-from firedoor.intake.voices import Voice, Voices
-from firedoor.ports import CERTIFICATE, Clock, Instant, Register, SignalStore
+from firedoor.intake.voices import Voices
+from firedoor.ports import CERTIFICATE, Clock, Identity, Instant, Register, SignalStore
 
 MAX_BODY: Final = 8 * 1024 * 1024
 
 MAX_IN_FLIGHT: Final = 64 * 1024 * 1024
 """Bytes of bodies, packed and unpacked, in memory at once; slow senders could pile up gigabytes."""
+
+SHARES: Final = 4
+"""Senders that it takes at least to use all that there is of something."""
 
 _log = structlog.get_logger()
 
@@ -81,9 +85,10 @@ class Intake:
         self._heartbeats = Heartbeats(heartbeat_ms)
         self._quota = Quota()
         # Two bodies fit whatever their limit, one packed and one unpacked, or none ever would.
-        self._budget = Budget(max(MAX_IN_FLIGHT, 2 * max_body))
+        total = max(MAX_IN_FLIGHT, 2 * max_body)
+        self._budget = Budget(total, max(total // SHARES, 2 * max_body))
         self._commit = GroupCommit(store, clock, self._heartbeats)
-        self._otlp = Otlp(
+        reception = Reception(
             register,
             self._voices,
             self._commit,
@@ -94,20 +99,9 @@ class Intake:
             definitions=definitions,
             max_body=max_body,
         )
-        self._osquery = Osquery(
-            register,
-            self._voices,
-            self._commit,
-            clock,
-            store,
-            heartbeats=self._heartbeats,
-            quota=self._quota,
-            budget=self._budget,
-            definitions=definitions,
-            max_body=max_body,
-        )
-        rows = definitions.of(LogSource.JOURNAL)
-        self._journals = Journals(self._commit, clock, self._heartbeats, self._quota, rows)
+        self._otlp = Otlp(reception)
+        self._osquery = Osquery(reception)
+        self._journals = Journals(reception)
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -166,10 +160,7 @@ class Intake:
         except ClientLeft:
             return
         except FiredoorError as error:
-            status = status_of(error)
-            say = _log.error if isinstance(error, Unavailable) else _log.debug
-            say("intake.refused", status=status.value, path=redact(path), error=redact(str(error)))
-            await problem(send, status, str(error), error.hint)
+            await problem(send, refused(path, error), str(error), error.hint)
         except Exception as error:  # noqa: BLE001 - the server's own answer would be no problem document
             _log.error(
                 "intake.failed", path=redact(path), error=redact("".join(format_exception(error)))
@@ -189,13 +180,13 @@ class Intake:
             unsupported = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
             await problem(send, unsupported, "a body may be packed with gzip only")
             return
-        with self._budget.open() as account:
+        with self._budget.open(identity) as account:
             declared = headers.get(b"content-length", b"")
             body = await read_body(receive, declared, self._max_body, account)
             received = self._clock.now()
             if encoding == b"gzip":
                 body = await unpack(body, self._max_body, account)
-            answer = await self._take(body, self._voices.of(identity), received)
+            answer = await self._take(body, identity, received)
         await reply(send, answer)
 
     async def _upload(
@@ -206,8 +197,8 @@ class Intake:
         await self._journals.take(identity, receive)
         await accepted(send)
 
-    async def _take(self, body: bytes, voice: Voice, received: Instant) -> Accepted:
-        found, new_events = Sorted(), 0
+    async def _take(self, body: bytes, identity: Identity, received: Instant) -> Accepted:
+        found, new_events, voice = Sorted(), 0, self._voices.of(identity)
         self._quota.turn(received.mono_ms)
         for at, piece in enumerate(ndjson.decode(body)):
             if at:
@@ -222,7 +213,7 @@ class Intake:
                 into=found,
             )
         if found.sent or found.events:
-            new_events = await self._commit.append(found)
+            new_events = await self._commit.append(found, identity)
         return Accepted(
             accepted=found.heartbeats + new_events,
             duplicates=found.duplicates + len(found.events) - new_events,

@@ -2,11 +2,11 @@
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from types import TracebackType
 from typing import Any, Final, Self
 
-from firedoor.core.errors import BadInput, TooLarge, Unavailable
+from firedoor.core.errors import BadInput, TooLarge, TooMuch, Unavailable
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 """ASGI: the next message from the server."""
@@ -32,37 +32,57 @@ class ClientLeft(Exception):
 
 
 class Budget:
-    """Bytes of bodies that may be in memory at once, over all requests. For one event loop."""
+    """Bytes of bodies that may be in memory at once, over all requests. For one event loop.
 
-    def __init__(self, total: int) -> None:
+    A sender may hold its share of them and no more, so that nobody shuts out everybody else.
+    """
+
+    def __init__(self, total: int, share: int | None = None) -> None:
         """Begin with nothing taken.
 
         Args:
             total: Bytes, >= 0.
+            share: Bytes that one sender may hold, at most ``total``; None: all.
         """
         self._left = total
+        self._share = total if share is None else share
+        self._held: dict[Hashable, int] = {}
 
-    def open(self) -> "Account":
-        """An account for one request; close it when the request was answered."""
-        return Account(self)
+    def open(self, sender: Hashable = None) -> "Account":
+        """An account for one request; close it when the request was answered.
 
-    def _take(self, size: int) -> None:
+        Args:
+            sender: Who sends it; None: nobody who is known, and no share is asked.
+        """
+        return Account(self, sender)
+
+    def _take(self, sender: Hashable, size: int) -> None:
+        held = self._held.get(sender, 0) + size
+        if sender is not None and held > self._share:
+            raise TooMuch("you have too many bodies under way", hint="send it again later")
         if size > self._left:
             raise Unavailable("too many bodies are being received", hint="send it again later")
         self._left -= size
+        if sender is not None:
+            self._held[sender] = held
 
-    def _give_back(self, size: int) -> None:
+    def _give_back(self, sender: Hashable, size: int) -> None:
         self._left += size
+        if sender in self._held:
+            self._held[sender] -= size
+            if not self._held[sender]:
+                del self._held[sender]
 
 
 class Account:
     """What one request takes of a ``Budget``; a context manager that gives it back."""
 
-    __slots__ = ("_budget", "_size", "_taken")
+    __slots__ = ("_budget", "_sender", "_size", "_taken")
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, sender: Hashable) -> None:
         """See ``Budget.open``."""
         self._budget = budget
+        self._sender = sender
         self._size = self._taken = 0
 
     def __enter__(self) -> Self:
@@ -76,19 +96,20 @@ class Account:
         trace: TracebackType | None,
     ) -> None:
         """Give everything back."""
-        self._budget._give_back(self._taken)  # noqa: SLF001 - the two are one thing
+        self._budget._give_back(self._sender, self._taken)  # noqa: SLF001 - the two are one thing
         self._size = self._taken = 0
 
     def add(self, size: int) -> None:
         """Take note of ``size`` more bytes that the request holds.
 
         Raises:
+            TooMuch: The sender holds its share.
             Unavailable: The budget does not have them.
         """
         self._size += size
         more = max(self._size - _FREE_BYTES, 0) - self._taken
         if more:
-            self._budget._take(more)  # noqa: SLF001 - the two are one thing
+            self._budget._take(self._sender, more)  # noqa: SLF001 - the two are one thing
             self._taken += more
 
 
@@ -104,6 +125,7 @@ async def read_body(receive: Receive, declared: bytes, limit: int, account: Acco
     Raises:
         TooLarge: Declared or counted to be above the limit.
         BadInput: The client took too long.
+        TooMuch: The sender's other requests hold its share.
         Unavailable: Other requests hold too much.
         ClientLeft: The client closed the connection.
     """
@@ -135,6 +157,7 @@ async def unpack(packed: bytes, limit: int, account: Account) -> bytes:
     Raises:
         TooLarge: It would unpack to more than ``limit`` bytes.
         BadInput: It is damaged or incomplete.
+        TooMuch: The sender's other requests hold its share.
         Unavailable: Other requests hold too much.
     """
     if len(packed) > _SLICE_BYTES:

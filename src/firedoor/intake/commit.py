@@ -6,13 +6,14 @@ requests as came during the one before, and the price of a sync is shared by all
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
-from firedoor.core.errors import Unavailable
+from firedoor.core.errors import TooMuch, Unavailable
 from firedoor.core.units import MachineNo
 from firedoor.intake.heartbeats import Heartbeats
 from firedoor.intake.sorting import Sorted
@@ -20,6 +21,9 @@ from firedoor.ports import Clock, Instant, SignalStore
 
 MAX_WAITING: Final = 500_000
 """Signals that may wait for a commit; more means that the disk has stopped for seconds."""
+
+MAX_OF_ONE: Final = 125_000
+"""Those of one sender; a request has fewer."""
 
 _T = TypeVar("_T")
 
@@ -46,22 +50,29 @@ class GroupCommit:
         self._heartbeats = heartbeats
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="intake-store")
         self._queue: list[_Waiting] = []
-        self._queued_signals = 0
+        self._queued: Counter[Hashable] = Counter()
         self._draining: asyncio.Task[None] | None = None
 
-    async def append(self, request: Sorted) -> int:
+    async def append(self, request: Sorted, sender: Hashable = None) -> int:
         """Make a request's signals durable; return how many of its events were new.
 
+        Args:
+            request: What was found in it.
+            sender: Who sent it; None: it takes its part of what may wait, and of no share.
+
         Raises:
+            TooMuch: Too much of this sender is waiting.
             Unavailable: Nothing of it was stored, or too much is waiting.
         """
         signals = len(request.sent) + len(request.events)
-        if self._queue and self._queued_signals + signals > MAX_WAITING:
+        if self._queue and self._queued.total() + signals > MAX_WAITING:
             raise Unavailable("more signals are waiting than the disk takes")
+        if sender is not None and self._queued[sender] + signals > MAX_OF_ONE:
+            raise TooMuch("too many of your signals are waiting", hint="send it again later")
         loop = asyncio.get_running_loop()
         waiting = _Waiting(request, loop.create_future())
         self._queue.append(waiting)
-        self._queued_signals += signals
+        self._queued[sender] += signals
         if self._draining is None:
             self._draining = loop.create_task(self._drain())
         return await waiting.new_events
@@ -83,12 +94,14 @@ class GroupCommit:
         group: list[_Waiting] = []
         try:
             while self._queue:
-                group, self._queue, self._queued_signals = self._queue, [], 0
+                group, self._queue = self._queue, []
+                self._queued.clear()
                 await self._commit(group)
         finally:
             # Whatever broke it off, nobody waits for ever and the next request begins anew.
             self._draining = None
-            left, self._queue, self._queued_signals = [*group, *self._queue], [], 0
+            left, self._queue = [*group, *self._queue], []
+            self._queued.clear()
             for waiting in left:
                 if not waiting.new_events.done():
                     waiting.new_events.set_exception(Unavailable("the commit was broken off"))

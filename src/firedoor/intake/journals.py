@@ -4,10 +4,14 @@ A body is one run along the journal up to its end; on a busy machine it may take
 found is made durable while it comes, and what it says of boots at the end. The client goes back to
 where its last answered body ended: whatever it sends again has the same keys.
 
+A collector's body is of all the machines whose journals it has gathered. Their machine ids say
+whose entry each is; entries of machines that it may not speak for are passed over.
+
 No entry is ever answered by an error. The client would send it again, for ever.
 """
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,19 +20,20 @@ from typing import Final
 import structlog
 
 from firedoor.core.boots import Boots, JournalState
-from firedoor.core.definition import Definition
-from firedoor.core.errors import NotAllowed, Unavailable
+from firedoor.core.definition import Definition, LogSource
+from firedoor.core.errors import Unavailable
+from firedoor.core.host_id import HostIdKind
+from firedoor.core.machine import redact
 from firedoor.core.signal import SignalKind
 from firedoor.core.units import MachineNo, UnixMs
 from firedoor.formats.journal import Entry, Scanner
 from firedoor.intake.body import ClientLeft, Receive, next_piece
 from firedoor.intake.clocks import OLDEST_MS, TOLERATED_MS
-from firedoor.intake.commit import GroupCommit
-from firedoor.intake.heartbeats import Heartbeats
-from firedoor.intake.quota import Quota
+from firedoor.intake.reception import Reception
 from firedoor.intake.recording import as_text
 from firedoor.intake.sorting import Sorted
-from firedoor.ports import Clock, Identity, Instant, SignalEvent
+from firedoor.intake.voices import Voice
+from firedoor.ports import Identity, Instant, SignalEvent
 
 ALLOWANCE_MS: Final = 10 * 60_000
 """What happened so long before a machine's first upload still counts."""
@@ -41,6 +46,9 @@ _QUIET_S: Final = 300.0
 
 _COMMIT_MS: Final = 5_000
 _COMMIT_FOUND: Final = 256
+
+_MOST_MACHINES: Final = 1_000
+"""Of whom something is remembered at once while a collector's body is read."""
 
 _BOOT: Final = {
     True: SignalKind.BOOT_CLEAN,
@@ -75,32 +83,29 @@ class _Lag:
 
 
 @dataclass(slots=True)
-class Upload:
-    """One body: what is read of it, and what it says happened.
+class Told:
+    """What a body tells of one machine.
 
     Attributes:
         machine: Whose journal it is.
-        scanner: Reads it.
-        boots: Reads along.
-        found: What it says, in its order; boots when they are judged.
-        excess: Signals beyond the machine's quota.
+        before: What was known of it.
+        boots: What it tells of its boots.
+        found: What was found and is not stored yet.
     """
 
     machine: MachineNo
-    scanner: Scanner
+    before: JournalState
     boots: Boots
     found: list[Said] = field(default_factory=list)
-    excess: int = 0
 
-    def note(self, entries: list[Entry]) -> None:
-        """Take note of entries that say something."""
-        for entry in entries:
-            if entry.boot:
-                self.boots.turn(entry.boot, entry.machine, entry.realtime_ms, entry.monotonic_ms)
-                if entry.stops or entry.starts:
-                    self.boots.stopped(entry.boot, stopped=entry.stops)
-            if entry.means is not None:
-                self.found.append(_said(entry, entry.means))
+    def note(self, entry: Entry) -> None:
+        """Take note of an entry that says something."""
+        if entry.boot:
+            self.boots.turn(entry.boot, entry.machine, entry.realtime_ms, entry.monotonic_ms)
+            if entry.stops or entry.starts:
+                self.boots.stopped(entry.boot, stopped=entry.stops)
+        if entry.means is not None:
+            self.found.append(_said(entry, entry.means))
 
     def judge(self, *, at_end: bool) -> None:
         """Say of the boots that can be judged by now how the one before ended."""
@@ -113,31 +118,49 @@ class Upload:
             )
 
 
+@dataclass(slots=True)
+class Upload:
+    """One body: of one machine, or of all those whose journals a collector has gathered.
+
+    Attributes:
+        voice: Whom its sender may speak for.
+        scanner: Reads it.
+        told: What it tells, by machine.
+        strangers: Machine ids of entries that were not taken, and how many of each.
+    """
+
+    voice: Voice
+    scanner: Scanner
+    told: dict[MachineNo, Told] = field(default_factory=dict)
+    strangers: Counter[str] = field(default_factory=Counter)
+    _known: dict[str, MachineNo | None] = field(default_factory=dict)
+
+    def machine_of(self, entry: Entry) -> MachineNo | None:
+        """Whose entry it is; None: the sender may not speak for it.
+
+        A machine's own token speaks for it, whatever stands in its journal: containers have ids
+        of their own, and so have images that were cloned.
+        """
+        own = self.voice.identity.machine
+        if own is not None:
+            return own
+        if entry.machine not in self._known:
+            known = self.voice.called((HostIdKind.MACHINE_ID,), entry.machine)
+            self._known[entry.machine] = None if known is None else known[0]
+        return self._known[entry.machine]
+
+    def forget(self) -> None:
+        """Look machines up anew: a body may take days, and the register changes."""
+        self._known.clear()
+
+
 class Journals:
     """Takes uploads. For one event loop."""
 
-    def __init__(
-        self,
-        commit: GroupCommit,
-        clock: Clock,
-        heartbeats: Heartbeats,
-        quota: Quota,
-        rows: tuple[Definition, ...],
-    ) -> None:
-        """Prepare.
-
-        Args:
-            commit: Makes durable what is found.
-            clock: This host's clocks.
-            heartbeats: They tell how far a machine's clock is off.
-            quota: Of every machine.
-            rows: Definitions of the journal, in order.
-        """
-        self._commit = commit
-        self._clock = clock
-        self._heartbeats = heartbeats
-        self._quota = quota
-        self._rows = rows
+    def __init__(self, reception: Reception) -> None:
+        """Prepare for its definitions."""
+        self._reception = reception
+        self._rows = reception.definitions.of(LogSource.JOURNAL)
         self._open = 0
         self._lags: dict[MachineNo, _Lag] = {}
 
@@ -145,27 +168,23 @@ class Journals:
         """Read a body to its end; what it says is durable on return.
 
         Raises:
-            NotAllowed: It is a collector's: whose entries these are cannot be told.
             Unavailable: Too much is going on, nothing can be stored, or the client fell silent.
             ClientLeft: The body broke off; what was found in it is durable.
         """
-        if identity.machine is None:
-            raise NotAllowed(
-                "a journal is uploaded by the machine whose it is",
-                hint="use the machine's own signal token",
-            )
         if self._open >= MAX_UPLOADS:
             raise Unavailable("too many journals are being received", hint="send it again later")
         self._open += 1
         try:
-            await self._take(identity.machine, receive)
+            await self._take(identity, receive)
         finally:
             self._open -= 1
 
-    async def _take(self, machine: MachineNo, receive: Receive) -> None:
-        before = await self._state(machine)
-        upload = Upload(machine, Scanner(self._rows), Boots(before))
-        since_ms, more = self._clock.now().mono_ms, True
+    async def _take(self, identity: Identity, receive: Receive) -> None:
+        upload = Upload(self._reception.voices.of(identity), Scanner(self._rows))
+        if identity.machine is not None:
+            # Before anything of it is read: its history ends where its first upload begins.
+            await self._told(upload, identity.machine)
+        since_ms, more = self._reception.clock.now().mono_ms, True
         while more:
             try:
                 async with asyncio.timeout(_QUIET_S):
@@ -173,67 +192,103 @@ class Journals:
             except TimeoutError:
                 raise Unavailable(f"nothing came for {_QUIET_S:.0f} s") from None
             except ClientLeft:
-                upload.note(upload.scanner.end())
+                await self._note(upload, upload.scanner.end())
                 with suppress(Unavailable):
                     await self._store(upload)
                 raise
-            upload.note(upload.scanner.feed(piece))
-            now_ms = self._clock.monotonic_ms()
-            if len(upload.found) >= _COMMIT_FOUND or now_ms - since_ms >= _COMMIT_MS:
+            await self._note(upload, upload.scanner.feed(piece))
+            now_ms = self._reception.clock.monotonic_ms()
+            found = sum(len(told.found) for told in upload.told.values())
+            if found >= _COMMIT_FOUND or now_ms - since_ms >= _COMMIT_MS:
                 since_ms = now_ms
-                upload.judge(at_end=False)
-                await self._store(upload)
-        upload.note(upload.scanner.end())
-        upload.judge(at_end=True)
+                upload.forget()
+                many = len(upload.told) > _MOST_MACHINES
+                await self._judge(upload, at_end=many)
+                if many:
+                    # They are looked up again when more of them comes.
+                    upload.told.clear()
+        await self._note(upload, upload.scanner.end())
         self._compare(upload)
-        known = upload.boots.known()
-        await self._store(upload, None if known == before else known)
+        await self._judge(upload, at_end=True)
+        if upload.strangers:
+            _log.warning(
+                "intake.journal_of_strangers",
+                collector=identity.name,
+                entries=upload.strangers.total(),
+                machine_ids=[redact(name[:64]) for name, _ in upload.strangers.most_common(3)],
+                hint="firedoor machine enroll NAME --identity machine-id=ID binds one",
+            )
+
+    async def _note(self, upload: Upload, entries: list[Entry]) -> None:
+        for entry in entries:
+            machine = upload.machine_of(entry)
+            if machine is not None:
+                (await self._told(upload, machine)).note(entry)
+            elif entry.machine in upload.strangers or len(upload.strangers) < _MOST_MACHINES:
+                upload.strangers[entry.machine] += 1
+
+    async def _judge(self, upload: Upload, *, at_end: bool) -> None:
+        for told in upload.told.values():
+            told.judge(at_end=at_end)
+        await self._store(upload, remember=at_end)
+
+    async def _told(self, upload: Upload, machine: MachineNo) -> Told:
+        if machine not in upload.told:
+            before = await self._state(machine)
+            upload.told[machine] = Told(machine, before, Boots(before))
+        return upload.told[machine]
 
     async def _state(self, machine: MachineNo) -> JournalState:
         """What is known of the machine's journal; at the first upload that it begins now."""
-        known = await self._commit.run(partial(self._commit.store.journal, machine))
+        known = await self._reception.commit.run(
+            partial(self._reception.commit.store.journal, machine)
+        )
         if known is None:
-            known = JournalState(self._clock.now().wall_ms)
+            known = JournalState(self._reception.clock.now().wall_ms)
             # Before anything of it is read: an upload that breaks off must not move it.
-            await self._commit.append(Sorted(journals={machine: known}))
+            await self._reception.commit.append(Sorted(journals={machine: known}))
         return known
 
-    async def _store(self, upload: Upload, known: JournalState | None = None) -> None:
+    async def _store(self, upload: Upload, *, remember: bool = False) -> None:
         """Make durable what was found so far, and what is to be remembered if it changed."""
-        sorted_ = Sorted()
-        if upload.found:
-            received = self._clock.now()
-            self._quota.turn(received.mono_ms)
-            newest = upload.scanner.newest()
-            for found in upload.found:
-                self._sort(upload, found, newest, received, sorted_)
-            upload.found.clear()
-        if known is not None:
-            sorted_.journals[upload.machine] = known
+        sorted_, received = Sorted(), self._reception.clock.now()
+        self._reception.quota.turn(received.mono_ms)
+        newest = upload.scanner.newest()
+        for told in upload.told.values():
+            # Another machine's last entry says nothing of this one's clock.
+            own = newest if newest and upload.machine_of(newest) == told.machine else None
+            for found in told.found:
+                self._sort(told, found, own, received, sorted_)
+            told.found.clear()
+            known = told.boots.known()
+            if remember and known != told.before:
+                sorted_.journals[told.machine] = told.before = known
         if sorted_.events or sorted_.journals:
-            await self._commit.append(sorted_)
+            await self._reception.commit.append(sorted_, upload.voice.identity)
         if sorted_.excess:
-            _log.info("intake.journal_excess", machine=upload.machine, events=sorted_.excess)
+            _log.info(
+                "intake.journal_excess", sender=upload.voice.identity.name, events=sorted_.excess
+            )
 
     def _sort(
         self,
-        upload: Upload,
+        told: Told,
         found: Said,
         newest: Entry | None,
         received: Instant,
         into: Sorted,
     ) -> None:
         said = found.realtime_ms
-        time = self._happened(upload.machine, found, newest, received.wall_ms)
-        oldest = max(upload.boots.state.since_ms - ALLOWANCE_MS, received.wall_ms - OLDEST_MS)
+        time = self._happened(told.machine, found, newest, received.wall_ms)
+        oldest = max(told.boots.state.since_ms - ALLOWANCE_MS, received.wall_ms - OLDEST_MS)
         if time < oldest:
             return
-        if not self._quota.take(upload.machine, found.kind, found.key):
+        if not self._reception.quota.take(told.machine, found.kind, found.key):
             into.excess += 1
             return
         shift = 0 if said is None else time - said
         into.events.append(
-            SignalEvent(upload.machine, found.kind, time, found.key, found.detail, shift)
+            SignalEvent(told.machine, found.kind, time, found.key, found.detail, shift)
         )
 
     def _happened(
@@ -248,7 +303,7 @@ class Journals:
             passed = _difference(newest.monotonic_ms, found.monotonic_ms)
             if passed is not None and newest.realtime_ms is not None:
                 time = newest.realtime_ms - passed
-        behind = self._heartbeats.behind(machine)
+        behind = self._reception.heartbeats.behind(machine)
         if behind is None:
             behind = self._behind(machine, newest, received_ms)
         if abs(behind) > TOLERATED_MS:
@@ -265,14 +320,14 @@ class Journals:
 
     def _compare(self, upload: Upload) -> None:
         """At the end of a body the machine's last entry is about as old as its clock is behind."""
-        newest = upload.scanner.newest()
-        if newest is None or newest.realtime_ms is None:
+        newest, machine = upload.scanner.newest(), upload.voice.identity.machine
+        if machine is None or newest is None or newest.realtime_ms is None:
             return
-        lag_ms = self._clock.now().wall_ms - newest.realtime_ms
+        lag_ms = self._reception.clock.now().wall_ms - newest.realtime_ms
         if lag_ms <= TOLERATED_MS:
-            self._lags.pop(upload.machine, None)
+            self._lags.pop(machine, None)
             return
-        lag = self._lags.setdefault(upload.machine, _Lag(0, lag_ms))
+        lag = self._lags.setdefault(machine, _Lag(0, lag_ms))
         lag.times += 1
         lag.least_ms = min(lag.least_ms, lag_ms)
 

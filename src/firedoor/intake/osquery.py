@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import structlog
 
-from firedoor.core.definition import Definition, Definitions, LogSource, first_fit
+from firedoor.core.definition import Definition, LogSource, first_fit
 from firedoor.core.errors import BadInput, FiredoorError, NotAllowed, NotFound, Unavailable
 from firedoor.core.host_id import HostIdKind
 from firedoor.core.machine import redact
@@ -28,13 +28,13 @@ from firedoor.core.units import MachineNo, UnixMs
 from firedoor.formats import osquery as api
 from firedoor.intake.body import Account, Budget, ClientLeft, Receive, read_body, unpack
 from firedoor.intake.clocks import OLDEST_MS
-from firedoor.intake.commit import GroupCommit
 from firedoor.intake.credentials import authenticate
 from firedoor.intake.heartbeats import Heartbeats
 from firedoor.intake.inventories import Inventories
 from firedoor.intake.quota import EVENTS_A_MINUTE, Quota
+from firedoor.intake.reception import Reception
 from firedoor.intake.recording import Record, record
-from firedoor.intake.replies import Send, reply, status_of
+from firedoor.intake.replies import Send, refused, reply
 from firedoor.intake.schedule import (
     INVENTORY,
     LINES_A_SEND,
@@ -43,8 +43,8 @@ from firedoor.intake.schedule import (
     questions,
 )
 from firedoor.intake.sorting import Sorted
-from firedoor.intake.voices import Voice, Voices
-from firedoor.ports import CERTIFICATE, Certificate, Clock, Identity, Instant, Register, SignalStore
+from firedoor.intake.voices import Voice
+from firedoor.ports import CERTIFICATE, Certificate, Identity, Instant
 
 ROOT: Final = "/osquery/"
 
@@ -79,34 +79,17 @@ class Osquery:
 
     def __init__(
         self,
-        register: Register,
-        voices: Voices,
-        commit: GroupCommit,
-        clock: Clock,
-        store: SignalStore,
-        *,
-        heartbeats: Heartbeats,
-        quota: Quota,
-        budget: Budget,
-        definitions: Definitions,
-        max_body: int,
+        reception: Reception,
     ) -> None:
-        """See ``make_app``."""
-        self._register = register
-        self._voices = voices
-        self._commit = commit
-        self._clock = clock
-        self._heartbeats = heartbeats
-        self._quota = quota
-        self._budget = budget
-        self._strangers = Budget(max(_STRANGERS, 2 * max_body))
-        self._max_body = max_body
+        """Prepare for its definitions."""
+        self._reception = reception
+        self._strangers = Budget(max(_STRANGERS, 2 * reception.max_body))
         self._inventories = Inventories()
         self._second = self._asked = 0
-        self._store = store
-        self._rows = definitions.of(LogSource.OSQUERY)
+        self._store = reception.commit.store
+        self._rows = reception.definitions.of(LogSource.OSQUERY)
         self._rows_late = tuple(row for row in self._rows if row.kind is not SignalKind.HEARTBEAT)
-        self._configuration = configuration(heartbeats.interval_ms / 1000)
+        self._configuration = configuration(reception.heartbeats.interval_ms / 1000)
 
     async def resume(self) -> None:
         """Take over what machines have told of themselves.
@@ -114,7 +97,7 @@ class Osquery:
         Raises:
             Unavailable: The store cannot be read.
         """
-        await self._commit.run(lambda: self._inventories.resume(self._store.told()))
+        await self._reception.commit.run(lambda: self._inventories.resume(self._store.told()))
 
     async def store(self) -> None:
         """Store the inventories that wait."""
@@ -122,7 +105,7 @@ class Osquery:
         if not changed and not told:
             return
         try:
-            await self._commit.run(partial(self._store.keep_inventories, changed, told))
+            await self._reception.commit.run(partial(self._store.keep_inventories, changed, told))
         except Unavailable as error:
             self._inventories.take_back(changed, told)
             _log.error("intake.inventory_not_stored", error=redact(str(error)))
@@ -144,11 +127,9 @@ class Osquery:
         except ClientLeft:
             return
         except FiredoorError as error:
-            status = status_of(error)
-            say = _log.error if isinstance(error, Unavailable) else _log.debug
-            say("intake.refused", status=status.value, path=redact(path), error=redact(str(error)))
             invalid = isinstance(error, NotAllowed)
-            await reply(send, _refusal(str(error), error.hint, invalid=invalid), status)
+            answer = _refusal(str(error), error.hint, invalid=invalid)
+            await reply(send, answer, refused(path, error))
         except Exception as error:  # noqa: BLE001 - without ``error`` in the answer osquery would delete its logs
             _log.error("intake.failed", error=redact("".join(format_exception(error))))
             said = "the request could not be answered; the log says why"
@@ -161,10 +142,10 @@ class Osquery:
     ) -> object:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         shown = _Shown(token, headers.get(b"authorization", b""), scope.get(CERTIFICATE))
-        with self._budget_of(shown).open() as account:
+        with self._account_of(shown) as account:
             body = await self._body(receive, headers, account)
             account.add(api.cost(body))
-            received = self._clock.now()
+            received = self._reception.clock.now()
             match path:
                 case "enroll":
                     return self._enroll(api.request(body, api.Enrolling), shown)
@@ -187,37 +168,37 @@ class Osquery:
                 case _:
                     raise NotFound("there is nothing here", hint=_ENDPOINTS)
 
-    def _budget_of(self, shown: "_Shown") -> Budget:
+    def _account_of(self, shown: "_Shown") -> Account:
         """Where a request's body is counted; whoever shows who it is is asked before it is read.
 
         Older versions of osquery say it in the body alone. They share one budget with whoever
         else is on the network, and nobody can use up that of the others.
         """
         try:
-            self._identify(shown.node_key.partition(".")[0], shown)
+            identity, _ = self._identify(shown.node_key.partition(".")[0], shown)
         except NotAllowed:
             if shown.token is not None or shown.node_key:
                 raise
             # A certificate of somebody else's may stand beside a secret that is right.
-            return self._strangers
-        return self._budget
+            return self._strangers.open()
+        return self._reception.budget.open(identity)
 
     async def _body(
         self, receive: Receive, headers: Mapping[bytes, bytes], account: Account
     ) -> bytes:
         declared = headers.get(b"content-length", b"")
-        body = await read_body(receive, declared, self._max_body, account)
+        body = await read_body(receive, declared, self._reception.max_body, account)
         match headers.get(b"content-encoding", b"identity").strip().lower():
             case b"identity":
                 return body
             case b"gzip":
-                return await unpack(body, self._max_body, account)
+                return await unpack(body, self._reception.max_body, account)
             case _:
                 raise BadInput("a body may be packed with gzip only")
 
     def _enroll(self, sent: api.Enrolling, shown: "_Shown") -> object:
         identity, secret = self._identify(sent.enroll_secret.strip(), shown)
-        voice = self._voices.of(identity)
+        voice = self._reception.voices.of(identity)
         bound = voice.called(_CALLED, sent.host_identifier)
         if bound is None:
             raise NotAllowed(
@@ -231,7 +212,7 @@ class Osquery:
     def _speaker(self, node_key: str, shown: "_Shown") -> "_Speaker":
         secret, _, name = (shown.node_key or node_key).partition(".")
         identity, _ = self._identify(secret, shown)
-        voice = self._voices.of(identity)
+        voice = self._reception.voices.of(identity)
         if identity.machine is not None or not name:
             return _Speaker(voice, identity.machine)
         machine = voice.number(name)
@@ -242,11 +223,13 @@ class Osquery:
     def _identify(self, secret: str, shown: "_Shown") -> tuple[Identity, str]:
         """Who sends a request, and the secret that said so."""
         if shown.token is not None:
-            return authenticate(self._register, b"", shown.token), shown.token
+            return authenticate(self._reception.register, b"", shown.token), shown.token
         if secret and secret != BY_CERTIFICATE:
-            return authenticate(self._register, b"", secret), secret
+            return authenticate(self._reception.register, b"", secret), secret
         header = b"" if shown.node_key else shown.authorization
-        return authenticate(self._register, header, None, shown.certificate), BY_CERTIFICATE
+        return authenticate(
+            self._reception.register, header, None, shown.certificate
+        ), BY_CERTIFICATE
 
     def _questions(self, machine: MachineNo | None, mono_ms: int) -> Mapping[str, str]:
         """What is asked of a machine at once: its inventory, while nothing of it is known.
@@ -275,12 +258,14 @@ class Osquery:
         if sent.log_type != "result":
             # What osquery says of itself: taken, or it would be sent again for ever.
             return {"node_invalid": False}
-        self._quota.turn(received.mono_ms)
+        self._reception.quota.turn(received.mono_ms)
         found, worked = Sorted(), 0
         bad: list[api.BadLine] = []
         # More is waiting: its signs of life are old, and say nothing of the machine's clock.
         rows = self._rows_late if len(sent.data) >= LINES_A_SEND else self._rows
-        reading = _Reading(rows, self._heartbeats, self._quota, received.wall_ms, found)
+        reading = _Reading(
+            rows, self._reception.heartbeats, self._reception.quota, received.wall_ms, found
+        )
         for at, line in enumerate(api.results(sent.data), 1):
             if isinstance(line, api.BadLine):
                 _name(bad, line)
@@ -297,7 +282,9 @@ class Osquery:
                     await asyncio.sleep(0)
                 if not reading.take(machine, line, row):
                     _name(bad, api.BadLine(at, _FLOOD))
-        new_events = await self._commit.append(found) if found.sent or found.events else 0
+        new_events = 0
+        if found.sent or found.events:
+            new_events = await self._reception.commit.append(found, by.voice.identity)
         if self._inventories.full:
             await self.store()
         return {

@@ -21,24 +21,23 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from firedoor.core.definition import Definitions, LogSource
-from firedoor.core.errors import FiredoorError, Unavailable
+from firedoor.core.definition import LogSource
+from firedoor.core.errors import FiredoorError
 from firedoor.core.host_id import HostIdKind
 from firedoor.core.machine import redact
 from firedoor.core.units import MachineNo
 from firedoor.formats import otlp, otlp_json
 from firedoor.formats.otlp import Outline, Resource, Wanted
-from firedoor.intake.body import Account, Budget, ClientLeft, Receive, read_body, unpack
+from firedoor.intake.body import Account, ClientLeft, Receive, read_body, unpack
 from firedoor.intake.clocks import TOLERATED_MS
-from firedoor.intake.commit import GroupCommit
 from firedoor.intake.credentials import authenticate
-from firedoor.intake.heartbeats import Heartbeats
-from firedoor.intake.quota import EVENTS_A_MINUTE, Quota
+from firedoor.intake.quota import EVENTS_A_MINUTE
+from firedoor.intake.reception import Reception
 from firedoor.intake.recording import Record, record
-from firedoor.intake.replies import Send, answer, problem, status_of
+from firedoor.intake.replies import Send, answer, problem, refused
 from firedoor.intake.sorting import Sorted
-from firedoor.intake.voices import Voice, Voices
-from firedoor.ports import CERTIFICATE, Clock, Identity, Instant, Register
+from firedoor.intake.voices import Voice
+from firedoor.ports import CERTIFICATE, Identity, Instant
 
 PATH: Final = "/v1/logs"
 
@@ -89,28 +88,12 @@ class Otlp:
 
     def __init__(
         self,
-        register: Register,
-        voices: Voices,
-        commit: GroupCommit,
-        clock: Clock,
-        *,
-        heartbeats: Heartbeats,
-        quota: Quota,
-        budget: Budget,
-        definitions: Definitions,
-        max_body: int,
+        reception: Reception,
     ) -> None:
-        """Prepare for these definitions; the others are the intake's own."""
-        self._register = register
-        self._voices = voices
-        self._commit = commit
-        self._clock = clock
-        self._heartbeats = heartbeats
-        self._quota = quota
-        self._budget = budget
-        self._max_body = max_body
-        self._rows = definitions.of(LogSource.OTLP)
-        self._wanted = Wanted.of(definitions, NAMES)
+        """Prepare for its definitions."""
+        self._reception = reception
+        self._rows = reception.definitions.of(LogSource.OTLP)
+        self._wanted = Wanted.of(reception.definitions, NAMES)
         self._lives: array[int] = array("q")
 
     async def serve(
@@ -132,29 +115,26 @@ class Otlp:
             return
         try:
             identity = authenticate(
-                self._register,
+                self._reception.register,
                 headers.get(b"authorization", b""),
                 path_token,
                 scope.get(CERTIFICATE),
             )
-            refused = await self._take(
+            left_out = await self._take(
                 receive, headers, identity, zipped=encoding == b"gzip", content_type=content_type
             )
         except ClientLeft:
             return
         except FiredoorError as error:
-            status = status_of(error)
-            say = _log.error if isinstance(error, Unavailable) else _log.debug
-            say("intake.refused", status=status.value, path=PATH, error=redact(str(error)))
             hint = f" ({error.hint})" if error.hint else ""
-            await _failed(send, content_type, status, f"{error}{hint}")
+            await _failed(send, content_type, refused(PATH, error), f"{error}{hint}")
         except Exception as error:  # noqa: BLE001 - after 500 an exporter would drop its records
             shown = redact("".join(format_exception(error)))
             _log.error("intake.failed", path=PATH, error=shown)
             later = "the request could not be answered; the log says why"
             await _failed(send, content_type, HTTPStatus.SERVICE_UNAVAILABLE, later)
         else:
-            await answer(send, HTTPStatus.OK, content_type, _success(content_type, refused))
+            await answer(send, HTTPStatus.OK, content_type, _success(content_type, left_out))
 
     async def _take(
         self,
@@ -165,15 +145,15 @@ class Otlp:
         zipped: bool,
         content_type: bytes,
     ) -> _Refused:
-        with self._budget.open() as account:
+        with self._reception.budget.open(identity) as account:
             declared = headers.get(b"content-length", b"")
-            body = await read_body(receive, declared, self._max_body, account)
-            received = self._clock.now()
+            body = await read_body(receive, declared, self._reception.max_body, account)
+            received = self._reception.clock.now()
             if zipped:
-                body = await unpack(body, self._max_body, account)
+                body = await unpack(body, self._reception.max_body, account)
             found, refused = Sorted(), _Refused()
-            self._quota.turn(received.mono_ms)
-            voice, read = self._voices.of(identity), 0
+            self._reception.quota.turn(received.mono_ms)
+            voice, read = self._reception.voices.of(identity), 0
             for resource in self._resources(body, content_type, account):
                 machine: MachineNo | str | None = None
                 read += _RESOURCE
@@ -190,7 +170,7 @@ class Otlp:
                     else:
                         self._sort(machine, each, received, found, refused)
             if found.events or found.lives:
-                await self._commit.append(found)
+                await self._reception.commit.append(found, identity)
                 for machine in found.lives:
                     self._lives[machine] = received.mono_ms
         return refused
@@ -219,7 +199,7 @@ class Otlp:
                 return voice.refusal(known[1]) if spoken is None else spoken[0]
         if identity.machine is not None:
             for name in names:
-                if name != identity.name and self._register.number(name) is not None:
+                if name != identity.name and self._reception.register.number(name) is not None:
                     return voice.refusal(name)
             return identity.machine
         voice.learn([name for name in names if name not in voice.numbers])
@@ -247,8 +227,8 @@ class Otlp:
         taken = record(
             self._rows,
             one,
-            self._heartbeats,
-            self._quota,
+            self._reception.heartbeats,
+            self._reception.quota,
             received_ms=received.wall_ms,
             into=into,
         )
@@ -261,7 +241,9 @@ class Otlp:
         if missing > 0:
             # Doubling, so that a register filled one by one is not copied each time.
             self._lives.extend([_NEVER] * max(missing, len(self._lives), _GROWTH))
-        return 2 * (received.mono_ms - self._lives[machine]) >= self._heartbeats.interval_ms
+        return (
+            2 * (received.mono_ms - self._lives[machine]) >= self._reception.heartbeats.interval_ms
+        )
 
 
 async def _failed(send: Send, content_type: bytes, status: HTTPStatus, why: str) -> None:

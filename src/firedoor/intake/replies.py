@@ -5,20 +5,31 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
+import structlog
 
-from firedoor.core.errors import FiredoorError, NotAllowed, NotFound, Rejected, TooLarge
+from firedoor.core.errors import (
+    FiredoorError,
+    NotAllowed,
+    NotFound,
+    Rejected,
+    TooLarge,
+    TooMuch,
+    Unavailable,
+)
 from firedoor.core.machine import redact
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 """ASGI: give the server a message."""
 
 RETRY_AFTER_S: Final = 5
+_RETRY: Final = ((b"retry-after", b"%d" % RETRY_AFTER_S),)
 
 _STATUS: Final = (
     (NotAllowed, HTTPStatus.UNAUTHORIZED),
     (NotFound, HTTPStatus.NOT_FOUND),
     (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (Rejected, HTTPStatus.BAD_REQUEST),
+    (TooMuch, HTTPStatus.TOO_MANY_REQUESTS),
 )
 _HEADERS: Final[Mapping[HTTPStatus, tuple[tuple[bytes, bytes], ...]]] = {
     HTTPStatus.UNAUTHORIZED: (
@@ -27,17 +38,28 @@ _HEADERS: Final[Mapping[HTTPStatus, tuple[tuple[bytes, bytes], ...]]] = {
     ),
     HTTPStatus.METHOD_NOT_ALLOWED: ((b"allow", b"POST"),),
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ((b"accept-encoding", b"gzip"),),
-    HTTPStatus.SERVICE_UNAVAILABLE: ((b"retry-after", b"%d" % RETRY_AFTER_S),),
+    HTTPStatus.TOO_MANY_REQUESTS: _RETRY,
+    HTTPStatus.SERVICE_UNAVAILABLE: _RETRY,
 }
+_log = structlog.get_logger()
 _encode: Final = msgspec.json.Encoder().encode
 
 
 def status_of(error: FiredoorError) -> HTTPStatus:
-    """The status an error is answered with; whatever is not the client's turn is 503."""
+    """The status an error is answered with; whatever is not the client's doing is 503."""
     for kind, status in _STATUS:
         if isinstance(error, kind):
             return status
     return HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def refused(path: str, error: FiredoorError) -> HTTPStatus:
+    """The status that an error is answered with; the log says what is not the sender's doing."""
+    status = status_of(error)
+    ours = isinstance(error, Unavailable) and not isinstance(error, TooMuch)
+    say = _log.error if ours else _log.debug
+    say("intake.refused", status=status.value, path=redact(path), error=redact(str(error)))
+    return status
 
 
 async def reply(send: Send, value: object, status: HTTPStatus = HTTPStatus.OK) -> None:

@@ -20,14 +20,15 @@ class Voice:
     """One identity's right to speak.
 
     Attributes:
+        identity: Whose.
         numbers: Machines it may speak for, by name: those learnt so far. Read only.
     """
 
-    __slots__ = ("_bound", "_identity", "_register", "numbers")
+    __slots__ = ("_bound", "_register", "identity", "numbers")
 
     def __init__(self, identity: Identity, register: Register) -> None:
         """Give an identity its voice; a machine's knows itself, a collector's nobody yet."""
-        self._identity = identity
+        self.identity = identity
         self._register = register
         self._bound: Callable[[str], bool] = name_filter(identity.binds)
         self.numbers: dict[str, MachineNo] = {}
@@ -40,7 +41,7 @@ class Voice:
         Raises:
             Unavailable: The register cannot be read.
         """
-        if self._identity.machine is not None:
+        if self.identity.machine is not None:
             return
         found = self._register.numbers({name for name in names if self._bound(name)})
         if len(self.numbers) + len(found) > _REMEMBERED_NAMES:
@@ -85,22 +86,22 @@ class Voice:
             Unavailable: The register cannot be read.
         """
         known = self.bound(kinds, said)
-        own = self._identity.machine
+        own = self.identity.machine
         if known is not None:
             may = known[0] == own if own is not None else self._bound(known[1])
             return known if may else None
         if own is not None:
-            return own, self._identity.name
+            return own, self.identity.name
         found = self.number(said)
         return None if found is None else (found, said)
 
     def refusal(self, name: str) -> str:
         """Say why this voice may not speak for ``name``; never whether such a machine exists."""
         shown = redact(repr(name[:_SHOWN_CHARACTERS]))
-        if self._identity.machine is not None:
-            return f"{self._identity.name} may not speak for {shown}"
+        if self.identity.machine is not None:
+            return f"{self.identity.name} may not speak for {shown}"
         if not self._bound(name):
-            return f"collector {self._identity.name} is not bound to {shown}"
+            return f"collector {self.identity.name} is not bound to {shown}"
         return f"no machine called {shown} is enrolled"
 
 

@@ -73,7 +73,7 @@ def test_a_journal_that_is_sent_again_says_nothing_new_of_boots():
 
 
 def test_boots_older_than_those_remembered_do_not_follow_the_last_one():
-    """When all is sent again the oldest comes first: it began, and is no successor of the newest."""
+    """All that is sent again begins with the oldest: it began, and did not follow the newest."""
     _, state = read(NEW, *(chr(ord("a") + n) for n in range(REMEMBERED + 3)))
 
     judged, _ = read(state, "a", "a.", "b")

@@ -425,5 +425,5 @@ def test_the_intake_says_that_it_listened_from_start_to_stop(world):
     asyncio.run(live())
 
     beats = [beat.at.mono_ms for beat in world.source.beats_after(0)]
-    assert len(beats) > 3
+    assert len(beats) >= 3, "at the start, at the end, and in between"
     assert (beats[0], beats[-1]) == (1_000_000, 1_000_077)

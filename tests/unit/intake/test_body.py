@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from firedoor.core.errors import BadInput, TooLarge, Unavailable
+from firedoor.core.errors import BadInput, TooLarge, TooMuch, Unavailable
 from firedoor.intake import body
 from firedoor.intake.body import MAX_MEMBERS, Budget, ClientLeft, gunzip, read_body, unpack
 
@@ -103,6 +103,22 @@ def test_bodies_in_flight_are_bounded_and_what_was_answered_makes_room():
             first.add(1)
     with budget.open() as third:
         third.add(FREE + 10_000)
+
+
+def test_a_sender_holds_its_share_and_leaves_the_rest_to_others():
+    """One that floods us shuts out itself."""
+    budget = Budget(10_000, 4_000)
+
+    with budget.open("a") as first, budget.open("a") as second, budget.open("b") as other:
+        first.add(FREE + 3_000)
+        with budget.open("a") as third, pytest.raises(TooMuch):
+            third.add(FREE + 1_001)
+        second.add(FREE + 1_000)
+        other.add(FREE + 4_000)
+        with budget.open() as stranger, pytest.raises(Unavailable, match="too many bodies are"):
+            stranger.add(FREE + 2_001)
+    with budget.open("a") as again:
+        again.add(FREE + 4_000)
 
 
 def test_a_body_that_others_left_no_room_for_is_turned_away_while_it_comes():

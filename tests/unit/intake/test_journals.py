@@ -1,10 +1,15 @@
 """Uploads asked in process: what counts, when it happened, and what is never refused."""
 
 import json
+from collections import Counter
 
 import pytest
-from tests.journals import UNIT_FAILED, Writer, exported
+from structlog.testing import capture_logs
+from tests.journals import UNIT_FAILED, Writer, exported, joined
 
+from firedoor.core.host_id import HostId, HostIdKind
+from firedoor.core.units import UnixMs
+from firedoor.intake import journals as journals_module
 from firedoor.intake.clocks import OLDEST_MS
 from firedoor.intake.journals import ALLOWANCE_MS
 from firedoor.intake.quota import EVENTS_A_MINUTE
@@ -205,14 +210,77 @@ def test_a_flood_of_one_kind_is_stored_up_to_the_quota(world, journal):
     assert len(world.events()) == EVENTS_A_MINUTE
 
 
-def test_a_collector_has_no_journal_of_its_own(world, journal):
-    """Whose entries these were could not be told: the reply says what to do."""
-    journal.say()
+def gathered(world, *names):
+    """Machines that are bound to their machine ids, and a journal of each, by name."""
+    found = {}
+    for at, name in enumerate(names):
+        number = f"{at + 1:x}" * 32
+        known = HostId.of(HostIdKind.MACHINE_ID, number)
+        assert known is not None
+        world.register.enroll(name, {}, UnixMs(1), [known])
+        begun = world.clock.wall_ms - 10_000
+        found[name] = Writer(begun, machine=number, boot=f"{at + 1:x}a" * 16)
+    return found
 
-    reply = send(world, journal, token=world.collector)
 
-    assert reply.status == 401
-    assert "the machine's own signal token" in reply.json()["hint"]
+def test_a_collector_sends_the_journals_that_it_has_gathered(world):
+    """A log host: entries of its machines one after the other, each with its own boots."""
+    journals = gathered(world, "till-1", "till-2", "pos-9")
+    for journal in journals.values():
+        journal.say()
+    first = b"".join(journal.text() for journal in journals.values())
+    for journal in journals.values():
+        journal.entries = journal.entries[-1:]
+    journals["till-1"].say(**UNIT_FAILED)
+    journals["till-2"].boots("b")
+    journals["pos-9"].say(**UNIT_FAILED)
+    mixed = [
+        part for trio in zip(*(j.entries for j in journals.values()), strict=True) for part in trio
+    ]
+
+    reply = world.post(first, path="/upload", token=world.collector)
+    again = world.post(joined(mixed), path="/upload", token=world.collector)
+
+    assert (reply.status, again.status) == (202, 202)
+    told = {(event.machine, event.kind) for event in world.events()}
+    numbers = {name: world.register.number(name) for name in journals}
+    assert told == {
+        (numbers["till-1"], "service-failed"),
+        (numbers["till-2"], "boot-unclean"),
+    }
+
+
+def test_what_a_collector_sends_of_a_machine_that_it_may_not_speak_for_is_named(world):
+    """It means nothing, and the log says how to bind it."""
+    journal = Writer(world.clock.wall_ms - 10_000, machine="f" * 32)
+    journal.say(**UNIT_FAILED)
+
+    with capture_logs() as logged:
+        reply = send(world, journal, token=world.collector)
+
+    assert (reply.status, world.events()) == (202, [])
+    (said,) = [each for each in logged if each["event"] == "intake.journal_of_strangers"]
+    assert (said["entries"], said["machine_ids"]) == (1, ["f" * 32])
+    assert "--identity machine-id" in said["hint"]
+
+
+def test_a_collector_of_many_journals_holds_few_at_once(world, monkeypatch):
+    """Whom it has not heard lately is looked up again; nothing is lost by that."""
+    monkeypatch.setattr(journals_module, "_MOST_MACHINES", 2)
+    monkeypatch.setattr(journals_module, "_COMMIT_FOUND", 1)
+    journals = gathered(world, *(f"till-{n}" for n in range(1, 7)))
+    for journal in journals.values():
+        journal.say()
+    world.post(b"".join(j.text() for j in journals.values()), path="/upload", token=world.collector)
+    for journal in journals.values():
+        journal.entries.clear()
+        journal.say(**UNIT_FAILED)
+        journal.boots("b")
+    world.post(b"".join(j.text() for j in journals.values()), path="/upload", token=world.collector)
+
+    kinds = Counter(event.kind for event in world.events())
+    assert kinds["service-failed"] == len(journals)
+    assert kinds["boot-unclean"] + kinds["booted"] == len(journals)
 
 
 def test_a_body_that_breaks_off_leaves_what_was_found_in_it(world, journal):
