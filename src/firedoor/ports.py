@@ -7,7 +7,7 @@ against all of them (``tests/contract``).
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from firedoor.core.boots import JournalState
 from firedoor.core.host_id import HostId
@@ -255,9 +255,8 @@ class Register(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class SignalEvent:
-    """One accepted signal that is not a heartbeat.
+class SignalEvent(NamedTuple):
+    """One accepted signal that is not a heartbeat; a tuple, as there are thousands a second.
 
     Attributes:
         machine: Register number.

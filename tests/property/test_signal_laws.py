@@ -35,6 +35,7 @@ events = st.builds(
     time_ms=st.just(UnixMs(5)),
     key=st.sampled_from(["a", "b"]),
     detail=st.none(),
+    shift_ms=st.just(0),
 )
 
 

@@ -70,10 +70,11 @@ class Heartbeats:
         if not sent:
             return
         self._reach(max(sent))
-        for machine, time in sent.items():
-            self._sent[machine] = time
         machines = np.fromiter(sent, np.int64, len(sent))
-        self._behind[machines] = wall_ms - np.fromiter(sent.values(), np.int64, len(sent))
+        times = np.fromiter(sent.values(), np.int64, len(sent))
+        # A view for this moment only: an array that is looked at cannot grow.
+        np.frombuffer(self._sent, np.int64)[machines] = times
+        self._behind[machines] = wall_ms - times
         gap = mono_ms - self._counted[machines]
         counts = 2 * gap >= self.interval_ms
         row = np.where(gap <= 2 * self.interval_ms, self._row[machines] + 1, 1)

@@ -1,5 +1,6 @@
 """Sorting a request's lines: into heartbeats, events, duplicates, and lines that are refused."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -87,19 +88,16 @@ def sort(
     Raises:
         Unavailable: The register cannot be read.
     """
-    numbers = voice.numbers
-    strangers = [line.machine for line in piece.lines if line.machine not in numbers]
-    if strangers:
-        voice.learn(strangers)
     into.refused.extend(piece.malformed)
-    for at, line in zip(piece.numbers, piece.lines, strict=True):
-        machine = numbers.get(line.machine)
+    beats: list[tuple[MachineNo, int]] = []
+    machines = _known(piece.lines, voice)
+    for at, line, machine in zip(piece.numbers, piece.lines, machines, strict=True):
         if machine is None:
             into.refused.append(Malformed(at, voice.refusal(line.machine)))
             continue
         kind = line.kind
         if kind == _HEARTBEAT:
-            show_life(machine, unix_ms(line.time), known, received_ms=received_ms, into=into)
+            beats.append((machine, unix_ms(line.time)))
         elif kind not in _EVENTS:
             shown = redact(repr(kind[:_SHOWN_CHARACTERS]))
             into.refused.append(Malformed(at, f"unknown kind {shown}; known: {_KNOWN_KINDS}"))
@@ -114,6 +112,7 @@ def sort(
             else:
                 into.excess_at = into.excess_at or at
                 into.excess += 1
+    _show_lives(beats, known, received_ms, into)
 
 
 def show_life(
@@ -133,12 +132,32 @@ def show_life(
         received_ms: Wall time at which the request came.
         into: What it is added to.
     """
-    last = into.sent[machine] if machine in into.sent else known.last_sent(machine)
-    if time_ms == last or time_ms < last <= received_ms + known.interval_ms:
-        into.duplicates += 1
-    else:
-        into.sent[machine] = time_ms
-        into.heartbeats += 1
+    _show_lives([(machine, time_ms)], known, received_ms, into)
+
+
+def _show_lives(
+    beats: Sequence[tuple[MachineNo, int]], known: Heartbeats, received_ms: UnixMs, into: Sorted
+) -> None:
+    # Nearly all traffic comes through here: what does not change is not looked up for each.
+    sent, last_sent, new = into.sent, known.last_sent, 0
+    latest = received_ms + known.interval_ms
+    for machine, time_ms in beats:
+        last = sent[machine] if machine in sent else last_sent(machine)
+        if time_ms != last and not time_ms < last <= latest:
+            sent[machine] = time_ms
+            new += 1
+    into.heartbeats += new
+    into.duplicates += len(beats) - new
+
+
+def _known(lines: Sequence[SignalLine], voice: Voice) -> list[MachineNo | None]:
+    """Machines that the lines are about; None where the sender may not speak for them."""
+    numbers = voice.numbers
+    try:
+        return [numbers[line.machine] for line in lines]
+    except KeyError:
+        voice.learn([line.machine for line in lines if line.machine not in numbers])
+        return [numbers.get(line.machine) for line in lines]
 
 
 def _event(

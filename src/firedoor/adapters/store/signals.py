@@ -277,16 +277,7 @@ class SignalDatabase:
         new, at = 0, 0
         values: list[int | str | None] = []
         for seq, event in enumerate(events, first):
-            values += (
-                seq,
-                batch,
-                event.machine,
-                event.kind,
-                event.time_ms,
-                event.key,
-                event.detail,
-                event.shift_ms,
-            )
+            values += (seq, batch, *event)  # its fields are in the order of the columns
         for rows in _ROWS_PER_STEP:
             while len(values) - at >= rows * _COLUMNS:
                 step = values[at : at + rows * _COLUMNS]
