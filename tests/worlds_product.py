@@ -49,6 +49,9 @@ class _Unwritten:
     def put_late(self, _channel: str, _number: int, _late: Late) -> None:
         """Forget it."""
 
+    def recover(self, _place: int, _at_ms: int) -> None:
+        """Forget it."""
+
 
 class Books:
     """The books of one release, kept by ``Flight``, ``Pool`` and ``Waiting``."""
@@ -155,11 +158,7 @@ class Books:
         """Room and debt, as the judge's."""
         del judged  # the verdict is the flight's own
         self._listen(now)
-        for row, silent in list(self.flight.silent.items()):
-            if self._life.last(silent.machine) > silent.counted_ms:
-                del self.flight.silent[row]
-                self.flight.recovered[RING] = self.flight.recovered.get(RING, 0) + 1
-                self._waiting.back(self.flight, row, silent, self._life, _clocks(now))
+        self._waiting.greet(self.flight, self._life, _clocks(now))
         self._waiting.look(self.flight, _Ears(self._fleet.world, self._life), _clocks(now))
         numbers = self.flight.numbers(RING, self.flight.verdict())
         return numbers.room, numbers.debt

@@ -231,7 +231,7 @@ class Judge:
                 # Nobody drew a card, or the last class has just been stored as closed.
                 self._save_deck(flight, pool)
                 del flight.pools[key]
-        self._greet_the_returned(flight, now)
+        self._waiting.greet(flight, self.hearing.life, now)
         self._waiting.look(flight, self.hearing, now)
 
     def _look_at_told(self, flight: Flight, pool: Pool, now: Instant) -> None:
@@ -301,18 +301,6 @@ class Judge:
             told_ms=pool.told_ms,
             spent="" if pool.spent is None else msgspec.json.encode(pool.spent).decode(),
         )
-
-    def _greet_the_returned(self, flight: Flight, now: Instant) -> None:
-        """A machine that was counted as silent and speaks again frees its slot.
-
-        Its cell stays as it was closed: evidence is not rewritten.
-        """
-        for row, silent in list(flight.silent.items()):
-            if self.hearing.life.last(silent.machine) > silent.counted_ms:
-                del flight.silent[row]
-                self.store.recover(row, now.wall_ms)
-                if not self._waiting.back(flight, row, silent, self.hearing.life, now):
-                    flight.recovered[silent.ring] = flight.recovered.get(silent.ring, 0) + 1
 
     def _assess(
         self,

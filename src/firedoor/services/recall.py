@@ -101,9 +101,6 @@ def _remember_the_silent(
         if stored is None:
             continue  # Its place was lost with a gate.db: it keeps its slot for good.
         ring = stored.place.ring
-        late = flight.late.late.get(harmed.place)
-        if late is not None and not late.harmed and not late.counted:
-            continue  # It fell silent while it was waited for, and is waited for again.
         if harmed.recovered_ms:
             flight.recovered[ring] = flight.recovered.get(ring, 0) + 1
         else:

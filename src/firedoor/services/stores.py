@@ -200,6 +200,10 @@ class JudgeRecords(Protocol):
         """Note that it has spoken again."""
         ...
 
+    def forgive(self, place: int) -> None:
+        """Note that a member was not harmed: it fell silent, and is waited for again."""
+        ...
+
     def harmed_boardings(self) -> list[tuple[str, int]]:
         """Boardings that harmed anybody, or had anybody late, also of channels long gone."""
         ...

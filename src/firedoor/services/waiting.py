@@ -78,11 +78,27 @@ class Waiting:
                 flight, Late(row, machine, pool.ring, pool.deck, cls, beating, now.boot, since)
             )
 
-    def back(self, flight: Flight, row: int, silent: Silent, life: Life, now: Instant) -> bool:
-        """A machine that was counted as silent spoke again: it may have slept, not installed.
+    def greet(self, flight: Flight, life: Life, now: Instant) -> None:
+        """A machine that was counted as silent and speaks again frees its slot.
+
+        Its cell stays as it was closed: evidence is not rewritten. A debt of its own is taken back
+        where it may only have slept: it waits again.
+        """
+        for row, silent in list(flight.silent.items()):
+            if life.last(silent.machine) <= silent.counted_ms:
+                continue
+            del flight.silent[row]
+            if self._back(flight, row, silent, life, now):
+                self._store.forgive(row)
+            else:
+                self._store.recover(row, now.wall_ms)
+                flight.recovered[silent.ring] = flight.recovered.get(silent.ring, 0) + 1
+
+    def _back(self, flight: Flight, row: int, silent: Silent, life: Life, now: Instant) -> bool:
+        """Let a machine wait that spoke again and has shown nothing of the release yet.
 
         Returns:
-            Its debt was its own, and is taken back: it has not recovered from anything yet.
+            Its debt was its own: no cell has counted it.
         """
         got, late = flight.took_effect(silent.machine), flight.late.late.get(row)
         if got is not None and life.last(silent.machine) > got + self._settle_ms:

@@ -133,6 +133,31 @@ def test_who_is_off_for_a_while_with_the_release_waits_again_when_it_returns():
         loop.close()
 
 
+def test_who_was_off_and_then_lives_through_its_boot_has_left_no_trace():
+    """A judge that starts again has the same numbers, the members of long decks included."""
+    with memory() as folder:
+        loop = booting(folder, 600, every=100_000)
+        loop.publish("2")
+        loop.bucket(20)
+        assert any(pool.long for pool in loop.flight(2).pools.values())
+        asleep = loop.treated(2)[0]
+        loop.dead.add(asleep)
+        loop.bucket(10)
+        assert loop.numbers(2).harmed == 1
+        loop.dead.clear()
+        loop.bucket(2)
+        loop.crash(asleep, kind="boot-clean")
+        loop.bucket(20)
+        before, numbers = loop.flight(2), loop.numbers(2)
+        assert asleep not in {late.machine for late in before.late.late.values()}
+        known = {key: pool.harmed.tolist() for key, pool in before.pools.items()}
+        loop.start_judge()
+        after = loop.flight(2)
+        assert {key: pool.harmed.tolist() for key, pool in after.pools.items()} == known
+        assert (loop.numbers(2), after.recovered) == (numbers, before.recovered)
+        loop.close()
+
+
 def test_who_is_dormant_and_falls_silent_is_harmed():
     """A machine with the release that goes away is never only asleep."""
     with memory() as folder:

@@ -410,6 +410,10 @@ class JudgeStore(JudgeReader, LateStore, MirroredStore, UrgentStore):
         """Note that a machine counted as silent has spoken again."""
         self._do("UPDATE harmed SET recovered_ms = ? WHERE place = ?", at_ms, place)
 
+    def forgive(self, place: int) -> None:
+        """Forget that a member was counted as harmed: it is waited for again."""
+        self._do("DELETE FROM harmed WHERE place = ?", place)
+
     def lose_place(self, place: int) -> None:
         """Note that this member's place is on record no more: its row may be another's."""
         both = "SELECT place FROM harmed UNION SELECT place FROM late"
