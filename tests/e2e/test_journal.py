@@ -183,6 +183,9 @@ def test_the_client_speaks_tls_and_shows_no_more_than_its_token(tmp_path):
 
     assert trusting.returncode == 0, trusting.stderr
     assert doubting.returncode != 0
+    shown = place.ask("machine", "show", "till-1", "--json").json()
+    assert shown["volatile"] is False
+    assert "on its disk" in place.ask("machine", "show", "till-1").out
     source = place.reader()
     assert [each.event.kind for each in source.events_after(0, 10)] == ["service-failed"]
     source.close()

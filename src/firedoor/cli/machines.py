@@ -16,6 +16,10 @@ from firedoor.core.ring import ring_of
 from firedoor.intake.inventories import OTHER, VALUES
 from firedoor.wire.files import Files
 
+_JOURNAL: Final = {
+    False: "on its disk",
+    True: "in memory only: nothing can be said of how it was shut down",
+}
 _BENCHED: Final = "yes: harmed under too many good releases; it draws no card"
 
 
@@ -100,6 +104,8 @@ def print_machine(view: MachineView) -> None:
             ("enrolled", output.when(view.enrolled_ms)),
             ("revoked", "yes" if view.revoked else "no"),
             ("last heard", output.when(view.last_seen_ms)),
+            *([("last restart told", output.when(view.restarted_ms))] if view.restarted_ms else ()),
+            *([] if view.volatile is None else [("journal", _JOURNAL[view.volatile])]),
             ("heartbeats", "yes" if view.heartbeats else "no"),
             *([("penalty box", _BENCHED)] if view.benched else ()),
             *(

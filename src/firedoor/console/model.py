@@ -389,6 +389,8 @@ class MachineView(msgspec.Struct, frozen=True, kw_only=True):
         stratum: Stratum it is compared in.
         enrolled_ms: When it was enrolled.
         last_seen_ms: Last sign of life, or None.
+        restarted_ms: When it last told of a boot or of a start of a service, or None.
+        volatile: Whether its journal lies in memory alone, or None where it sends none.
         heartbeats: Whether it sends heartbeats.
         benched: It is in the penalty box: it was harmed under too many good releases, draws no
             card, and gets a release when everybody does.
@@ -406,6 +408,8 @@ class MachineView(msgspec.Struct, frozen=True, kw_only=True):
     stratum: str = ""
     enrolled_ms: int = 0
     last_seen_ms: int | None = None
+    restarted_ms: int | None = None
+    volatile: bool | None = None
     heartbeats: bool = False
     benched: bool = False
     revoked: bool = False

@@ -91,6 +91,8 @@ class Machines:
                 inventory=_inventory(signals, number) if signals else {},
                 enrolled_ms=entry.enrolled,
                 last_seen_ms=self._seen_ms(gate, number) or None,
+                restarted_ms=signals.restarted(number) if signals else None,
+                volatile=signals.volatile(number) if signals else None,
                 heartbeats=self._signs.beats(number),
                 benched=judge is not None and number in judge.board().benched,
                 revoked=entry.revoked is not None,

@@ -137,6 +137,12 @@ def test_harm_is_told_in_the_word_of_the_machine_that_suffered_it(site: Site) ->
     assert seen is not None
     assert seen.heartbeats
     assert seen.last_seen_ms == site.clock.wall_ms
+    assert (seen.restarted_ms, seen.volatile) == (None, None)
+    site.signal(machine, "booted")
+    again = site.views.machine(site.name(machine))
+    assert again is not None
+    assert again.restarted_ms is not None
+    assert again.restarted_ms <= site.clock.wall_ms
 
 
 def test_machines_come_by_name_in_pages_that_neither_repeat_nor_skip(site: Site) -> None:

@@ -24,6 +24,7 @@ from firedoor.adapters.store.sqlite import (
     transaction,
 )
 from firedoor.core.boots import Boot, JournalState
+from firedoor.core.signal import RESTARTS
 from firedoor.core.units import MachineNo, UnixMs
 from firedoor.ports import (
     Delivery,
@@ -374,6 +375,18 @@ class SignalReader(Reader):
     def inventory(self, machine: MachineNo) -> Sequence[Inventory]:
         """Everything that one machine has, part by part."""
         return inventory.of(self._db, self._name, machine)
+
+    def restarted(self, machine: MachineNo) -> UnixMs | None:
+        """When a machine last told of a restart, of those that are kept; None: never."""
+        marks = ", ".join("?" * len(RESTARTS))
+        sql = f"SELECT max(time) FROM event WHERE machine = ? AND kind IN ({marks})"  # noqa: S608 - marks
+        ((time,),) = self._rows(sql, machine, *(kind.value for kind in RESTARTS))
+        return None if time is None else UnixMs(time)
+
+    def volatile(self, machine: MachineNo) -> bool | None:
+        """Whether a machine's journal lies in memory alone; None: it has sent none."""
+        rows = self._rows("SELECT volatile FROM journal WHERE machine = ?", machine)
+        return bool(rows[0][0]) if rows else None
 
     def told(self, machine: MachineNo) -> Mapping[str, str]:
         """The attributes that one machine tells; empty where it tells none."""
