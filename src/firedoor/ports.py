@@ -310,6 +310,21 @@ class Inventory:
     since_ms: UnixMs
 
 
+@dataclass(frozen=True, slots=True)
+class HeardCollector:
+    """When a collector sent something.
+
+    Attributes:
+        name: Its name in the register.
+        heard: When last.
+        gap_ms: The longest of the last gaps between two of its requests, ms; 0: not known yet.
+    """
+
+    name: str
+    heard: Instant
+    gap_ms: int
+
+
 class SignalStore(Protocol):
     """Signals, durable. Written by the intake alone, read by judge and gate."""
 
@@ -355,6 +370,14 @@ class SignalStore(Protocol):
 
     def told(self) -> Iterator[tuple[MachineNo, Mapping[str, str]]]:
         """The attributes that each machine tells."""
+
+    def collectors(self) -> Sequence[HeardCollector]:
+        """Collectors that have sent anything, by name."""
+        ...
+
+    def keep_collectors(self, heard: Sequence[HeardCollector]) -> None:
+        """Record when collectors were heard, in place of what was recorded of them."""
+        ...
 
     def journal(self, machine: MachineNo) -> JournalState | None:
         """What is remembered of a machine's journal; None: it has never sent any of it."""
@@ -466,4 +489,8 @@ class SignalSource(Numbered, Protocol):
 
     def pulses_after(self, changed: int) -> Sequence[Pulse]:
         """The present pulse of every machine whose pulse changed later, by change."""
+        ...
+
+    def collectors(self) -> Sequence[HeardCollector]:
+        """Collectors that have sent anything, by name."""
         ...

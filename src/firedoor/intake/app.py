@@ -22,6 +22,7 @@ from firedoor.core.machine import redact
 from firedoor.core.units import UnixMs
 from firedoor.formats import ndjson
 from firedoor.intake.body import Budget, ClientLeft, Receive, read_body, unpack
+from firedoor.intake.collectors import Collectors
 from firedoor.intake.commit import GroupCommit
 from firedoor.intake.credentials import authenticate
 from firedoor.intake.heartbeats import Heartbeats
@@ -83,6 +84,7 @@ class Intake:
         self._max_body = max_body
         self._voices = Voices(register)
         self._heartbeats = Heartbeats(heartbeat_ms)
+        self._collectors = Collectors()
         self._quota = Quota()
         # Two bodies fit whatever their limit, one packed and one unpacked, or none ever would.
         total = max(MAX_IN_FLIGHT, 2 * max_body)
@@ -93,6 +95,7 @@ class Intake:
             self._voices,
             self._commit,
             clock,
+            collectors=self._collectors,
             heartbeats=self._heartbeats,
             quota=self._quota,
             budget=self._budget,
@@ -115,6 +118,7 @@ class Intake:
         self._heartbeats.resume(beating, now.mono_ms)
         await self._commit.run(partial(self._store.beat, now))
         await self._osquery.resume()
+        self._collectors.resume(await self._commit.run(self._store.collectors))
         self._ticking = asyncio.create_task(self._tick_for_ever(now.mono_ms))
 
     async def stop(self) -> None:
@@ -184,6 +188,7 @@ class Intake:
             declared = headers.get(b"content-length", b"")
             body = await read_body(receive, declared, self._max_body, account)
             received = self._clock.now()
+            self._collectors.hear(identity, received)
             if encoding == b"gzip":
                 body = await unpack(body, self._max_body, account)
             answer = await self._take(body, identity, received)
@@ -239,6 +244,8 @@ class Intake:
                 await self._commit.run(partial(self._store.beat, now))
                 await self._mark_turns(now.mono_ms)
                 await self._osquery.store()
+                if heard := self._collectors.drain():
+                    await self._commit.run(partial(self._store.keep_collectors, heard))
             except Exception as error:  # noqa: BLE001 - without beats no deadline ever passes
                 outage = True
                 _log.error("intake.beat_failed", error=redact(repr(error)))

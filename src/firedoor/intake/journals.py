@@ -197,7 +197,9 @@ class Journals:
                     await self._store(upload)
                 raise
             await self._note(upload, upload.scanner.feed(piece))
-            now_ms = self._reception.clock.monotonic_ms()
+            now = self._reception.clock.now()
+            now_ms = now.mono_ms
+            self._reception.collectors.hear(identity, now)
             found = sum(len(told.found) for told in upload.told.values())
             if found >= _COMMIT_FOUND or now_ms - since_ms >= _COMMIT_MS:
                 since_ms = now_ms

@@ -258,6 +258,7 @@ class Osquery:
         if sent.log_type != "result":
             # What osquery says of itself: taken, or it would be sent again for ever.
             return {"node_invalid": False}
+        self._reception.collectors.hear(by.voice.identity, received)
         self._reception.quota.turn(received.mono_ms)
         found, worked = Sorted(), 0
         bad: list[api.BadLine] = []

@@ -149,6 +149,7 @@ class Otlp:
             declared = headers.get(b"content-length", b"")
             body = await read_body(receive, declared, self._reception.max_body, account)
             received = self._reception.clock.now()
+            self._reception.collectors.hear(identity, received)
             if zipped:
                 body = await unpack(body, self._reception.max_body, account)
             found, refused = Sorted(), _Refused()

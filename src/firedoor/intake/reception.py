@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from firedoor.core.definition import Definitions
 from firedoor.intake.body import Budget
+from firedoor.intake.collectors import Collectors
 from firedoor.intake.commit import GroupCommit
 from firedoor.intake.heartbeats import Heartbeats
 from firedoor.intake.quota import Quota
@@ -20,6 +21,7 @@ class Reception:
         voices: Whom a sender may speak for.
         commit: Makes durable what was found; the only user of the store.
         clock: This host's clocks.
+        collectors: When collectors sent something.
         heartbeats: When machines were last heard, and how far their clocks are off.
         quota: Events of the running minute, by machine and kind.
         budget: Bytes of bodies that are in memory.
@@ -31,6 +33,7 @@ class Reception:
     voices: Voices
     commit: GroupCommit
     clock: Clock
+    collectors: Collectors
     heartbeats: Heartbeats
     quota: Quota
     budget: Budget

@@ -23,6 +23,7 @@ from firedoor.core.signal import SILENCE
 from firedoor.core.verdict import Verdict, VerdictState
 from firedoor.ports import Instant, SignalSource
 from firedoor.services import past, reports, told
+from firedoor.services.collectors import Collectors
 from firedoor.services.effects import Effects
 from firedoor.services.flight import Flight, Numbers, Silent, weigh
 from firedoor.services.hearing import CURSORS, Hearing
@@ -75,6 +76,7 @@ class Judge:
         self._suspects = Suspects(store, gate, ledger)
         self._waiting = Waiting(store, silence_min_ms=pace.silence_min_ms, settle_ms=pace.settle_ms)
         self._effects = Effects(store)
+        self._collectors = Collectors(store, signals, ledger, silence_min_ms=pace.silence_min_ms)
         self._published: dict[tuple[str, int], tuple[Verdict, _Rings]] = {}
         self._track: dict[tuple[str, int], str] = {}
         cursors = {name: store.cursor(name) for name in CURSORS}
@@ -115,6 +117,7 @@ class Judge:
         """
         self.hearing.listen(self.flights, now)
         self._effects.look(self.flights, self.hearing, now)
+        self._collectors.look(self.hearing.life, now)
         for flight in self.flights.values():
             self._close_due(flight, now)
         weigh(self.flights.values())
@@ -268,9 +271,9 @@ class Judge:
             numbered = replace(cell, seq=flight.seq + 1)
             flight.absorb(numbered)
             self.store.add_cell(channel, number, numbered)
-        if seen := outage(closing.cells):
-            what, note = f"outage:{pool.deck}", f"meets an outage: {seen}"
-            self._teller.door(flight, pool.ring, now, what=what, note=note)
+        if seen := self._collectors.named(outage(closing.cells)):
+            what, seen = f"outage:{pool.deck}", f"meets an outage: {seen}"
+            self._teller.door(flight, pool.ring, now, what=what, note=seen)
         pool.take(closing)
         for member in np.flatnonzero(closing.harmed):
             row, machine = int(pool.rows[member]), int(pool.machines[member])

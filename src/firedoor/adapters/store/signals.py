@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from firedoor.adapters.store import inventory
 from firedoor.adapters.store.reader import Reader
@@ -27,6 +27,7 @@ from firedoor.core.boots import Boot, JournalState
 from firedoor.core.units import MachineNo, UnixMs
 from firedoor.ports import (
     Delivery,
+    HeardCollector,
     Instant,
     Inventory,
     Pulse,
@@ -45,8 +46,16 @@ _JOURNAL: Final = """CREATE TABLE journal (
             boots TEXT NOT NULL
         ) STRICT"""
 
+_COLLECTOR: Final = """CREATE TABLE collector (
+            name TEXT PRIMARY KEY,
+            boot TEXT NOT NULL,
+            mono_ms INTEGER NOT NULL,
+            wall_ms INTEGER NOT NULL,
+            gap_ms INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID"""
+
 SCHEMA: Final = Schema(
-    version=3,
+    version=4,
     statements=(
         """CREATE TABLE batch (
             seq INTEGER PRIMARY KEY,
@@ -81,11 +90,13 @@ SCHEMA: Final = Schema(
         "CREATE INDEX pulse_changed ON pulse (changed)",
         *inventory.TABLES,
         _JOURNAL,
+        _COLLECTOR,
     ),
     upgrades=MappingProxyType(
         {
             1: ("ALTER TABLE event ADD COLUMN shift INTEGER NOT NULL DEFAULT 0",),
             2: (*inventory.TABLES, _JOURNAL),
+            3: (_COLLECTOR,),
         }
     ),
 )
@@ -121,6 +132,9 @@ _PRUNE: Final = {
     " (SELECT seq FROM event WHERE seq < ? ORDER BY seq LIMIT ?)",
 }
 _PRUNED_PER_COMMIT: Final = 1_000
+
+
+_COLLECTORS: Final = "SELECT name, gap_ms, boot, mono_ms, wall_ms FROM collector ORDER BY name"
 
 
 class SignalDatabase:
@@ -218,6 +232,22 @@ class SignalDatabase:
         """The attributes that each machine tells; see the port."""
         return inventory.told(self._connection, self._file)
 
+    def collectors(self) -> Sequence[HeardCollector]:
+        """Collectors that have sent anything; see the port."""
+        with storage_errors(self._file):
+            return [_heard(row) for row in self._connection.execute(_COLLECTORS)]
+
+    def keep_collectors(self, heard: Sequence[HeardCollector]) -> None:
+        """Record when collectors were heard; see the port."""
+        rows = [
+            (each.name, each.heard.boot, each.heard.mono_ms, each.heard.wall_ms, each.gap_ms)
+            for each in heard
+        ]
+        with transaction(self._connection, self._file):
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO collector VALUES (?, ?, ?, ?, ?)", rows
+            )
+
     def journal(self, machine: MachineNo) -> JournalState | None:
         """What is remembered of a machine's journal; see the port."""
         with storage_errors(self._file):
@@ -237,6 +267,10 @@ class SignalDatabase:
         self._prune("event", self._first_kept("event", first_batch))
         batches = self._prune("batch", first_batch)
         self._prune("beat", self._first_kept("beat", before_wall_ms))
+        with transaction(self._connection, self._file):
+            # One that was revoked is never heard again.
+            sql = "DELETE FROM collector WHERE wall_ms < ?"
+            self._connection.execute(sql, (before_wall_ms,))
         return batches
 
     def _insert(self, events: Sequence[SignalEvent], first: int, batch: int) -> int:
@@ -333,6 +367,10 @@ class SignalReader(Reader):
         )
         return [StoredBeat(no, Instant(boot, mono, wall)) for no, boot, mono, wall in rows]
 
+    def collectors(self) -> Sequence[HeardCollector]:
+        """Collectors that have sent anything; see the port."""
+        return [_heard(row) for row in self._rows(_COLLECTORS)]
+
     def inventory(self, machine: MachineNo) -> Sequence[Inventory]:
         """Everything that one machine has, part by part."""
         return inventory.of(self._db, self._name, machine)
@@ -356,6 +394,10 @@ class SignalReader(Reader):
 
 def _written(boots: Iterable[Boot]) -> str:
     return json.dumps([(each.boot, each.machine, each.stopped) for each in boots])
+
+
+def _heard(row: tuple[Any, ...]) -> HeardCollector:
+    return HeardCollector(row[0], Instant(*row[2:]), row[1])
 
 
 def _read(text: str) -> tuple[Boot, ...]:
