@@ -156,7 +156,11 @@ def _known(lines: Sequence[SignalLine], voice: Voice) -> list[MachineNo | None]:
     try:
         return [numbers[line.machine] for line in lines]
     except KeyError:
+        known = len(numbers)
         voice.learn([line.machine for line in lines if line.machine not in numbers])
+        if len(numbers) < known:
+            # There was no room for more, and those of this piece were forgotten with the others.
+            voice.learn([line.machine for line in lines])
         return [numbers.get(line.machine) for line in lines]
 
 

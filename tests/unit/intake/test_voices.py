@@ -9,6 +9,7 @@ from tests.unit.intake.posting import line, lines
 from firedoor.core.host_id import HostId, HostIdKind
 from firedoor.core.machine import Purpose
 from firedoor.core.units import UnixMs
+from firedoor.intake import voices
 from firedoor.intake.voices import Voices
 
 KINDS = list(HostIdKind)
@@ -79,3 +80,15 @@ def test_no_source_lets_a_machine_speak_for_another(world):
 
     assert {each.machine for each in world.events()} == {world.till.no}
     assert len(world.events()) == 2
+
+
+def test_a_collector_of_more_machines_than_are_remembered_loses_no_line(world, monkeypatch):
+    """Forgetting names to make room must not refuse machines of the same request."""
+    monkeypatch.setattr(voices, "_REMEMBERED_NAMES", 2)
+    world.register.enroll_many([("till-20", {}), ("till-21", {})], UnixMs(1))
+    world.post(lines(line("till-17"), line("till-20")), world.collector)
+
+    body = lines(line("till-17", kind="panic"), line("till-21", kind="panic"))
+    reply = world.post(body, world.collector)
+
+    assert json.loads(reply.body) == {"accepted": 2, "duplicates": 0, "rejected": []}
