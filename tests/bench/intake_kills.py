@@ -207,7 +207,8 @@ class Otlp(Requests):
 
     def _post(self, port: int, number: int) -> bool:
         # What is sent again is the same record, with the time at which it was made.
-        made = self._records.setdefault(number, self._batch(number))
+        made = self._records.get(number) or self._batch(number)
+        self._records[number] = made
         sending = OTLPLogExporter(
             f"http://127.0.0.1:{port}/v1/logs",
             headers={"authorization": f"Bearer {self._token}"},
