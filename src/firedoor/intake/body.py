@@ -34,7 +34,9 @@ class ClientLeft(Exception):
 class Budget:
     """Bytes of bodies that may be in memory at once, over all requests. For one event loop.
 
-    A sender may hold its share of them and no more, so that nobody shuts out everybody else.
+    The requests of one sender may hold its share of them together and no more, so that nobody shuts
+    out everybody else. A request of a sender that has no other may take what there is: a body that
+    is decoded takes many times its own size, and would else be refused for ever.
     """
 
     def __init__(self, total: int, share: int | None = None) -> None:
@@ -42,7 +44,8 @@ class Budget:
 
         Args:
             total: Bytes, >= 0.
-            share: Bytes that one sender may hold, at most ``total``; None: all.
+            share: Bytes that several requests of one sender may hold, at most ``total``; None:
+                all.
         """
         self._left = total
         self._share = total if share is None else share
@@ -56,9 +59,10 @@ class Budget:
         """
         return Account(self, sender)
 
-    def _take(self, sender: Hashable, size: int) -> None:
-        held = self._held.get(sender, 0) + size
-        if sender is not None and held > self._share:
+    def _take(self, sender: Hashable, own: int, size: int) -> None:
+        before = self._held.get(sender, 0)
+        held = before + size
+        if before > own and held > self._share:
             raise TooMuch("you have too many bodies under way", hint="send it again later")
         if size > self._left:
             raise Unavailable("too many bodies are being received", hint="send it again later")
@@ -109,7 +113,7 @@ class Account:
         self._size += size
         more = max(self._size - _FREE_BYTES, 0) - self._taken
         if more:
-            self._budget._take(self._sender, more)  # noqa: SLF001 - the two are one thing
+            self._budget._take(self._sender, self._taken, more)  # noqa: SLF001 - the two are one thing
             self._taken += more
 
 

@@ -181,7 +181,8 @@ class Osquery:
                 raise
             # A certificate of somebody else's may stand beside a secret that is right.
             return self._strangers.open()
-        return self._reception.budget.open(identity)
+        # A token may be a whole fleet's: the key says which machine of it.
+        return self._reception.budget.open(shown.node_key or identity)
 
     async def _body(
         self, receive: Receive, headers: Mapping[bytes, bytes], account: Account
@@ -285,7 +286,7 @@ class Osquery:
                     _name(bad, api.BadLine(at, _FLOOD))
         new_events = 0
         if found.sent or found.events:
-            new_events = await self._reception.commit.append(found, by.voice.identity)
+            new_events = await self._reception.commit.append(found, by.machine or by.voice.identity)
         if self._inventories.full:
             await self.store()
         return {

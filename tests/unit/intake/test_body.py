@@ -121,6 +121,19 @@ def test_a_sender_holds_its_share_and_leaves_the_rest_to_others():
         again.add(FREE + 4_000)
 
 
+def test_a_request_that_is_its_senders_only_one_may_take_what_there_is():
+    """What is decoded takes many times its size: it must not be refused for ever."""
+    budget = Budget(10_000, 4_000)
+
+    with budget.open("a") as only:
+        only.add(FREE + 2_000)
+        only.add(7_000)
+        with budget.open("a") as second:
+            second.add(FREE)
+            with pytest.raises(TooMuch):
+                second.add(1)
+
+
 def test_a_body_that_others_left_no_room_for_is_turned_away_while_it_comes():
     """What counts is what came, whatever was declared."""
     parts = [bytes(FREE), bytes(600), bytes(600)]
