@@ -23,7 +23,7 @@ MAX_WAITING: Final = 500_000
 """Signals that may wait for a commit; more means that the disk has stopped for seconds."""
 
 MAX_OF_ONE: Final = 125_000
-"""Those of one sender; a request has fewer."""
+"""Those of several requests of one sender; one that is its only one may have more."""
 
 _T = TypeVar("_T")
 
@@ -67,7 +67,8 @@ class GroupCommit:
         signals = len(request.sent) + len(request.events)
         if self._queue and self._queued.total() + signals > MAX_WAITING:
             raise Unavailable("more signals are waiting than the disk takes")
-        if sender is not None and self._queued[sender] + signals > MAX_OF_ONE:
+        own = 0 if sender is None else self._queued[sender]
+        if own and own + signals > MAX_OF_ONE:
             raise TooMuch("too many of your signals are waiting", hint="send it again later")
         loop = asyncio.get_running_loop()
         waiting = _Waiting(request, loop.create_future())

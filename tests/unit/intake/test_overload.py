@@ -1,12 +1,14 @@
 """The intake under floods, slow senders, and mistakes of its own."""
 
 import asyncio
+import threading
 
 import structlog
 from tests.asgi import ask
 from tests.unit.intake.posting import PATH, line, lines
 
 from firedoor.intake import app as app_module
+from firedoor.intake import commit as commit_module
 from firedoor.intake.heartbeats import Heartbeats
 
 
@@ -94,6 +96,39 @@ def test_a_commit_that_breaks_off_is_answered_and_the_next_one_works(world, monk
         return [*together, await post(line(kind="bugcheck"))]
 
     assert asyncio.run(story()) == [503, 503, 200]
+
+
+def test_a_sender_fills_its_share_of_the_queue_and_no_more(world, monkeypatch):
+    """While the disk is slow: others are let in, and what is a sender's only request is too."""
+    monkeypatch.setattr(commit_module, "MAX_OF_ONE", 2)
+    held, append = threading.Event(), world.store.append
+
+    def slow(*given):
+        held.wait(10)
+        return append(*given)
+
+    monkeypatch.setattr(world.store, "append", slow)
+
+    async def post(token, name, *kinds):
+        body = lines(*(line(machine=name, kind=kind, id=kind) for kind in kinds))
+        sent = {"authorization": f"Bearer {token}"}
+        return (await ask(world.app, "POST", PATH, body, sent)).status
+
+    async def story():
+        till, pos = world.till.signal, world.pos.signal
+        waiting = []
+        # The first is on its way to the disk when the second comes.
+        for kinds in (("panic",), ("bugcheck", "coredump", "service-failed")):
+            waiting.append(asyncio.create_task(post(till, "till-17", *kinds)))
+            await asyncio.sleep(0.1)
+        refused = await post(till, "till-17", "check-failed")
+        waiting.append(asyncio.create_task(post(pos, "pos-1", "panic")))
+        await asyncio.sleep(0.1)
+        held.set()
+        return refused, [await each for each in waiting]
+
+    assert asyncio.run(story()) == (429, [200, 200, 200])
+    assert len(world.events()) == 5
 
 
 def test_slow_large_bodies_are_turned_away_and_small_ones_get_through(world, monkeypatch):
