@@ -80,9 +80,13 @@ class Boots:
 
     Attributes:
         state: What was known before; what is known now: see ``known``.
+        gathered: A collector sends it. Then no entry of this machine need be sent again at first,
+            and where the end of a boot is missing it may never have reached the collector: it
+            tells of a crash only where an end of this machine has come before.
     """
 
     state: JournalState
+    gathered: bool = False
     _boots: dict[str, Boot] = field(init=False)
     _seen: set[str] = field(default_factory=set)
     _turns: list[Turn] = field(default_factory=list)
@@ -109,7 +113,8 @@ class Boots:
         before = self._before(machine)
         if before is not None:
             # Known, and not read again just now: the journal it was in has gone.
-            self._volatile = before not in self._seen and not self._boots[before].stopped
+            lost = before not in self._seen and not self._boots[before].stopped
+            self._volatile = lost and not (self.gathered and self._has_ended(machine))
             known = "" if self._volatile else before
             self._turns.append(Turn(boot, known, realtime_ms, monotonic_ms))
         self._boots[boot] = Boot(boot, machine)
@@ -137,6 +142,9 @@ class Boots:
         del self._turns[:ready]
         self._waited = len(self._turns)
         return found
+
+    def _has_ended(self, machine: str) -> bool:
+        return any(each.stopped for each in self._boots.values() if each.machine == machine)
 
     def _before(self, machine: str) -> str | None:
         known = reversed(self._boots.values())

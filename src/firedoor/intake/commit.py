@@ -23,7 +23,8 @@ MAX_WAITING: Final = 500_000
 """Signals that may wait for a commit; more means that the disk has stopped for seconds."""
 
 MAX_OF_ONE: Final = 125_000
-"""Those of several requests of one sender; one that is its only one may have more."""
+"""Those of several requests of one sender that wait for the next commit; beside them as many may be
+on their way to the disk. A request that is its sender's only one may have more."""
 
 _T = TypeVar("_T")
 

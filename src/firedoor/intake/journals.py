@@ -47,6 +47,9 @@ _QUIET_S: Final = 300.0
 _COMMIT_MS: Final = 5_000
 _COMMIT_FOUND: Final = 256
 
+_ID_CHARACTERS: Final = 32
+"""Of a machine id; what is longer is none, and is not kept."""
+
 _MOST_MACHINES: Final = 1_000
 """Of whom something is remembered at once while a collector's body is read."""
 
@@ -144,6 +147,10 @@ class Upload:
         own = self.voice.identity.machine
         if own is not None:
             return own
+        if len(entry.machine) != _ID_CHARACTERS:
+            return None
+        if len(self._known) > _MOST_MACHINES:
+            self.forget()
         if entry.machine not in self._known:
             known = self.voice.called((HostIdKind.MACHINE_ID,), entry.machine)
             self._known[entry.machine] = None if known is None else known[0]
@@ -226,8 +233,10 @@ class Journals:
             machine = upload.machine_of(entry)
             if machine is not None:
                 (await self._told(upload, machine)).note(entry)
-            elif entry.machine in upload.strangers or len(upload.strangers) < _MOST_MACHINES:
-                upload.strangers[entry.machine] += 1
+            elif (said := entry.machine[:_ID_CHARACTERS]) in upload.strangers or (
+                len(upload.strangers) < _MOST_MACHINES
+            ):
+                upload.strangers[said] += 1
 
     async def _judge(self, upload: Upload, *, at_end: bool) -> None:
         for told in upload.told.values():
@@ -237,7 +246,9 @@ class Journals:
     async def _told(self, upload: Upload, machine: MachineNo) -> Told:
         if machine not in upload.told:
             before = await self._state(machine)
-            upload.told[machine] = Told(machine, before, Boots(before))
+            upload.told[machine] = Told(
+                machine, before, Boots(before, gathered=upload.voice.identity.machine is None)
+            )
         return upload.told[machine]
 
     async def _state(self, machine: MachineNo) -> JournalState:

@@ -7,7 +7,7 @@ from tests.clocks import HandClock
 from tests.unit.intake.posting import PATH, line
 
 from firedoor.core.units import MachineNo
-from firedoor.intake.collectors import GAPS_KEPT, Collectors
+from firedoor.intake.collectors import HOURS_KEPT, Collectors
 from firedoor.ports import Identity
 
 PRAGUE = Identity(None, "prague", ("till-*",))
@@ -23,15 +23,28 @@ def test_the_longest_of_the_last_gaps_is_what_is_usual():
     assert first.gap_ms == 0
     clock.pass_ms(90_000)
     heard.hear(PRAGUE, clock.now())
-    for _ in range(GAPS_KEPT - 1):
+    for _ in range((HOURS_KEPT - 2) * 60):
         clock.pass_ms(60_000)
         heard.hear(PRAGUE, clock.now())
     [known] = heard.drain()
     assert (known.name, known.heard, known.gap_ms) == ("prague", clock.now(), 90_500)
-    clock.pass_ms(60_000)
-    heard.hear(PRAGUE, clock.now())
+    for _ in range(3 * 60):
+        clock.pass_ms(60_000)
+        heard.hear(PRAGUE, clock.now())
     assert heard.drain()[0].gap_ms == 60_000
     assert heard.drain() == []
+
+
+def test_what_is_usual_of_one_that_sends_in_batches_is_the_time_between_them():
+    """Twenty requests an hour, all within half a minute."""
+    clock, heard = HandClock(), Collectors()
+    for _ in range(24):
+        for _ in range(20):
+            clock.pass_ms(1_100)
+            heard.hear(PRAGUE, clock.now())
+        clock.pass_ms(3_600_000)
+    [known] = heard.drain()
+    assert known.gap_ms >= 3_600_000
 
 
 def test_a_machine_is_no_collector():

@@ -229,25 +229,60 @@ def test_a_collector_sends_the_journals_that_it_has_gathered(world):
     for journal in journals.values():
         journal.say()
     first = b"".join(journal.text() for journal in journals.values())
-    for journal in journals.values():
-        journal.entries = journal.entries[-1:]
+    # Of the next body the first entry is the last that was sent: of one machine alone.
+    *others, last = journals.values()
+    for journal in others:
+        journal.entries.clear()
+    last.entries = last.entries[-1:]
     journals["till-1"].say(**UNIT_FAILED)
     journals["till-2"].boots("b")
     journals["pos-9"].say(**UNIT_FAILED)
+    resent = b"".join(last.entries[:1])
+    last.entries = last.entries[1:]
     mixed = [
         part for trio in zip(*(j.entries for j in journals.values()), strict=True) for part in trio
     ]
 
     reply = world.post(first, path="/upload", token=world.collector)
-    again = world.post(joined(mixed), path="/upload", token=world.collector)
+    again = world.post(resent + joined(mixed), path="/upload", token=world.collector)
 
     assert (reply.status, again.status) == (202, 202)
     told = {(event.machine, event.kind) for event in world.events()}
     numbers = {name: world.register.number(name) for name in journals}
     assert told == {
         (numbers["till-1"], "service-failed"),
-        (numbers["till-2"], "boot-unclean"),
+        (numbers["till-2"], "booted"),  # whether its ends reach the collector is not known yet
     }
+
+
+def test_a_crash_between_two_bodies_of_a_collector_is_one_where_ends_have_come(world):
+    """A machine whose shutdowns are seen to end, and this one is not."""
+    journal, other = gathered(world, "till-1", "till-2").values()
+    for each in (journal, other):
+        each.say()
+    journal.stop()
+    journal.boots("b")
+    other.say()
+    world.post(joined([*journal.entries, *other.entries]), path="/upload", token=world.collector)
+    last = other.entries[-1]
+    journal.entries.clear()
+    journal.boots("c")
+    body = joined([last, *journal.entries])
+    world.post(body, path="/upload", token=world.collector)
+
+    assert [event.kind for event in world.events()] == ["boot-clean", "boot-unclean"]
+
+
+def test_what_is_no_machine_id_is_nobodys_and_is_not_kept(world):
+    """A collector could fill our memory with it."""
+    journal = Writer(world.clock.wall_ms - 10_000, machine="f" * 100_000)
+    journal.say(**UNIT_FAILED)
+
+    with capture_logs() as logged:
+        assert send(world, journal, token=world.collector).status == 202
+
+    (said,) = [each for each in logged if each["event"] == "intake.journal_of_strangers"]
+    assert said["machine_ids"] == ["f" * 32]
 
 
 def test_what_a_collector_sends_of_a_machine_that_it_may_not_speak_for_is_named(world):
