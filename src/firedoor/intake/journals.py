@@ -203,13 +203,14 @@ class Journals:
                 with suppress(Unavailable):
                     await self._store(upload)
                 raise
-            await self._note(upload, upload.scanner.feed(piece))
-            now = self._reception.clock.now()
-            now_ms = now.mono_ms
-            self._reception.collectors.hear(identity, now)
-            found = sum(len(told.found) for told in upload.told.values())
+            found = 0
+            if entries := upload.scanner.feed(piece):
+                await self._note(upload, entries)
+                found = sum(len(told.found) for told in upload.told.values())
+            now_ms = self._reception.clock.monotonic_ms()
             if found >= _COMMIT_FOUND or now_ms - since_ms >= _COMMIT_MS:
                 since_ms = now_ms
+                self._reception.collectors.hear(identity, self._reception.clock.now())
                 upload.forget()
                 many = len(upload.told) > _MOST_MACHINES
                 await self._judge(upload, at_end=many)
@@ -217,6 +218,7 @@ class Journals:
                     # They are looked up again when more of them comes.
                     upload.told.clear()
         await self._note(upload, upload.scanner.end())
+        self._reception.collectors.hear(identity, self._reception.clock.now())
         self._compare(upload)
         await self._judge(upload, at_end=True)
         if upload.strangers:
