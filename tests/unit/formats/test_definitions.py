@@ -3,7 +3,7 @@ import pytest
 from firedoor.config.definitions import in_force, shipped
 from firedoor.core.definition import LogSource, first_fit
 from firedoor.core.errors import BadConfig, BadInput
-from firedoor.core.signal import SignalKind
+from firedoor.core.signal import RESTARTS, SignalKind, stream_of
 from firedoor.formats.definitions import definitions, joined
 
 OURS = """
@@ -100,3 +100,40 @@ def test_an_operators_file_is_named_where_it_is_wrong(tmp_path):
     with pytest.raises(BadConfig, match="cannot be read"):
         in_force(tmp_path / "none.toml")
     assert in_force(None) == shipped()
+
+
+@pytest.mark.parametrize(
+    ("source", "fields", "kind"),
+    [
+        (
+            LogSource.JOURNAL,
+            {
+                "MESSAGE": "Started clamav-daemon.service - Clam AntiVirus userspace daemon.",
+                "UNIT": "clamav-daemon.service",
+                "JOB_RESULT": "done",
+                "_PID": "1",
+            },
+            "service-started",
+        ),
+        (
+            LogSource.JOURNAL,
+            {
+                "MESSAGE": "Database correctly reloaded (8674589 signatures)",
+                "_SYSTEMD_UNIT": "clamav-daemon.service",
+            },
+            "service-started",
+        ),
+        (LogSource.OSQUERY, {"provider_name": "EventLog", "eventid": "6005"}, "booted"),
+        (
+            LogSource.OTLP,
+            {"body.event_id.id": "6005", "body.provider.name": "EventLog"},
+            "booted",
+        ),
+    ],
+)
+def test_restarts_are_told_and_are_no_harm(source, fields, kind):
+    """What `policy.takes_effect` waits for."""
+    found = first_fit(shipped().of(source), fields)
+    assert found is not None
+    assert (found.kind.value, stream_of(found.kind)) == (kind, None)
+    assert found.kind in RESTARTS
