@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -120,7 +121,7 @@ class Journals:
         return upload(url, file, cursor).returncode == 0
 
 
-class Requests:
+class Requests(ABC):
     """A collector that sends one request after the other over a few connections."""
 
     def __init__(self, _folder: Path, register: MachineRegister) -> None:
@@ -164,8 +165,9 @@ class Requests:
         """See ``Source``."""
         return self._made
 
+    @abstractmethod
     def _post(self, port: int, number: int) -> bool:
-        raise NotImplementedError
+        """Post the request that begins with this failure; whether it was acknowledged."""
 
 
 class Ndjson(Requests):

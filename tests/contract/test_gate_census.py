@@ -1,28 +1,12 @@
 """The gate's counts on disk: clients without an identity, and rings that are no more."""
 
-import pytest
 
-from firedoor.adapters.store.gate import GateReader, GateWriter
 from firedoor.core.units import UnixMs
 from firedoor.ports import Instant
 from firedoor.services.places import Census
 from firedoor.services.records import Bucket
 
 AT = Instant("boot-1", 5_000, UnixMs(1_721_362_140_000))
-
-
-@pytest.fixture
-def writer(tmp_path):
-    opened = GateWriter(tmp_path)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def reader(tmp_path, writer):  # noqa: ARG001 - the writer makes the file
-    opened = GateReader(tmp_path)
-    yield opened
-    opened.close()
 
 
 def count(ring, *, channel="av", unknown=0, unknown_ms=0):

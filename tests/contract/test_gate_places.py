@@ -2,7 +2,7 @@
 
 import pytest
 
-from firedoor.adapters.store.gate import GateReader, GateWriter
+from firedoor.adapters.store.gate import GateWriter
 from firedoor.core.units import UnixMs
 from firedoor.ports import Instant
 from firedoor.services.places import AFTERWARDS, Place, Standing
@@ -10,20 +10,6 @@ from firedoor.services.records import Bucket
 
 AT = Instant("boot-1", 600_000, UnixMs(1_721_362_140_000))
 AT_S = AT.wall_ms // 1000
-
-
-@pytest.fixture
-def writer(tmp_path):
-    opened = GateWriter(tmp_path)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def reader(tmp_path, writer):  # noqa: ARG001 - the writer makes the file
-    opened = GateReader(tmp_path)
-    yield opened
-    opened.close()
 
 
 def place(machine, number=2, *, treated=True, deck=AFTERWARDS, channel="av"):

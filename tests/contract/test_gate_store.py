@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from firedoor.adapters.store.gate import NAME, GateReader, GateWriter
+from firedoor.adapters.store.gate import NAME, GateReader
 from firedoor.adapters.store.gate_schema import SCHEMA
 from firedoor.adapters.store.sqlite import open_reader
 from firedoor.core.errors import BadConfig, Unavailable
@@ -20,20 +20,6 @@ from firedoor.services.records import Bucket
 from firedoor.services.roster import Habit
 
 AT = Instant("boot-1", 5_000, UnixMs(1_721_362_140_000))
-
-
-@pytest.fixture
-def writer(tmp_path):
-    opened = GateWriter(tmp_path)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def reader(tmp_path, writer):  # noqa: ARG001 - the writer makes the file
-    opened = GateReader(tmp_path)
-    yield opened
-    opened.close()
 
 
 def place(machine, *, number=2, deck=1, card=0, treated=False, channel="av", ring="tills"):
@@ -108,6 +94,7 @@ def test_a_full_disk_is_unavailable_and_leaves_nothing(tmp_path):
     script = (
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
+        "from firedoor.adapters.store.gate import GateReader, GateWriter\n"
         "from tests.contract.test_gate_store import *\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "data = Path(sys.argv[1])\n"
@@ -309,7 +296,8 @@ def test_what_was_committed_survives_the_death_of_the_process(tmp_path):
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from tests.contract.test_gate_store import AT, GateWriter, cut, place\n"
+        "from firedoor.adapters.store.gate import GateWriter\n"
+        "from tests.contract.test_gate_store import AT, cut, place\n"
         "writer = GateWriter(Path(sys.argv[1]))\n"
         "writer.commit([place(1)], [cut()], AT)\n"
         "os.kill(os.getpid(), 9)\n"

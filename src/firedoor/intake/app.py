@@ -77,34 +77,26 @@ class Intake:
         definitions: Definitions,
     ) -> None:
         """See ``make_app``."""
-        self._register = register
-        self._store = store
-        self._clock = clock
-        self._bucket_ms = bucket_ms
-        self._max_body = max_body
-        self._voices = Voices(register)
-        self._heartbeats = Heartbeats(heartbeat_ms)
-        self._collectors = Collectors()
-        self._quota = Quota()
         # Two bodies fit whatever their limit, one packed and one unpacked, or none ever would.
         total = max(MAX_IN_FLIGHT, 2 * max_body)
-        self._budget = Budget(total, max(total // SHARES, 2 * max_body))
-        self._commit = GroupCommit(store, clock, self._heartbeats)
-        reception = Reception(
+        heartbeats = Heartbeats(heartbeat_ms)
+        self._reception = Reception(
             register,
-            self._voices,
-            self._commit,
+            Voices(register),
+            GroupCommit(store, clock, heartbeats),
             clock,
-            collectors=self._collectors,
-            heartbeats=self._heartbeats,
-            quota=self._quota,
-            budget=self._budget,
+            collectors=Collectors(),
+            heartbeats=heartbeats,
+            quota=Quota(),
+            budget=Budget(total, max(total // SHARES, 2 * max_body)),
             definitions=definitions,
             max_body=max_body,
         )
-        self._otlp = Otlp(reception)
-        self._osquery = Osquery(reception)
-        self._journals = Journals(reception)
+        self._store = store
+        self._bucket_ms = bucket_ms
+        self._otlp = Otlp(self._reception)
+        self._osquery = Osquery(self._reception)
+        self._journals = Journals(self._reception)
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -113,12 +105,12 @@ class Intake:
         Raises:
             Unavailable: The store cannot be read or written.
         """
-        beating = await self._commit.run(self._store.beating)
-        now = self._clock.now()
-        self._heartbeats.resume(beating, now.mono_ms)
-        await self._commit.run(partial(self._store.beat, now))
+        beating = await self._reception.commit.run(self._store.beating)
+        now = self._reception.clock.now()
+        self._reception.heartbeats.resume(beating, now.mono_ms)
+        await self._reception.commit.run(partial(self._store.beat, now))
         await self._osquery.resume()
-        self._collectors.resume(await self._commit.run(self._store.collectors))
+        self._reception.collectors.resume(await self._reception.commit.run(self._store.collectors))
         self._ticking = asyncio.create_task(self._tick_for_ever(now.mono_ms))
 
     async def stop(self) -> None:
@@ -129,10 +121,10 @@ class Intake:
                 await self._ticking
         await self._osquery.store()
         try:
-            await self._commit.run(partial(self._store.beat, self._clock.now()))
+            await self._reception.commit.run(partial(self._store.beat, self._reception.clock.now()))
         except Unavailable as error:
             _log.warning("intake.beat_failed", error=redact(str(error)))
-        await self._commit.close()
+        await self._reception.commit.close()
 
     async def prune(self, before_wall_ms: UnixMs) -> int:
         """Forget old batches, events and beats, in turn with the commits; return how many batches.
@@ -140,7 +132,7 @@ class Intake:
         Raises:
             Unavailable: The store cannot be written; part may be gone.
         """
-        return await self._commit.run(partial(self._store.prune, before_wall_ms))
+        return await self._reception.commit.run(partial(self._store.prune, before_wall_ms))
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -178,19 +170,19 @@ class Intake:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         shown = headers.get(b"authorization", b"")
         certificate = scope.get(CERTIFICATE)
-        identity = authenticate(self._register, shown, path_token, certificate)
+        identity = authenticate(self._reception.register, shown, path_token, certificate)
         encoding = headers.get(b"content-encoding", b"identity").strip().lower()
         if encoding not in {b"identity", b"gzip"}:
             unsupported = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
             await problem(send, unsupported, "a body may be packed with gzip only")
             return
-        with self._budget.open(identity) as account:
+        with self._reception.budget.open(identity) as account:
             declared = headers.get(b"content-length", b"")
-            body = await read_body(receive, declared, self._max_body, account)
-            received = self._clock.now()
-            self._collectors.hear(identity, received)
+            body = await read_body(receive, declared, self._reception.max_body, account)
+            received = self._reception.clock.now()
+            self._reception.collectors.hear(identity, received)
             if encoding == b"gzip":
-                body = await unpack(body, self._max_body, account)
+                body = await unpack(body, self._reception.max_body, account)
             answer = await self._take(body, identity, received)
         await reply(send, answer)
 
@@ -198,13 +190,13 @@ class Intake:
         self, scope: dict[str, Any], receive: Receive, send: Send, path_token: str | None
     ) -> None:
         shown = dict(scope["headers"]).get(b"authorization", b"")
-        identity = authenticate(self._register, shown, path_token, scope.get(CERTIFICATE))
+        identity = authenticate(self._reception.register, shown, path_token, scope.get(CERTIFICATE))
         await self._journals.take(identity, receive)
         await accepted(send)
 
     async def _take(self, body: bytes, identity: Identity, received: Instant) -> Accepted:
-        found, new_events, voice = Sorted(), 0, self._voices.of(identity)
-        self._quota.turn(received.mono_ms)
+        found, new_events, voice = Sorted(), 0, self._reception.voices.of(identity)
+        self._reception.quota.turn(received.mono_ms)
         for at, piece in enumerate(ndjson.decode(body)):
             if at:
                 # A large body takes a tenth of a second: let others come in between.
@@ -212,13 +204,13 @@ class Intake:
             sort(
                 piece,
                 voice,
-                self._heartbeats,
-                self._quota,
+                self._reception.heartbeats,
+                self._reception.quota,
                 received_ms=received.wall_ms,
                 into=found,
             )
         if found.sent or found.events:
-            new_events = await self._commit.append(found, identity)
+            new_events = await self._reception.commit.append(found, identity)
         return Accepted(
             accepted=found.heartbeats + new_events,
             duplicates=found.duplicates + len(found.events) - new_events,
@@ -226,7 +218,7 @@ class Intake:
         )
 
     async def _health(self, send: Send) -> None:
-        if self._commit.failing:
+        if self._reception.commit.failing:
             raise Unavailable("the last signals could not be stored")
         await reply(send, {"status": "ok"})
 
@@ -234,28 +226,30 @@ class Intake:
         outage = False
         while True:
             await asyncio.sleep(self._bucket_ms / 1000)
-            now = self._clock.now()
+            now = self._reception.clock.now()
             # A failed store turned machines away, a late tick shows that nobody was listening.
             late = now.mono_ms - last_ms > 2 * self._bucket_ms
-            if outage or late or self._commit.failing:
-                self._heartbeats.forgive(now.mono_ms)
+            if outage or late or self._reception.commit.failing:
+                self._reception.heartbeats.forgive(now.mono_ms)
             last_ms, outage = now.mono_ms, False
             try:
-                await self._commit.run(partial(self._store.beat, now))
+                await self._reception.commit.run(partial(self._store.beat, now))
                 await self._mark_turns(now.mono_ms)
                 await self._osquery.store()
-                if heard := self._collectors.drain():
-                    await self._commit.run(partial(self._store.keep_collectors, heard))
+                if heard := self._reception.collectors.drain():
+                    await self._reception.commit.run(partial(self._store.keep_collectors, heard))
             except Exception as error:  # noqa: BLE001 - without beats no deadline ever passes
                 outage = True
                 _log.error("intake.beat_failed", error=redact(repr(error)))
 
     async def _mark_turns(self, mono_ms: int) -> None:
-        began, ceased = self._heartbeats.turns(mono_ms)
+        began, ceased = self._reception.heartbeats.turns(mono_ms)
         for machines, beating in ((began, True), (ceased, False)):
             if machines:
-                await self._commit.run(partial(self._store.mark_beating, machines, beating=beating))
-                self._heartbeats.mark(machines, beating=beating)
+                await self._reception.commit.run(
+                    partial(self._store.mark_beating, machines, beating=beating)
+                )
+                self._reception.heartbeats.mark(machines, beating=beating)
 
 
 def make_app(

@@ -279,7 +279,7 @@ class Journals:
             if remember and known != told.before:
                 sorted_.journals[told.machine] = told.before = known
         if sorted_.events or sorted_.journals:
-            await self._reception.commit.append(sorted_, upload.voice.identity)
+            await self._reception.commit.append(sorted_)
         if sorted_.excess:
             _log.info(
                 "intake.journal_excess", sender=upload.voice.identity.name, events=sorted_.excess
