@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from tests.loop import Loop
+from tests.loop import AV, Loop
 
 from firedoor.core.door import Reason, State
+from firedoor.services.places import Installed
 
 BOOT = 'takes_effect = "boot"'
 _DONE = (State.OPEN, State.SHUT)
@@ -42,6 +43,10 @@ class Booting(Loop):
                 elif machine not in self.mute:
                     self.crash(machine, kind=self.kind)
             super().bucket(gate=gate, intake=intake)
+
+    def fetch(self, machine: int, number: int) -> None:
+        """A machine gets one more file of a release."""
+        self._installed.append(Installed(AV, number, machine, self.clock.mono_ms))
 
     def until_over(self, number: int, most: int) -> State:
         """Minutes pass until the door has ended, stands still, or time is up."""

@@ -1,6 +1,5 @@
 """The gate's counts on disk: clients without an identity, and rings that are no more."""
 
-
 from firedoor.core.units import UnixMs
 from firedoor.ports import Instant
 from firedoor.services.places import Census

@@ -200,6 +200,7 @@ class Journals:
                 raise Unavailable(f"nothing came for {_QUIET_S:.0f} s") from None
             except ClientLeft:
                 await self._note(upload, upload.scanner.end())
+                _name_strangers(upload)
                 with suppress(Unavailable):
                     await self._store(upload)
                 raise
@@ -221,14 +222,7 @@ class Journals:
         self._reception.collectors.hear(identity, self._reception.clock.now())
         self._compare(upload)
         await self._judge(upload, at_end=True)
-        if upload.strangers:
-            _log.warning(
-                "intake.journal_of_strangers",
-                collector=identity.name,
-                entries=upload.strangers.total(),
-                machine_ids=[redact(name[:64]) for name, _ in upload.strangers.most_common(3)],
-                hint="firedoor machine enroll NAME --identity machine-id=ID binds one",
-            )
+        _name_strangers(upload)
 
     async def _note(self, upload: Upload, entries: list[Entry]) -> None:
         for entry in entries:
@@ -345,6 +339,18 @@ class Journals:
         lag = self._lags.setdefault(machine, _Lag(0, lag_ms))
         lag.times += 1
         lag.least_ms = min(lag.least_ms, lag_ms)
+
+
+def _name_strangers(upload: Upload) -> None:
+    """Tell whoever reads the log whose entries were not taken, if any."""
+    if upload.strangers:
+        _log.warning(
+            "intake.journal_of_strangers",
+            collector=upload.voice.identity.name,
+            entries=upload.strangers.total(),
+            machine_ids=[redact(name) for name, _ in upload.strangers.most_common(3)],
+            hint="firedoor machine enroll NAME --identity machine-id=ID binds one",
+        )
 
 
 def _said(entry: Entry, means: Definition) -> Said:

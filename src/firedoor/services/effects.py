@@ -67,15 +67,22 @@ class Effects:
     def look(
         self, flights: Mapping[tuple[str, int], Affected], restarts: Restarts, now: Instant
     ) -> None:
-        """Note on whom releases have taken effect since the last look."""
+        """Note on whom releases have taken effect since the last look.
+
+        A file that comes after the restart takes another one: which files a machine wants nobody
+        knows, and what harms may be in the last.
+        """
         moved, shift = restarts.moved(), restarts.when(now, now) - now.mono_ms
         for (channel, number), flight in flights.items():
             effect = flight.effect
             if effect is None:
                 continue
-            for machine in (moved & effect.installed.keys()) - effect.since.keys():
-                at = restarts.restarted(machine, effect.by)
-                if at > effect.installed[machine]:
+            for machine in moved & effect.installed.keys():
+                at, installed = restarts.restarted(machine, effect.by), effect.installed[machine]
+                if machine in effect.since and installed > effect.since[machine] + shift:
+                    del effect.since[machine]
+                    self._store.drop_effect(channel, number, machine)
+                if machine not in effect.since and at > installed:
                     mono_ms = effect.since[machine] = max(0, at - shift)
                     wall_ms = UnixMs(now.wall_ms - (now.mono_ms - mono_ms))
                     then = StoredEffect(machine, Instant(now.boot, mono_ms, wall_ms))

@@ -228,6 +228,10 @@ class JudgeRecords(Protocol):
         """Note one."""
         ...
 
+    def drop_effect(self, channel: str, number: int, machine: int) -> None:
+        """Note that one is none any more."""
+        ...
+
     def add_track(self, channel: str, number: int, time_ms: int, body: str) -> None:
         """Append a point to the curve."""
         ...

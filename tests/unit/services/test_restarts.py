@@ -223,6 +223,27 @@ def test_a_boot_before_the_last_byte_does_not_count():
         loop.close()
 
 
+def test_a_file_that_comes_after_the_boot_takes_another_boot():
+    """A release of two packages: the one that kills at the boot was fetched after the first."""
+    with memory() as folder:
+        loop = booting(folder, 100, every=100_000)
+        loop.publish("2")
+        loop.bucket(3)
+        loop.crash(*loop.machines, kind="boot-clean")
+        loop.bucket(2)
+        who = next(iter(restarted(loop)))
+        loop.fetch(who, 2)
+        loop.bucket(2)
+        assert who not in restarted(loop)
+        loop.start_judge()
+        assert who not in restarted(loop)
+        loop.clock.pass_ms(1_000)
+        loop.crash(who, kind="boot-clean")
+        loop.bucket(2)
+        assert who in restarted(loop)
+        loop.close()
+
+
 def test_a_restart_of_the_judge_forgets_no_restart(tmp_path):
     """Who waits, who is harmed and who has restarted is the same after it."""
     loop = booting(tmp_path, 200, every=20)

@@ -61,3 +61,8 @@ class LateStore(LateReader):
         at = effect.at
         row = channel, number, effect.machine, at.boot, at.mono_ms, at.wall_ms
         self._db.execute("INSERT OR IGNORE INTO effect VALUES (?,?,?,?,?,?)", row)
+
+    def drop_effect(self, channel: str, number: int, machine: int) -> None:
+        """Note that it has not any more: the machine has got another file of it."""
+        row = channel, number, machine
+        self._db.execute("DELETE FROM effect WHERE channel = ? AND number = ? AND machine = ?", row)
