@@ -32,6 +32,16 @@ def _no_agents_left() -> Iterator[None]:
     end_agents()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _none_of_others_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nor do those that dnf has started for its caches outlive the run."""
+    yield
+    # `os.walk` passes over what vanishes meanwhile, as sockets of what is ending do.
+    for home, folders, _ in os.walk(tmp_path_factory.getbasetemp()):
+        if "private-keys-v1.d" in folders:
+            end_agents(Path(home))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark by folder, so that ``-m "not e2e"`` means what it says."""
     for item in items:
