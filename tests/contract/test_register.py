@@ -7,6 +7,7 @@ import pytest
 from tests.clocks import HandClock
 
 from firedoor.adapters.store import register as store
+from firedoor.adapters.store import register_tokens
 from firedoor.adapters.store.register import ROTATION_MS, MachineRegister
 from firedoor.core.errors import BadConfig, BadInput, NotFound, Rejected, Unavailable
 from firedoor.core.units import UnixMs
@@ -97,6 +98,23 @@ def test_a_revocation_holds_from_the_next_request_on(register, reader, clock):
     assert reader.numbers(["till-17"]) == {}
 
 
+def test_what_is_held_stays_until_it_is_let_go(register, reader, clock):
+    """The gate reads for a moment from one state; what changes meanwhile holds from the next."""
+    old = register.enroll("till-17", {}, now(clock))
+    reader.hold()
+    reader.hold()
+    assert reader.identify(old.read, "read") is not None
+    register.revoke("till-17", now(clock))
+    new = register.enroll("till-18", {}, now(clock))
+
+    assert reader.identify(new.read, "read") is None
+
+    reader.let_go()
+    reader.let_go()
+    assert reader.identify(old.read, "read") is None
+    assert reader.identify(new.read, "read") == Identity(new.no, "till-18")
+
+
 def test_the_writer_forgets_what_it_changed_itself(register, clock):
     """The version counts other connections' changes only."""
     till = register.enroll("till-17", {}, now(clock))
@@ -171,7 +189,7 @@ def test_a_bulk_enrolment_gives_every_machine_its_own_working_tokens(
     register, reader, clock, monkeypatch
 ):
     """The bulk path makes the index afresh; nothing else may differ."""
-    monkeypatch.setattr(store, "_BULK", 10)
+    monkeypatch.setattr(register_tokens, "_BULK", 10)
 
     many = register.enroll_many([(f"m-{n}", {"n": str(n)}) for n in range(20)], now(clock))
     register.revoke("m-3", now(clock))

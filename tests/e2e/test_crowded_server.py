@@ -202,3 +202,50 @@ async def test_who_reads_slowly_but_reads_gets_all_of_it():
         got, _ = await slowly(address, LAST % b"%d" % LONG, SLOW_BYTES, 0.02)
 
     assert got > LONG
+
+
+@in_a_loop
+async def test_those_that_have_closed_make_room_before_anybody_is_closed():
+    """A full server has not yet looked who went away: machines come and go all at once."""
+
+    def ask_again(each):
+        each.sendall(LAST % b"7")
+        said = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := each.recv(4096):
+                said += piece
+        return said
+
+    async with serving() as (app, address):
+        opened = [socket.create_connection(address, 20) for _ in range(MOST)]
+        for each in opened:
+            each.sendall(ASK % b"4")
+        await until(lambda: app.asked == MOST)
+        # In one step of the event loop, which serves: it hears of all of it together.
+        fresh = [socket.create_connection(address, 20) for _ in range(MOST // 2)]
+        for each in opened[1::2]:
+            each.close()
+        stayed = opened[::2]
+        answers = [await asyncio.to_thread(ask_again, each) for each in stayed + fresh]
+        for each in stayed + fresh:
+            each.close()
+
+    assert [answer[-7:] for answer in answers] == [bytes(7)] * MOST
+
+
+@in_a_loop
+async def test_a_site_behind_one_address_waits_where_answers_are_fast():
+    """A storm of polls through one gateway: more at once than fit, but each for a moment only."""
+    async with serving() as (app, address), contextlib.AsyncExitStack() as opened:
+        for _ in range(MOST):
+            await told(address, LAST % b"4")
+        site = await opened.enter_async_context(crowd(address, MOST, ASK % b"wait"))
+        await until(lambda: app.asked == 2 * MOST)
+        late = [asyncio.create_task(told(address, LAST % b"4", INNER)) for _ in range(30)]
+        await asyncio.sleep(0.1)
+        app.told.set()
+        answers = await asyncio.gather(*late)
+        heads = [await reader.readuntil(b"\r\n\r\n") for reader in site]
+
+    assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
+    assert all(head.startswith(b"HTTP/1.1 200 ") for head in heads)

@@ -30,6 +30,14 @@ class Register(Protocol):
         """Whom this token speaks for, or None. ``purpose`` is ``read`` or ``signal``."""
         ...
 
+    def hold(self) -> None:
+        """Read what is on record now, and nothing newer, until ``let_go``; for a moment only."""
+        ...
+
+    def let_go(self) -> None:
+        """Read what is newest again; without effect where nothing is held."""
+        ...
+
     def number(self, name: str) -> MachineNo | None:
         """Register number of an enrolled, not revoked machine, or None."""
         ...

@@ -171,7 +171,8 @@ class Connection:
             return
         self._last = self.taken()
         self._state = _State.CLOSED
-        self._wait_no_more(READ | WRITE)
+        self._waits_for = 0
+        self._readiness.forget(self._fd)
         self._socket.close()
         if self._file is not None:
             self._file.close()

@@ -43,6 +43,9 @@ _DESCRIPTORS: Final = 2
 _OVER: Final = 16
 """Connections beyond the limit, where all are in use and nobody has many; the rest then waits."""
 
+_FAST_S: Final = 4
+"""Seconds in which as many connections end as may be open: their places are free again soon."""
+
 _SWEEP_S: Final = 1.0
 _FULL_S: Final = 0.2
 _FULL: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -79,6 +82,7 @@ class DirectServer:
         self.slow_s = limits.slow_s
         self._stop_s = limits.stop_s
         self._open: Crowds[Connection] = Crowds(Connection.loss)
+        self._ended = self._ended_before = 0
         self._accepting = False
         self._stopped = asyncio.Event()
         self._empty = asyncio.Event()
@@ -119,6 +123,7 @@ class DirectServer:
     def closed(self, connection: Connection) -> None:
         """Forget a connection; there is room for another."""
         self._open.leave(connection)
+        self._ended += 1
         if not self.stopping:
             self._accept_more()
         elif not self._open:
@@ -143,7 +148,10 @@ class DirectServer:
     def _accepted(self) -> list[Connection]:
         """Those that have come, or as many as there is room for."""
         fresh: list[Connection] = []
+        looked = False
         for _ in range(_AT_ONCE):
+            if fresh and len(self._open) >= self.most:
+                break  # they have to be heard before it is known who matters least
             try:
                 accepted, address = self._listener.accept()
             except BlockingIOError:
@@ -155,8 +163,11 @@ class DirectServer:
                     self._makes_room("")
                 self._pause()
                 break
+            if len(self._open) >= self.most and not looked:
+                looked = True  # clients that have closed theirs make room for everybody
+                self.readiness.tell()
             crowded = len(self._open) >= self.most and not self._makes_room(address[0])
-            if crowded and not self._may_wait(address[0]):
+            if crowded and not self._may_stay(address[0]):
                 accepted.close()
                 continue
             accepted.setblocking(False)
@@ -173,9 +184,14 @@ class DirectServer:
         self._accept_no_more()
         self.loop.call_later(_FULL_S, self._accept_more)
 
-    def _may_wait(self, address: str) -> bool:
-        """Whether it is a crowd of machines that each want something, and not of one."""
-        return self._open.has_few(address) and len(self._open) < self.most + _OVER
+    def _may_stay(self, address: str) -> bool:
+        """Whether it is a crowd of machines that each want something, and not of one.
+
+        Where connections end fast, many from one address are a site behind one gateway, and the
+        backlog behind them is short: it waits.
+        """
+        fast = max(self._ended, self._ended_before) * _FAST_S >= self.most
+        return (fast or self._open.has_few(address)) and len(self._open) < self.most + _OVER
 
     def _makes_room(self, address: str) -> bool:
         """Close a connection for another one from an address, if any may be closed for it."""
@@ -196,4 +212,5 @@ class DirectServer:
 
     def _tell_time(self) -> None:
         self.seconds += 1
+        self._ended, self._ended_before = 0, self._ended
         self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()

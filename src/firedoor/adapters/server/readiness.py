@@ -34,7 +34,7 @@ class Readiness:
         self._loop = asyncio.get_running_loop()
         self._epoll = select.epoll()
         self._waiting: dict[int, tuple[Waiting, int]] = {}
-        self._loop.add_reader(self._epoll.fileno(), self._tell)
+        self._loop.add_reader(self._epoll.fileno(), self.tell)
 
     def close(self) -> None:
         """Call nobody any more."""
@@ -43,10 +43,7 @@ class Readiness:
         self._waiting.clear()
 
     def wait(self, descriptor: int, who: Waiting, events: int) -> None:
-        """From now on wait for these of ``READ`` and ``WRITE``; for none of them: forget it.
-
-        To be called before the descriptor is closed.
-        """
+        """From now on wait for these of ``READ`` and ``WRITE``; for none of them: forget it."""
         known = descriptor in self._waiting
         if not events:
             if known:
@@ -56,7 +53,15 @@ class Readiness:
         self._waiting[descriptor] = who, events
         (self._epoll.modify if known else self._epoll.register)(descriptor, events)
 
-    def _tell(self) -> None:
+    def forget(self, descriptor: int) -> None:
+        """It is about to be closed, and nobody waits for it any more.
+
+        The kernel takes it off the list itself when it is closed, as nothing else has it open.
+        """
+        self._waiting.pop(descriptor, None)
+
+    def tell(self) -> None:
+        """Call those whose sockets are ready now."""
         for descriptor, ready in self._epoll.poll(0):
             # Whoever was told before may have ended others.
             who, wanted = self._waiting.get(descriptor, (None, 0))

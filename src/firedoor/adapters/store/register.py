@@ -7,7 +7,6 @@ changes the register, so a revocation holds from the next request on.
 """
 
 import json
-import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -17,7 +16,6 @@ from typing import Final, TypeVar
 
 from firedoor.adapters.store.register_host_ids import HostIds
 from firedoor.adapters.store.register_schema import (
-    INDEX_BY_MACHINE,
     SCHEMA,
     Collector,
     Enrolment,
@@ -27,6 +25,7 @@ from firedoor.adapters.store.register_schema import (
     collector_of,
     entry_of,
 )
+from firedoor.adapters.store.register_tokens import add_tokens, fresh_tokens
 from firedoor.adapters.store.sqlite import (
     open_reader,
     open_writer,
@@ -36,10 +35,8 @@ from firedoor.adapters.store.sqlite import (
 from firedoor.core.errors import NotFound, Rejected
 from firedoor.core.host_id import HostId
 from firedoor.core.machine import (
-    TOKEN_ENTROPY_BYTES,
     Purpose,
     checked_name,
-    spell_tokens,
     token_digest,
 )
 from firedoor.core.units import MachineNo, UnixMs
@@ -50,7 +47,8 @@ ROTATION_MS: Final = 24 * 3_600_000
 """How long the old tokens of a machine still work after new ones were made."""
 
 _REMEMBERED: Final = 65_536
-_BULK: Final = 100_000
+# The inner pages of a million machines' tokens and names stay; the default holds half of them.
+_CACHE_KIB: Final = 8_192
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -78,6 +76,9 @@ class MachineRegister:
         self._file = path.name
         self._clock = clock
         self._connection = open_reader(path, SCHEMA) if read_only else open_writer(path, SCHEMA)
+        if read_only:
+            with storage_errors(self._file):
+                self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self.host_ids = HostIds(self._connection, self._file)
         self._seen = self.version()
         self._identities: dict[tuple[bytes, str], tuple[Identity, UnixMs | None]] = {}
@@ -106,6 +107,21 @@ class MachineRegister:
         if expires is not None and self._clock.now().wall_ms >= expires:
             return None
         return identity
+
+    def hold(self) -> None:
+        """Read what is on record now, and nothing newer, until ``let_go``; for a moment only.
+
+        A transaction for each look-up costs as much as the look-up.
+        """
+        if not self._connection.in_transaction:
+            with storage_errors(self._file):
+                self._connection.execute("BEGIN")
+
+    def let_go(self) -> None:
+        """Read what is newest again; without effect where nothing is held."""
+        if self._connection.in_transaction:
+            with storage_errors(self._file):
+                self._connection.execute("COMMIT")
 
     def number(self, name: str) -> MachineNo | None:
         """Register number of an enrolled, not revoked machine, or None."""
@@ -302,12 +318,12 @@ class MachineRegister:
                 Enrolment(numbers[name], name, read, signal)
                 for (name, _), read, signal in zip(
                     wanted,
-                    _fresh_tokens(Purpose.READ, len(wanted)),
-                    _fresh_tokens(Purpose.SIGNAL, len(wanted)),
+                    fresh_tokens(Purpose.READ, len(wanted)),
+                    fresh_tokens(Purpose.SIGNAL, len(wanted)),
                     strict=True,
                 )
             ]
-            self._add_tokens(enrolments, now)
+            add_tokens(self._connection, enrolments, now)
             for name, identities in hosts.items():
                 self.host_ids.bind(numbers[name], identities)
         return enrolments
@@ -335,10 +351,10 @@ class MachineRegister:
             self._connection.execute(
                 "DELETE FROM token WHERE machine = ? AND expires <= ?", (no, now)
             )
-            read = _fresh_tokens(Purpose.READ, 1)[0]
-            signal = _fresh_tokens(Purpose.SIGNAL, 1)[0]
+            read = fresh_tokens(Purpose.READ, 1)[0]
+            signal = fresh_tokens(Purpose.SIGNAL, 1)[0]
             enrolment = Enrolment(no, name, read, signal)
-            self._add_tokens([enrolment], now)
+            add_tokens(self._connection, [enrolment], now)
             self.host_ids.bind(no, hosts)
         return enrolment
 
@@ -405,7 +421,7 @@ class MachineRegister:
         """
         if not patterns:
             raise Rejected(f"collector {checked_name(name)} is bound to no machine")
-        token = _fresh_tokens(Purpose.SIGNAL, 1)[0]
+        token = fresh_tokens(Purpose.SIGNAL, 1)[0]
         with self._change():
             if any(collector.name == checked_name(name) for collector in self.collectors()):
                 raise Rejected(f"a collector called {name} exists", hint="revoke it first")
@@ -471,26 +487,6 @@ class MachineRegister:
         if no is None:
             raise NotFound(f"no machine called {name[:140]!r} is enrolled")
         return no
-
-    def _add_tokens(self, enrolments: Sequence[Enrolment], now: UnixMs) -> None:
-        rows = [(token_digest(e.read), e.no, Purpose.READ.value, now) for e in enrolments]
-        rows += [(token_digest(e.signal), e.no, Purpose.SIGNAL.value, now) for e in enrolments]
-        # In order of the key a million digests fill the tree page by page; in that order the
-        # index by machine would be filled at random, so it is made afresh instead.
-        rows.sort()
-        bulk = len(rows) >= _BULK
-        if bulk:
-            self._connection.execute("DROP INDEX token_machine")
-        self._connection.executemany(
-            "INSERT INTO token (digest, machine, purpose, created) VALUES (?, ?, ?, ?)", rows
-        )
-        if bulk:
-            self._connection.execute(INDEX_BY_MACHINE)
-
-
-def _fresh_tokens(purpose: Purpose, count: int) -> Sequence[str]:
-    # One request for all the entropy: a million small ones would take most of the time.
-    return spell_tokens(purpose, secrets.token_bytes(TOKEN_ENTROPY_BYTES * count))
 
 
 def _remember(cache: dict[_K, _V], key: _K, value: _V) -> None:

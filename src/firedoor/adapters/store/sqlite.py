@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 
 from firedoor.core.errors import BadConfig, Unavailable
 
@@ -33,6 +34,7 @@ _IDENTITY = (
     "INSERT OR IGNORE INTO identity VALUES ('self', lower(hex(randomblob(16))))",
 )
 _OWN = "self"
+_OURS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.NotSupportedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,19 +218,33 @@ def transaction(connection: sqlite3.Connection, name: str) -> Iterator[None]:
             raise
 
 
-@contextmanager
-def storage_errors(name: str) -> Iterator[None]:
+def storage_errors(name: str) -> "_StorageErrors":
     """Turn what the disk or another process did into Unavailable; mistakes of ours pass through.
 
     Args:
         name: What the database is called in the error; never a full path.
     """
-    try:
-        yield
-    except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.NotSupportedError):
-        raise
-    except sqlite3.DatabaseError as error:
-        raise Unavailable(f"{name}: {error}") from error
+    return _StorageErrors(name)
+
+
+class _StorageErrors:
+    # Every look-up has one, and a generator of its own would cost a tenth of it.
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, _OURS):
+            raise Unavailable(f"{self._name}: {error}") from error
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
