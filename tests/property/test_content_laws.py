@@ -9,6 +9,7 @@ import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
+from firedoor.core import release
 from firedoor.core.channel import Kind
 from firedoor.core.errors import BadInput
 from firedoor.core.release import (
@@ -80,6 +81,17 @@ def test_the_bytes_below_do_name_files_now_and_then(names):
     often_enough = settings(max_examples=5_000, phases=[Phase.generate])
 
     assert names_some(find(foreign, names_some, settings=often_enough))
+
+
+@given(st.text("ab.-_~+/\\\n\x7fä", max_size=12) | paths | st.text("a", min_size=90))
+def test_what_the_short_look_at_a_path_passes_the_close_one_would_too(path):
+    """Most paths are passed by one pattern; it may pass nothing that must not be."""
+    if release.USUAL_PATH.fullmatch(path):
+        assert path.isprintable()
+        assert "\\" not in path
+        assert not {"", ".", ".."} & set(path.split("/"))
+        assert len(path.encode()) <= release.MAX_PATH_BYTES
+        assert max(map(len, path.split("/"))) <= release.MAX_SEGMENT_BYTES
 
 
 @given(foreign)

@@ -12,7 +12,7 @@ from pathlib import Path
 from firedoor.config.problem import nearest
 from firedoor.config.settings import Settings
 from firedoor.config.values import Listen
-from firedoor.core.channel import Kind, Traits, package_of, traits
+from firedoor.core.channel import Kind, Traits, traits
 from firedoor.core.errors import NotFound
 from firedoor.core.ring import EVERYONE, Ring, largest_in_flight
 from firedoor.core.terms import LARGEST_AUTO_BUDGET, Policy, auto_budget
@@ -287,16 +287,16 @@ class ChannelConfig:
     @property
     def is_signed(self) -> bool:
         """Whether clients read what Firedoor has signed with the operator's key."""
-        signing = (part.sign for part in (self.apt, self.tuf) if part is not None)
-        return any(sign is not None for sign in signing)
+        part = self.apt or self.tuf
+        return part is not None and part.sign is not None
 
     def may_lack(self, path: str) -> bool:
         """Whether a release may name a file without its bytes being held."""
         part = self.apt or self.rpm
-        if part is None or not part.lazy or not self.traits.is_deferrable(path):
+        if part is None or not part.lazy:
             return False
-        name = package_of(path).partition(":")[0]
-        return not any(fnmatchcase(name, pattern) for pattern in part.eager)
+        name = self.traits.deferrable_package(path).partition(":")[0]
+        return bool(name) and not any(fnmatchcase(name, pattern) for pattern in part.eager)
 
     @property
     def is_lazy(self) -> bool:

@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import cache
 from types import MappingProxyType
 from typing import Final
 
@@ -105,19 +106,33 @@ class Traits:
 
     def is_freshness(self, path: str) -> bool:
         """Whether ``path`` is a freshness file of this kind; ``*`` also matches ``/``."""
-        return any(fnmatchcase(path, pattern) for pattern in self.freshness)
+        return _fits(path, self.freshness)
 
     def is_index(self, path: str) -> bool:
         """Whether ``path`` says what there is, and is nothing that is installed."""
-        return any(fnmatchcase(path, pattern) for pattern in self.indices)
+        return _fits(path, self.indices)
 
     def is_immutable(self, path: str) -> bool:
         """Whether ``path`` means the same bytes in every release that has it."""
-        return any(fnmatchcase(path, pattern) for pattern in self.immutable)
+        return _fits(path, self.immutable)
 
     def is_deferrable(self, path: str) -> bool:
         """Whether ``path`` may be fetched when somebody asks: its name tells the package, too."""
-        return bool(package_of(path)) and any(fnmatchcase(path, each) for each in self.deferrable)
+        return bool(self.deferrable_package(path))
+
+    def deferrable_package(self, path: str) -> str:
+        """``package_of`` a file that may be fetched when somebody asks, "" of any other."""
+        return package_of(path) if _fits(path, self.deferrable) else ""
+
+
+def _fits(path: str, patterns: tuple[str, ...]) -> bool:
+    return bool(patterns) and _one_of(patterns).match(path) is not None
+
+
+@cache
+def _one_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    # Asked of every file of a distribution, and of every file that is served.
+    return re.compile("|".join(map(translate, patterns)))
 
 
 def _(message: str) -> str:

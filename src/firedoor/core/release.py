@@ -35,6 +35,10 @@ SHORTEST_PREFIX: Final = 6
 _ID_DIGITS: Final = 64
 _HEX: Final = frozenset("0123456789abcdef")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_USUAL_SEGMENT: Final = r"[\w+~%=@,:-][\w.+~%=@,:-]{0,99}"
+USUAL_PATH: Final = re.compile(rf"(?:{_USUAL_SEGMENT}/){{0,8}}{_USUAL_SEGMENT}", re.ASCII)
+"""Nearly all paths are like this, and it says so at a third of what it takes to look closely."""
+
 _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 _DEFAULT_TYPE: Final = "application/octet-stream"
 # A fixed table, not the vendor's Content-Type and not the platform's MIME database: the type is
@@ -270,6 +274,8 @@ def is_digest(text: str) -> bool:
 
 def _wrong_with(path: str) -> str:
     """What is wrong with a path, or nothing."""
+    if USUAL_PATH.fullmatch(path):
+        return ""
     if _FORBIDDEN.search(path):
         return "has a control character, a backslash or a lone surrogate"
     encoded = path.encode()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import format_datetime, parsedate_to_datetime
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from firedoor.core.errors import BadInput
 from firedoor.core.release import check_path
@@ -24,12 +24,9 @@ MAX_STANZA_BYTES: Final = 1 << 20
 
 _SIGNED: Final = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _FIELD: Final = re.compile(r"([!-9;-~]+):[ \t]*(.*)")
-_WANTED: Final = re.compile(
-    rb"^(Package|Version|Architecture|Filename|Size|SHA256):(.*)$",
-    re.MULTILINE | re.IGNORECASE,
-)
 _END_OF_STANZA: Final = re.compile(rb"\n[ \t\r]*\n")
 _NAMED: Final = ("package", "version", "architecture", "filename", "size", "sha256")
+_MARKS: Final = tuple((name, b"\n%b:" % name.encode()) for name in _NAMED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +65,8 @@ class ReleaseFile:
     files: Mapping[str, IndexFile]
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
-    """A binary package as an index names it.
+class Package(NamedTuple):
+    """A binary package as an index names it; a tuple, as a distribution has sixty thousand.
 
     Attributes:
         name: Of the package.
@@ -167,11 +163,22 @@ def packages(chunks: Iterable[bytes]) -> Iterator[Package]:
 
 def _package(stanza: bytes) -> Package:
     found: dict[str, str] = {}
-    for match in _WANTED.finditer(stanza):
-        # The first wins, as for apt: a second one could name another file to whoever reads on.
-        found.setdefault(match[1].decode("ascii").lower(), _text(match[2].strip(b" \t")))
-    missing = [name for name in _NAMED if not found.get(name)]
-    if missing:
+    # The names of fields are in any case. To look for each takes half of what a pattern does that
+    # is tried at each line. The first wins, as for apt: a second one could name another file to
+    # whoever reads on.
+    lowered = b"\n" + stanza.lower()
+    try:
+        for name, mark in _MARKS:
+            at = lowered.find(mark)
+            if at >= 0:
+                begin = at + len(mark) - 1
+                end = stanza.find(b"\n", begin)
+                value = stanza[begin:] if end < 0 else stanza[begin:end]
+                found[name] = value.strip(b" \t").decode()
+    except UnicodeDecodeError as error:
+        raise BadInput("a text of the repository is not UTF-8") from error
+    if len(found) < len(_NAMED) or not all(found.values()):
+        missing = [name for name in _NAMED if not found.get(name)]
         name = found.get("package", "?")
         raise BadInput(f"the package {name!r} of the index has no {', '.join(missing)}")
     return Package(

@@ -1,7 +1,6 @@
 """The gate's process."""
 
 import asyncio
-import gc
 from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -34,15 +33,13 @@ from firedoor.services.admission import Admission
 from firedoor.services.places import Place
 from firedoor.services.roster import Roster
 from firedoor.wire.files import Files
+from firedoor.wire.garbage import seldom_look
 from firedoor.wire.lease import LeasedBoard
 from firedoor.wire.process import PRUNE_EVERY_S, RETENTION_MS, every, serve
 from firedoor.wire.transport import Sockets, Transport
 
 # What was down longer ago lies before the last session of nearly every machine.
 _RUNS_LOOKED_AT = 50
-# Objects by which there are more before the youngest are looked through for garbage. Requests leave
-# none; but those that wait in a storm are a hundred thousand objects, each time looked through.
-_YOUNG = 200_000
 _log = structlog.get_logger()
 
 
@@ -108,11 +105,7 @@ async def run(config: Config, files: Files, sockets: Sockets, parent: int) -> No
     app = behind_proxies(gate, config.gate.proxies)
     transport = Transport(app, sockets, config.gate.tls, http2=True, limits=Limits(), direct=True)
     await gate.start()
-    # What is known of a million machines stays; nobody need look through it for garbage, which is
-    # a tenth of what a poll costs otherwise.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG)
+    seldom_look()
     pruning = asyncio.create_task(
         every(PRUNE_EVERY_S, lambda: keeper.prune(clock.now().wall_ms - RETENTION_MS))
     )

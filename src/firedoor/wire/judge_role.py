@@ -17,6 +17,7 @@ from firedoor.wire.alerts import hook
 from firedoor.wire.court import Court
 from firedoor.wire.exploited import Exploited
 from firedoor.wire.files import Files
+from firedoor.wire.garbage import seldom_look
 from firedoor.wire.healing import Healer, keep_sound
 from firedoor.wire.housekeeping import SWEEP_EVERY_S, Sweeper, keep_swept
 from firedoor.wire.mirroring import Mirror
@@ -70,6 +71,7 @@ def run(
         exploited=exploited,
         preflights=Preflights.of(config, files, blobs, clock),
     )
+    seldom_look()
     mirror.start()
     exploited.start()
     healer = Healer(config, files, blobs, clock, storage.tell)
