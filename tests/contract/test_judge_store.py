@@ -189,7 +189,7 @@ def test_looks_are_summed_to_what_their_cells_are(store, reader):
             store.add_cell("av", 2, each)
 
     looks = reader.looks("av", 2)
-    assert past.summed(looks) == past.summed(cells) != ()
+    assert past.summed([looks]) == past.summed([cells]) != ()
     assert len(looks) == len({(c.ring, c.test, c.signal, c.age) for c in looks}) < len(cells)
 
 

@@ -36,6 +36,7 @@ rules = st.builds(
     merging=st.sampled_from(Merging),
     attributes=st.sampled_from([(), ("model",), ("site", "model")]),
     liars=st.sampled_from([0, 0, 0, 1, 3]),
+    past_liars=st.sampled_from([0, 0, 1, 2]),
     past=st.sampled_from(
         [
             (),

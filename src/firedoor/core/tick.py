@@ -26,7 +26,7 @@ from firedoor.core.verdict import (
     Verdict,
     check,
     conclude,
-    knows_looks_alone,
+    is_mute,
     rate_of,
 )
 
@@ -75,12 +75,7 @@ def absorb_all(releases: Sequence[Release]) -> list[Evidence]:
         rated = _absorb_ratio(states, [classes[number] for number in numbers])
         for number, (state, log_e) in zip(numbers, rated, strict=True):
             after[number] = replace(after[number], relative=state, log_e_ratio=log_e)
-    looks = [_looks(evidence, cells) for evidence, cells in releases]
-    compared = [number for number, found in enumerate(looks) if found]
-    if compared:
-        told = _absorb_past([(after[number], looks[number]) for number in compared])
-        for number, evidence in zip(compared, told, strict=True):
-            after[number] = evidence
+    after = _compared(after, [_looks(evidence, cells) for evidence, cells in releases])
     return [
         replace(evidence, seq=cells[-1].seq) if cells else evidence
         for evidence, (_, cells) in zip(after, releases, strict=True)
@@ -213,8 +208,22 @@ def _looks(evidence: Evidence, cells: Iterable[Cell]) -> list[_Look]:
     return [(cell, rate) for cell, rate in rated if rate is not None]
 
 
+def _compared(evidences: list[Evidence], looks: Sequence[list[_Look]]) -> list[Evidence]:
+    """Compare with the past those that have a look that it knows a rate of."""
+    after = list(evidences)
+    by_height: defaultdict[int, list[int]] = defaultdict(list)
+    for number, found in enumerate(looks):
+        if found:
+            by_height[after[number].history.height].append(number)
+    for numbers in by_height.values():
+        told = _absorb_past([(after[number], looks[number]) for number in numbers])
+        for number, evidence in zip(numbers, told, strict=True):
+            after[number] = evidence
+    return after
+
+
 def _absorb_past(releases: Sequence[tuple[Evidence, list[_Look]]]) -> list[Evidence]:
-    """Take looks that the past knows a rate of; each release has one at least."""
+    """Take looks that the past knows a rate of; each release has one, and spares as many liars."""
     queues: dict[tuple[int, int], list[tuple[_Look, Evidence]]] = {}
     for number, (evidence, looks) in enumerate(releases):
         for look in looks:
@@ -229,7 +238,7 @@ def _absorb_past(releases: Sequence[tuple[Evidence, list[_Look]]]) -> list[Evide
             [rate for (_, rate), _ in turn],
             [cell.epoch for (cell, _), _ in turn],
             cluster=[evidence.rules.cluster for _, evidence in turn],
-            mute=[knows_looks_alone(evidence) for _, evidence in turn],
+            mute=[is_mute(evidence) for _, evidence in turn],
         ),
     )
     rows = [

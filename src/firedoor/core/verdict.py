@@ -99,6 +99,8 @@ class Rules:
         attributes: Attributes of machines by which localised harm is looked for.
         liars: Treated machines that may fake harm without an effect on the verdict, >= 0.
         past: What past good releases showed. Where nothing is known, nothing is compared.
+        past_liars: The same of the comparison with the past; 0 where it was judged before liars
+            were spared there.
         alpha_ref: Chance that any rate made of it is too low, in (0, 1).
         ratio: Odds ratio of harm to control whose exclusion clears as well, > 1, or None.
         cluster: Most machines that one accident harms together, >= 1; 1 where there is a ratio.
@@ -113,6 +115,7 @@ class Rules:
     attributes: tuple[str, ...] = ()
     liars: int = 0
     past: tuple[PastBucket, ...] = ()
+    past_liars: int = 0
     alpha_ref: float = ALPHA_REF
     ratio: float | None = None
     cluster: int = 1
@@ -132,8 +135,8 @@ class Rules:
             raise ValueError(f"shares of a mean must have the sum 1: {self.shares}")
         if len(set(self.attributes)) < len(self.attributes):
             raise ValueError(f"an attribute is named twice: {self.attributes}")
-        if self.liars < 0:
-            raise ValueError(f"liars {self.liars} is negative")
+        if self.liars < 0 or self.past_liars < 0:
+            raise ValueError(f"liars {self.liars}, {self.past_liars} in the past: one is negative")
         if self.ratio is not None and not 1.0 < self.ratio < math.inf:
             raise ValueError(f"ratio {self.ratio} is no odds ratio of harm")
         if self.cluster < 1 or (self.cluster > 1 and self.ratio is not None):
@@ -237,7 +240,9 @@ def start(rules: Rules) -> Evidence:
         excess=excess.start(1),
         matured=Matured(),
         rates=past.rates(rules.past, rules.alpha_ref),
-        history=history.start(1 + any(past.row_of(bucket.signal) for bucket in rules.past)),
+        history=history.start(
+            1 + any(past.row_of(bucket.signal) for bucket in rules.past), rules.past_liars
+        ),
         relative=None if rules.ratio is None else relative.start(1, rules.ratio),
     )
 
@@ -368,9 +373,9 @@ def rate_of(evidence: Evidence, cell: Cell) -> float | None:
     return rate if math.isfinite(rate) else None
 
 
-def knows_looks_alone(evidence: Evidence) -> bool:
-    """Say whether its past has nothing that was told: then it is judged as before there was any."""
-    return len(evidence.history) == 1
+def is_mute(evidence: Evidence) -> bool:
+    """Say whether a frozen look counts nothing, as before there was anything told or a liar."""
+    return len(evidence.history) == 1 and evidence.history.height == 1
 
 
 def _absorb_harm(evidence: Evidence, cell: Cell) -> Evidence:
@@ -426,7 +431,7 @@ def _absorb_history(evidence: Evidence, cell: Cell) -> Evidence:
         rate,
         cell.epoch,
         cluster=evidence.rules.cluster,
-        mute=knows_looks_alone(evidence),
+        mute=is_mute(evidence),
     )
     after = History.stacked(rows)
     return replace(evidence, history=after, log_e_history=history.merged(after))

@@ -77,4 +77,5 @@ def rules_for(
         ratio=terms.ratio,
         cluster=terms.cluster,
         liars=terms.liars,
+        past_liars=terms.liars,
     )

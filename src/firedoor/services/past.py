@@ -49,10 +49,12 @@ def known(lines: Iterable[Line], rules: Rules, store: JudgeRecords) -> tuple[Pas
     Where other signals decide, another share of the machines is harmed by chance.
     """
     return past.summed(
-        cell
-        for line in good(lines, store)
-        if _deciding(line.boarding.rules) == _deciding(rules)
-        for cell in store.looks(line.boarding.channel, line.boarding.number)
+        (
+            store.looks(line.boarding.channel, line.boarding.number, apart=rules.past_liars > 0)
+            for line in good(lines, store)
+            if _deciding(line.boarding.rules) == _deciding(rules)
+        ),
+        liars=rules.past_liars,
     )
 
 

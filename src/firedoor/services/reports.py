@@ -62,6 +62,7 @@ def terms_of(boarding: Boarding, doors: Iterable[Door]) -> dict[str, Json]:
             "alpha_clear": float_to_text(rules.alpha_clear),
             "delta": float_to_text(rules.delta),
             "liars": rules.liars,
+            **({"past_liars": rules.past_liars} if rules.past_liars else {}),
             "merging": rules.merging.value,
             "shares": [[signal, float_to_text(share)] for signal, share in rules.shares],
             "attributes": list(rules.attributes),

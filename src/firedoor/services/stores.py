@@ -180,7 +180,7 @@ class JudgeRecords(Protocol):
         """Cells of one boarding, in order."""
         ...
 
-    def looks(self, channel: str, number: int) -> list[Cell]:
+    def looks(self, channel: str, number: int, *, apart: bool = False) -> list[Cell]:
         """What was counted at every look at one boarding, summed by ring, signal and age."""
         ...
 

@@ -160,6 +160,7 @@ class _Rules(msgspec.Struct):
     shares: list[tuple[str, str]]
     attributes: list[str]
     past: list[tuple[str, str, int, int, int]] = []
+    past_liars: int = 0
     alpha_ref: str = ALPHA_REF.hex()
     ratio: str = ""
     cluster: int = 1
@@ -328,6 +329,7 @@ def _rules(written: _Rules) -> Rules:
         attributes=tuple(written.attributes),
         liars=written.liars,
         past=tuple(PastBucket(*bucket) for bucket in written.past),
+        past_liars=written.past_liars,
         alpha_ref=text_to_float(written.alpha_ref),
         ratio=text_to_float(written.ratio) if written.ratio else None,
         cluster=written.cluster,

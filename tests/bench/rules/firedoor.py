@@ -76,7 +76,7 @@ def cells_of(closings: Iterable[Closing], seq: int, minute: int) -> list[Cell]:
 
 def past_of(releases: Iterable[Sequence[Closing]]) -> tuple[PastBucket, ...]:
     """What earlier good releases showed, as the judge would have it in the rules."""
-    return past.summed(cell for closings in releases for cell in cells_of(closings, 0, 0))
+    return past.summed(cells_of(closings, 0, 0) for closings in releases)
 
 
 @dataclass(slots=True)

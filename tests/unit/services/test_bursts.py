@@ -107,7 +107,7 @@ def held(world: World, before: World, *, releases: int, trials: int) -> float:
     chance, count = np.random.default_rng(2908), 0
     for _ in range(trials):
         known = [cell for _ in range(releases) for cell in before.release(chance)]
-        evidence, worst = start(replace(RULES, past=past.summed(known))), 0.0
+        evidence, worst = start(replace(RULES, past=past.summed([known]))), 0.0
         for seq, cell in enumerate(world.release(chance), 1):
             evidence = absorb(evidence, replace(cell, seq=seq))
             worst = max(worst, evidence.log_e_history)

@@ -56,7 +56,7 @@ def test_the_past_is_what_good_releases_showed_and_is_in_the_ledger_before_a_car
     assert sum(bucket.exposure for bucket in known if bucket.signal == "any") == sum(
         cell.treated for cell in cells if cell.test is Test.CLEARANCE
     )
-    assert known == past.summed(cells)
+    assert known == past.summed([cells])
     written = [(b.ring, b.signal, b.age, b.events, b.exposure) for b in known]
     assert [tuple(bucket) for bucket in boarded(loop, 4)] == written
     assert not boarded(loop, 2)
@@ -72,7 +72,7 @@ def test_what_was_let_through_or_contained_is_no_past(start):
     assert loop.door(3).reason is Reason.EXPEDITED
     loop.publish("4")
 
-    assert loop.flight(4).boarding.rules.past == past.summed(loop.store.cells(AV, 2))
+    assert loop.flight(4).boarding.rules.past == past.summed([loop.store.cells(AV, 2)])
 
 
 def test_a_release_that_is_worse_than_the_past_is_held_and_goes_on_when_a_person_says_so(start):

@@ -181,14 +181,23 @@ class JudgeReader(LateReader, MirroredReader, UrgentReader):
         sql = "SELECT * FROM cell WHERE channel = ? AND number = ? ORDER BY seq LIMIT ?"
         return [cell_of(row) for row in self._rows(sql, channel, number, upto)]
 
-    def looks(self, channel: str, number: int) -> list[Cell]:
-        """What was counted at every look at one boarding, summed by ring, signal and age."""
+    def looks(self, channel: str, number: int, *, apart: bool = False) -> list[Cell]:
+        """What was counted at every look at one boarding, summed by ring, signal and age.
+
+        Args:
+            channel: Of the boarding.
+            number: Of the boarding.
+            apart: Not summed: each look by itself.
+        """
+        looks = Test.CLEARANCE.value, Test.LATE.value
+        if apart:
+            every = "SELECT * FROM cell WHERE channel = ? AND number = ? AND test IN (?, ?)"
+            return [cell_of(row) for row in self._rows(every, channel, number, *looks)]
         sql = (
             "SELECT channel, number, 0, ring, 0, 0, test, signal, '', sum(treated), sum(control), "
             "sum(treated_harmed), sum(control_harmed), sum(installed), age FROM cell "
             "WHERE channel = ? AND number = ? AND test IN (?, ?) GROUP BY ring, test, signal, age"
         )
-        looks = Test.CLEARANCE.value, Test.LATE.value
         return [cell_of(row) for row in self._rows(sql, channel, number, *looks)]
 
     def cells_after(self, channel: str, number: int, seq: int, limit: int) -> list[Cell]:

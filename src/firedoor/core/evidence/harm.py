@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from firedoor.core.evidence import mixture
 from firedoor.core.evidence.counts import Counts, Floats, Ints
-from firedoor.core.evidence.mixture import LOG_RATIOS, RATIOS, Wealth, frozen, log_sum
+from firedoor.core.evidence.mixture import LOG_RATIOS, RATIOS, Wealth, log_sum
 
 EXACT_SUPPORT: Final = 1024
 """Longest support of the hypergeometric for which the exact factor is computed.
@@ -152,8 +152,8 @@ def absorb_factors(harm: Harm, factors: Factors, epoch: ArrayLike) -> Harm:
     rows = len(harm.plain.epochs) // len(factors.plain)
     epochs = np.repeat(epoch, rows) if np.ndim(epoch) else epoch
     return Harm(
-        _absorb_worst(mixture.open_through(harm.plain, epochs), factors.plain),
-        _absorb_worst(mixture.open_through(harm.linear, epochs), factors.linear),
+        mixture.absorb_worst(mixture.open_through(harm.plain, epochs), factors.plain),
+        mixture.absorb_worst(mixture.open_through(harm.linear, epochs), factors.linear),
     )
 
 
@@ -293,15 +293,3 @@ def _by_terms(counts: Counts, rows: Ints, width: int) -> Floats:
     expected = log_sum(tilted, axis=1) - log_sum(log_p, axis=1)[:, None]
     factors: Floats = (x1 - lowest)[:, None] * LOG_RATIOS - expected
     return factors
-
-
-def _absorb_worst(wealth: Wealth, log_factors: Floats) -> Wealth:
-    """Row r of each stream becomes the smallest of its row r-d times factor d, over all d."""
-    streams, depth, bets = log_factors.shape
-    before = wealth.placed.reshape(streams, -1, bets)
-    worst = before + log_factors[:, :1]
-    rows = before.shape[1]
-    for d in range(1, depth):
-        spared = before[:, : rows - d] + log_factors[:, d : d + 1]
-        np.minimum(worst[:, d:], spared, out=worst[:, d:])
-    return Wealth(frozen(worst.reshape(-1, bets)), wealth.epochs)

@@ -31,6 +31,18 @@ f rises with x1 and "not frozen" falls with x0, so that E[f; not frozen] <= E[f]
 given the past, failures of the two arms are independent or rise together. This was the rule before
 there were other closings, and what was judged by it has to be judged so again.
 
+*Liars.* A machine that holds the release and fails on purpose would be worse than any past. Each
+process has k+1 rows: row r holds, for every bet by itself, the smallest wealth that leaving out at
+most r harmed treated machines can give,
+
+    H[r]  <-  min over d <= min(r, x1) of  H[r-d] + ln f(x1-d, m1),
+
+and the last one speaks. Valid against k liars, fixed in advance, that act on all they see: given
+what they do, the honest ones are at most m1 at risk, so on the path that leaves out just the liars
+f has mean at most 1 (no bet is on a ratio below 1), and no minimum over paths is above that path.
+In either process a machine is an event at most once. With k > 0 no freeze is mute: a lying control
+that fails whenever f would be below 1 would give what is counted a mean above 1.
+
 The history says "worse than used to be", and not whose fault it is: it may hold a release and
 never shuts one.
 
@@ -142,12 +154,17 @@ class History:
     """State of S history processes.
 
     Attributes:
-        wealth: The mixture over bets and starting times.
+        wealth: The mixture over bets and starting times, ``height`` rows for each process.
         control: Running sums of the control arm (G), shape (S, J), each >= 0.
     """
 
     wealth: Wealth
     control: Floats
+
+    @property
+    def height(self) -> int:
+        """Liars that are spared, and one."""
+        return len(self.wealth.epochs) // max(1, len(self.control))
 
     def __eq__(self, other: object) -> bool:
         """Equal to the last bit."""
@@ -165,20 +182,24 @@ class History:
 
     def take(self, rows: Sequence[int] | Ints) -> Self:
         """Only some processes, numbered from 0, in this order."""
-        return type(self)(self.wealth.take(rows), frozen(self.control[rows]))
+        chosen = np.asarray(rows, dtype=np.int64)
+        those = (chosen[:, None] * self.height + np.arange(self.height)).reshape(-1)
+        return type(self)(self.wealth.take(those), frozen(self.control[chosen]))
 
     @classmethod
     def stacked(cls, parts: Sequence[Self]) -> Self:
-        """The processes of several states, one below the other."""
+        """The processes of several states that spare as many liars, one below the other."""
         return cls(
             Wealth.stacked([part.wealth for part in parts]),
             frozen(np.concatenate([part.control for part in parts])),
         )
 
 
-def start(streams: int) -> History:
-    """E = 1 for each of the streams, nothing frozen."""
-    return History(mixture.start(streams), frozen(np.zeros((streams, len(RATIOS)))))
+def start(streams: int, liars: int = 0) -> History:
+    """E = 1 for each of the streams, nothing frozen; so many liars are spared in each, >= 0."""
+    height = liars + 1
+    control = frozen(np.zeros((streams, len(RATIOS))))
+    return History(mixture.start(streams * height), control)
 
 
 def absorb(
@@ -200,8 +221,8 @@ def absorb(
         epoch: Present epoch, a scalar or shape (S,), from 0.
         cluster: Largest number of machines harmed together (c), a scalar or shape (S,): every
             count is divided by it.
-        mute: A frozen closing counts nothing, a scalar or shape (S,): only for rows all of whose
-            closings come at fixed moments.
+        mute: A frozen closing counts nothing, a scalar or shape (S,): only for streams all of
+            whose closings come at fixed moments, and that spare no liar.
 
     Returns:
         The state after; the argument is untouched.
@@ -219,24 +240,29 @@ def absorb(
     controls = log_factors(counts.control_harmed, counts.control * allowed) / size
     summed = np.maximum(history.control + np.where(known[:, None], controls, 0.0), 0.0)
     counted = known & ~_above(summed)
-    gained = log_factors(counts.treated_harmed, counts.treated * allowed) / size
-    opened = mixture.open_through(history.wealth, epoch)
-    still = np.where(np.broadcast_to(mute, known.shape)[:, None], 0.0, np.minimum(gained, 0.0))
-    kept = np.where(counted[:, None], gained, still)
-    return History(
-        mixture.absorb(opened, np.where(known[:, None], kept, 0.0)),
-        frozen(summed),
+    left_out = np.arange(min(history.height - 1, counts.treated_harmed.max(initial=0)) + 1)
+    harmed = counts.treated_harmed[:, None] - left_out
+    gained = log_factors(harmed, (counts.treated * allowed)[:, None]) / size[:, None]
+    still = np.where(
+        np.broadcast_to(mute, known.shape)[:, None, None], 0.0, np.minimum(gained, 0.0)
     )
+    kept = np.where(counted[:, None, None], gained, still)
+    kept = np.where(known[:, None, None], kept, 0.0)
+    kept = np.where((harmed >= 0)[:, :, None], kept, np.inf)
+    epochs = np.repeat(epoch, history.height) if np.ndim(epoch) else epoch
+    opened = mixture.open_through(history.wealth, epochs)
+    return History(mixture.absorb_worst(opened, kept), frozen(summed))
 
 
 def log_factors(events: Ints, allowed: Floats) -> Floats:
-    """Log of the factors of events against the number allowed, shape (S, J), finite.
+    """Log of the factors of events against the number allowed, shape (..., J), finite.
 
     Args:
-        events: x, shape (S,), count >= 0.
-        allowed: Events the reference allows on average (m times rate), shape (S,), >= 0.
+        events: x, any shape.
+        allowed: Events the reference allows on average (m times rate), >= 0, a shape that
+            broadcasts to that of the events.
     """
-    factors: Floats = events[:, None] * LOG_RATIOS - allowed[:, None] * (RATIOS - 1.0)
+    factors: Floats = events[..., None] * LOG_RATIOS - allowed[..., None] * (RATIOS - 1.0)
     return factors
 
 
@@ -246,8 +272,9 @@ def is_frozen(history: History) -> NDArray[np.bool_]:
 
 
 def log_e(history: History) -> Floats:
-    """Log of E against "no worse than history", shape (S,), finite."""
-    return mixture.log_e(history.wealth)
+    """Log of E against "no worse than history" whatever the liars did, shape (S,), finite."""
+    last = np.arange(history.height - 1, len(history.wealth.epochs), history.height)
+    return mixture.log_e(history.wealth.take(last))
 
 
 def merged(history: History) -> LogE:

@@ -158,6 +158,29 @@ def absorb(wealth: Wealth, log_factors: Floats) -> Wealth:
     return Wealth(frozen(wealth.placed + log_factors), wealth.epochs)
 
 
+def absorb_worst(wealth: Wealth, log_factors: Floats) -> Wealth:
+    """Let each bet of S streams go on from the least that leaving out up to k events can give.
+
+    Args:
+        wealth: State with k+1 rows for each stream, those of one stream together: row r has left
+            out at most r events so far.
+        log_factors: ln of the factors, shape (S, d, J), d <= k+1: of [:, i] with i events left out
+            now. inf where there are not so many.
+
+    Returns:
+        The state in which row r of each stream is the smallest of row r-i times factor i, over
+        all i.
+    """
+    streams, depth, bets = log_factors.shape
+    before = wealth.placed.reshape(streams, -1, bets)
+    worst = before + log_factors[:, :1]
+    rows = before.shape[1]
+    for d in range(1, depth):
+        spared = before[:, : rows - d] + log_factors[:, d : d + 1]
+        np.minimum(worst[:, d:], spared, out=worst[:, d:])
+    return Wealth(frozen(worst.reshape(-1, bets)), wealth.epochs)
+
+
 def log_e(wealth: Wealth) -> Floats:
     """Log of E of each stream, shape (S,), finite."""
     opened = wealth.epochs.astype(np.float64)

@@ -30,13 +30,13 @@ ledger before its first deck.
 Source: evidence.md 2.6; ADR 0016 and 0029.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final
 
-from firedoor.core.cell import Cell, Test
+from firedoor.core.cell import MOST_MACHINES, TOLD_EDGES_MS, Cell, Test
 from firedoor.core.evidence import history
 from firedoor.core.signal import TOLD, TOLD_EARLY
 
@@ -93,24 +93,50 @@ def place_of(cell: Cell) -> Place:
     return cell.ring, cell.signal, cell.age
 
 
-def summed(cells: Iterable[Cell]) -> tuple[PastBucket, ...]:
-    """Add up the looks of past good releases, in the order of their places."""
+def summed(releases: Iterable[Iterable[Cell]], liars: int = 0) -> tuple[PastBucket, ...]:
+    """Add up the looks of past good releases, in the order of their places.
+
+    Args:
+        releases: The cells of each; where there are liars, each look by itself.
+        liars: Machines of each that may have kept quiet then to be believed now, >= 0. They have
+            lent it the exposure that they were, and no more is taken off than they can have been;
+            what they said stays. In the age without an end that cannot be said of what was told,
+            so that nothing is known of it.
+    """
     events: dict[Place, int] = defaultdict(int)
     exposure: dict[Place, int] = defaultdict(int)
-    for cell in filter(is_look, cells):
-        place, late = place_of(cell), cell.test is Test.LATE and cell.signal != TOLD_EARLY
-        events[place] += cell.treated_harmed + late * cell.control_harmed
-        told = row_of(cell.signal)
-        exposure[place] += cell.installed if told else cell.treated + late * cell.control
+    for release in releases:
+        seen: dict[Place, int] = defaultdict(int)
+        looks: dict[Place, Counter[int]] = defaultdict(Counter)
+        for cell in filter(is_look, release):
+            place, late = place_of(cell), cell.test is Test.LATE and cell.signal != TOLD_EARLY
+            events[place] += cell.treated_harmed + late * cell.control_harmed
+            told = row_of(cell.signal)
+            seen[place] += cell.installed if told else cell.treated + late * cell.control
+            looks[place][cell.deck] += 1
+        for place, total in seen.items():
+            lent = liars * _most_of_one(place, looks[place]) if liars else 0
+            exposure[place] += max(0, total - lent)
     # Rounded down it may be less than a second each.
     exposure = {place: max(seconds, events[place]) for place, seconds in exposure.items()}
-    seen = sorted((p for p in exposure if exposure[p]), key=lambda p: (-exposure[p], p))
-    looks, told_of = ([place for place in seen if row_of(place[1]) == row] for row in (0, 1))
+    found = sorted((p for p in exposure if exposure[p]), key=lambda p: (-exposure[p], p))
+    first_looks, told_of = ([place for place in found if row_of(place[1]) == row] for row in (0, 1))
     told_of.sort(key=lambda place: (place[1] != TOLD_EARLY, place[2]))
-    turns = (place for turn in zip_longest(looks, told_of) for place in turn)
+    turns = (place for turn in zip_longest(first_looks, told_of) for place in turn)
     first: list[Place] = [place for place in turns if place is not None]
     kept = sorted(first[:MOST_BUCKETS])
     return tuple(PastBucket(*place, events[place], exposure[place]) for place in kept)
+
+
+def _most_of_one(place: Place, looks: Counter[int]) -> int:
+    """The most that one machine can have been of a release's exposure at a place."""
+    _, signal, age = place
+    if not row_of(signal):
+        return max(looks.values())  # it is in one deck, and once in each of its looks
+    if age == len(TOLD_EDGES_MS):
+        return MOST_MACHINES
+    begin = TOLD_EDGES_MS[age - 1] if age else 0
+    return (TOLD_EDGES_MS[age] - begin) // 1000
 
 
 def rates(past: Iterable[PastBucket], alpha_ref: float) -> dict[Place, float]:
