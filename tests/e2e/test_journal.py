@@ -19,7 +19,7 @@ from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.signals import SignalReader
 from firedoor.core.host_id import HostId, HostIdKind
 from firedoor.core.units import UnixMs
-from firedoor.intake.journals import MAX_UPLOADS
+from firedoor.intake.journals import MAX_UPLOADS_OF_ONE
 
 ROUNDS = 1
 TRIES = 40
@@ -78,7 +78,7 @@ def test_a_machine_that_crashed_tells_of_it_by_its_journal(tmp_path, token, jour
 
 
 def test_a_client_that_was_turned_away_sends_the_same_again_later(tmp_path, token, journal):
-    """503 is all that it understands; what it had sent is counted once."""
+    """No answer of that kind moves it on; what it had sent is counted once."""
     journal.boots("a")
     file = journal_file(journal.text(), tmp_path / "system.journal")
     cursor = tmp_path / "cursor"
@@ -90,15 +90,15 @@ def test_a_client_that_was_turned_away_sends_the_same_again_later(tmp_path, toke
         journal.say(**UNIT_FAILED)
         journal_file(journal.text(), file)
         with contextlib.ExitStack() as others:
-            for _ in range(MAX_UPLOADS):
+            for _ in range(MAX_UPLOADS_OF_ONE):
                 others.enter_context(half_a_body(port, token, journal.text()))
-            until(lambda: status(port, token) == HTTPStatus.SERVICE_UNAVAILABLE, "it is full")
+            until(lambda: status(port, token) == HTTPStatus.TOO_MANY_REQUESTS, "it has its share")
             refused = upload(url, file, cursor)
             unmoved = cursor.read_text()
         taken = until(lambda: not upload(url, file, cursor).returncode, "it is let in again")
 
     assert refused.returncode != 0
-    assert "503" in refused.stderr
+    assert "429" in refused.stderr
     assert unmoved == reached
     assert taken
     assert kinds(tmp_path) == ["service-failed"]

@@ -23,7 +23,7 @@ from firedoor.core.errors import (
     Unavailable,
 )
 from firedoor.core.machine import redact
-from firedoor.core.signal import SignalKind, stream_of
+from firedoor.core.signal import SignalKind, counts_as
 
 _PATIENCE_S: Final = 30.0
 _TRIES: Final = 4
@@ -190,7 +190,7 @@ def tried(
                     found.machine,
                     found.signal,
                     found.kind.value,
-                    found.stream or "a sign of life",
+                    counts_as(found.kind),
                     " ".join(f"{key}={value}" for key, value in found.detail.items()),
                 )
                 for found in capture.found
@@ -235,7 +235,7 @@ def definitions(
                 row.source.value,
                 row.platform,
                 row.kind.value,
-                stream_of(row.kind) or "a sign of life",
+                counts_as(row.kind),
                 row.why,
             )
             for row in rows

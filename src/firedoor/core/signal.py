@@ -2,7 +2,7 @@
 
 ::
 
-    heartbeat  boot-clean  booted  service-started                 signs of life, no stream
+    heartbeat  boot-clean  booted  service-started  check-passed   signs of life, no stream
     boot-unclean  panic  bugcheck  service-failed  coredump   -->  crash
     check-failed  false-positive                              -->  check
     (not heard from by the deadline)                          -->  silence
@@ -46,6 +46,7 @@ class SignalKind(StrEnum):
     SERVICE_STARTED = "service-started"
     SERVICE_FAILED = "service-failed"
     COREDUMP = "coredump"
+    CHECK_PASSED = "check-passed"
     CHECK_FAILED = "check-failed"
     FALSE_POSITIVE = "false-positive"
 
@@ -58,6 +59,7 @@ def stream_of(kind: SignalKind) -> str | None:
             | SignalKind.BOOT_CLEAN
             | SignalKind.BOOTED
             | SignalKind.SERVICE_STARTED
+            | SignalKind.CHECK_PASSED
         ):
             return None
         case (
@@ -81,3 +83,12 @@ BOOTS: Final = frozenset(
 
 RESTARTS: Final = BOOTS | {SignalKind.SERVICE_STARTED}
 """What tells that it, or a service that the operator's definitions name, was started."""
+
+
+def counts_as(kind: SignalKind) -> str:
+    """In words, for people: the harm stream, or what else it is."""
+    stream = stream_of(kind)
+    if kind not in RESTARTS:
+        return stream or "a sign of life"
+    what = "a boot" if kind in BOOTS else "a start of a service"
+    return f"{stream}, {what}" if stream else what

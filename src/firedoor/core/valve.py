@@ -39,6 +39,10 @@ one control for each treated machine."""
 LOCKED_SHARE = 0.1
 """Largest share of a ring's machines that long decks may lock."""
 
+LATE_ALPHA = 0.05
+"""Chance that the bound for late machines is ever below the truth."""
+
+_HALVINGS = 40
 _RANGE = 1 << 256
 
 
@@ -76,6 +80,32 @@ def room(*, budget: float, upper: float, in_flight: int, debt: float) -> int:
 def window(budget: float, upper: float) -> int:
     """The whole window W = floor(B / U): machines in flight and harmed together."""
     return math.floor(budget / upper + 1e-9)
+
+
+def late_upper(survived: int, harmed: int) -> float:
+    """Upper bound of the chance that a machine that was late is harmed, by those known.
+
+    Valid at whatever moment it is asked, at ``LATE_ALPHA``, where all have the same chance: a
+    mixture over all rates against each (Robbins 1970). Nobody is compared with, so what fails
+    anyway counts.
+
+    Args:
+        survived: Late machines that were heard a deadline after it took effect, count >= 0.
+        harmed: Those that were not, or told of harm, count >= 0.
+
+    Returns:
+        In (0, 1], 1 before the first.
+    """
+    if not survived:
+        return 1.0
+    known = survived + harmed
+    mixed = math.lgamma(harmed + 1) + math.lgamma(survived + 1) - math.lgamma(known + 2)
+    low, high = harmed / known, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        against = mixed - harmed * math.log(middle) - survived * math.log1p(-middle)
+        low, high = (low, middle) if against >= -math.log(LATE_ALPHA) else (middle, high)
+    return high
 
 
 def beyond_chance(*, treated: int, control: int, treated_harmed: int, control_harmed: int) -> float:

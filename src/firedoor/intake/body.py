@@ -22,6 +22,8 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 _SLICE_BYTES: Final = 64 * 1024
 """Packed bytes given to an unpacker at once: what is copied where a member ends."""
 
+_UNPACKED_AT_ONCE: Final = 2
+
 _FREE_BYTES: Final = 4 * 1024
 """Bytes of every body that cost nothing: a machine's own signals fit, so whoever uses up the
 budget shuts out large bodies only."""
@@ -50,6 +52,8 @@ class Budget:
         self._left = total
         self._share = total if share is None else share
         self._held: dict[Hashable, int] = {}
+        self.unpacking = asyncio.Semaphore(_UNPACKED_AT_ONCE)
+        """What is unpacked is paid for when it is known how much it is: a few at a time."""
 
     def open(self, sender: Hashable = None) -> "Account":
         """An account for one request; close it when the request was answered.
@@ -102,6 +106,11 @@ class Account:
         """Give everything back."""
         self._budget._give_back(self._sender, self._taken)  # noqa: SLF001 - the two are one thing
         self._size = self._taken = 0
+
+    @property
+    def unpacking(self) -> asyncio.Semaphore:
+        """To be held while a large body is unpacked and not paid for yet."""
+        return self._budget.unpacking
 
     def add(self, size: int) -> None:
         """Take note of ``size`` more bytes that the request holds.
@@ -164,11 +173,13 @@ async def unpack(packed: bytes, limit: int, account: Account) -> bytes:
         TooMuch: The sender's other requests hold its share.
         Unavailable: Other requests hold too much.
     """
-    if len(packed) > _SLICE_BYTES:
-        body = await asyncio.to_thread(gunzip, packed, limit)
-    else:
+    if len(packed) <= _SLICE_BYTES:
         body = gunzip(packed, limit)
-    account.add(len(body))
+        account.add(len(body))
+        return body
+    async with account.unpacking:
+        body = await asyncio.to_thread(gunzip, packed, limit)
+        account.add(len(body))
     return body
 
 

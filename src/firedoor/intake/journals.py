@@ -21,7 +21,7 @@ import structlog
 
 from firedoor.core.boots import Boots, JournalState
 from firedoor.core.definition import Definition, LogSource
-from firedoor.core.errors import Unavailable
+from firedoor.core.errors import TooMuch, Unavailable
 from firedoor.core.host_id import HostIdKind
 from firedoor.core.machine import redact
 from firedoor.core.signal import SignalKind
@@ -40,6 +40,11 @@ ALLOWANCE_MS: Final = 10 * 60_000
 
 MAX_UPLOADS: Final = 512
 """Uploads that are read at once. Each holds some hundred kilobytes while it lasts."""
+
+MAX_UPLOADS_OF_ONE: Final = 4
+"""A machine has one; one that was cut off may be noticed later than the next has begun."""
+
+MAX_UPLOADS_OF_A_COLLECTOR: Final = MAX_UPLOADS // 4
 
 _QUIET_S: Final = 300.0
 """How long a client may be silent in the middle of a body."""
@@ -168,23 +173,29 @@ class Journals:
         """Prepare for its definitions."""
         self._reception = reception
         self._rows = reception.definitions.of(LogSource.JOURNAL)
-        self._open = 0
+        self._open: Counter[Identity] = Counter()
         self._lags: dict[MachineNo, _Lag] = {}
 
     async def take(self, identity: Identity, receive: Receive) -> None:
         """Read a body to its end; what it says is durable on return.
 
         Raises:
+            TooMuch: The sender has as many under way as it may.
             Unavailable: Too much is going on, nothing can be stored, or the client fell silent.
             ClientLeft: The body broke off; what was found in it is durable.
         """
-        if self._open >= MAX_UPLOADS:
+        most = MAX_UPLOADS_OF_ONE if identity.machine is not None else MAX_UPLOADS_OF_A_COLLECTOR
+        if self._open[identity] >= most:
+            raise TooMuch("you have too many journals under way", hint="send it again later")
+        if self._open.total() >= MAX_UPLOADS:
             raise Unavailable("too many journals are being received", hint="send it again later")
-        self._open += 1
+        self._open[identity] += 1
         try:
             await self._take(identity, receive)
         finally:
-            self._open -= 1
+            self._open[identity] -= 1
+            if not self._open[identity]:
+                del self._open[identity]
 
     async def _take(self, identity: Identity, receive: Receive) -> None:
         upload = Upload(self._reception.voices.of(identity), Scanner(self._rows))

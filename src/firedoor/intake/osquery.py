@@ -181,8 +181,16 @@ class Osquery:
                 raise
             # A certificate of somebody else's may stand beside a secret that is right.
             return self._strangers.open()
-        # A token may be a whole fleet's: the key says which machine of it.
-        return self._reception.budget.open(shown.node_key or identity)
+        name = shown.node_key.partition(".")[2]
+        if identity.machine is not None or not name:
+            return self._reception.budget.open(identity)
+        # A token may be a whole fleet's: the key says which machine of it, and has to be of one,
+        # or keys that are made up would have a share each.
+        voice = self._reception.voices.of(identity)
+        machine = voice.number(name)
+        if machine is None:
+            raise NotAllowed(voice.refusal(name))
+        return self._reception.budget.open(machine)
 
     async def _body(
         self, receive: Receive, headers: Mapping[bytes, bytes], account: Account

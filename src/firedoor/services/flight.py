@@ -6,6 +6,7 @@ at any moment, and then gives the same cells and the same verdict.
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -46,6 +47,8 @@ class Numbers:
             for among them.
         growth: By how much the budget has grown with what fails anyway, >= 0; in the window.
         waiting: Those in flight whose class has matured: they installed late, or have not yet.
+        unseen: Of the debt, those harmed after their class was looked at: no bound on the harm
+            has seen them.
         dormant: Treated members that have not installed for ``install_wait``: neither in flight
             nor matured. More than the window holds keep their slots.
     """
@@ -63,6 +66,11 @@ class Numbers:
     growth: float = 0.0
     waiting: int = 0
     dormant: int = 0
+    unseen: int = 0
+
+    def excluded(self, upper: float, delta: float) -> bool:
+        """Say whether ``upper`` excludes a harm of ``delta`` with those that it has not seen."""
+        return upper + self.unseen / max(self.matured, 1) <= delta
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +277,20 @@ class Flight:
         matured = admitted - in_flight - dormant
         # What other rings have shown is no bound for one that has not tried it, or is gone from it.
         upper = found.harm_upper if matured > 0 and not self.gone(ring, matured) else 1.0
-        window = valve.window(budget + growth, upper)
+        # Who installs or restarts late is in no cell: its harm would be diluted by a bound that the
+        # quick ones alone have made. So it is taken off the budget whole, and its share of those
+        # that were tried is added to the bound. Where it takes a restart, who restarts late may be
+        # just whom it kills: those have a bound of their own, from those of them that did restart.
+        unseen = self.late.count(ring, Wait.HARMED) + self.late.count(ring, Wait.TOLD)
+        unseen = min(unseen, math.ceil(debt))
+        doubtful = 0 if self.effect is None else waiting
+        survived = self.late.survived.get(ring, 0)
+        risk = valve.late_upper(survived, unseen) if doubtful else 0.0
+        # Of those that are let in now as many will be late as of those before.
+        share = (doubtful + survived) / max(matured + doubtful, 1)
+        upper = min(1.0, upper + unseen / max(matured, 1) + share * risk)
+        left = max(0.0, budget + growth - unseen - doubtful * risk)
+        window = valve.window(left, upper)
         return Numbers(
             admitted=admitted,
             control=sealed - treated,
@@ -280,15 +301,16 @@ class Flight:
             window=window,
             debt=debt,
             room=valve.room(
-                budget=budget + growth,
+                budget=left,
                 upper=upper,
-                in_flight=in_flight + max(0, dormant - window),
-                debt=debt,
+                in_flight=in_flight - doubtful + max(0, dormant - window),
+                debt=max(0.0, debt - unseen),
             ),
             watched=sum(pool.watched() for pool in self.pools_of(ring)),
             growth=growth,
             waiting=waiting,
             dormant=dormant,
+            unseen=unseen,
         )
 
     def wait(self, late: Late) -> None:

@@ -250,12 +250,13 @@ class Hearing:
     def when(self, at: Instant, now: Instant) -> int:
         """A place on one axis for draws and events, ms: steps of the wall clock do not move it.
 
-        Within this boot it is the monotonic clock, shifted once to where the wall clock stood.
+        Within this boot it is the monotonic clock, shifted once to where the wall clock stood. An
+        earlier boot lies before all of it, whatever the wall clock said then.
         """
         if self._axis is None or self._axis[0] != now.boot:
             self._axis = (now.boot, now.wall_ms - now.mono_ms)
         boot, shift = self._axis
-        return at.mono_ms + shift if at.boot == boot else at.wall_ms
+        return at.mono_ms + shift if at.boot == boot else min(at.wall_ms, shift)
 
     def _read_census(self) -> None:
         # The count is newer than the board it obeys, so it is read after it.

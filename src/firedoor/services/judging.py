@@ -20,6 +20,7 @@ from firedoor.core.cell import age_of
 from firedoor.core.door import Assessed, Command, Door, Event, State, ended
 from firedoor.core.door import step as step_door
 from firedoor.core.signal import SILENCE
+from firedoor.core.terms import Terms
 from firedoor.core.verdict import Verdict, VerdictState
 from firedoor.ports import Instant, SignalSource
 from firedoor.services import past, reports, told
@@ -333,7 +334,7 @@ class Judge:
             back = flight.all_spoke_again(ring) or (walked and not gone)
             event = Assessed(
                 harmful=harmful,
-                cleared=ready and numbers.matured > 0 and found.excludes(terms.delta),
+                cleared=ready and numbers.matured > 0 and _excludes(found, numbers, terms),
                 walked=ready and walked and numbers.matured > 0 and not spent,
                 gone=gone,
                 spent=spent,
@@ -354,7 +355,7 @@ class Judge:
             terms, numbers = flight.boarding.terms[ring], rings[ring]
             # Evidence of other rings does not open this one: somebody here has to try it first.
             tried = numbers.matured > 0 and not flight.gone(ring, numbers.matured)
-            clears = found.excludes(terms.delta) and tried and not found.warn
+            clears = _excludes(found, numbers, terms) and tried and not found.warn
             if door.state is not State.OPENING or count is None or clears:
                 continue
             free_to_deal = flight.may_deal(ring)
@@ -481,6 +482,12 @@ class Judge:
 
 def _deck(pool: Pool) -> int:
     return pool.deck
+
+
+def _excludes(found: Verdict, numbers: Numbers, terms: Terms) -> bool:
+    """Whether harm enough to keep a door shut is excluded, for those too who were late."""
+    excluded = numbers.excluded(found.harm_upper, terms.delta)
+    return found.excludes(terms.delta) and (excluded or not numbers.unseen)
 
 
 def _only_locked(count: Census) -> bool:

@@ -56,9 +56,15 @@ class Late:
 
 @dataclass(slots=True)
 class Latecomers:
-    """The late machines of one boarding, by the row of their place."""
+    """The late machines of one boarding, by the row of their place.
+
+    Attributes:
+        late: Those whose end is not known, or that were harmed.
+        survived: By ring, those that were heard a deadline after it took effect.
+    """
 
     late: dict[int, Late] = field(default_factory=dict)
+    survived: dict[str, int] = field(default_factory=dict)
     _counts: dict[tuple[str, Wait], int] = field(default_factory=dict)
 
     def put(self, late: Late) -> None:
@@ -66,7 +72,9 @@ class Latecomers:
         before = self.late.pop(late.row, None)
         if before is not None:
             self._counts[before.ring, before.wait] -= 1
-        if late.wait is not Wait.OVER:
+        if late.wait is Wait.OVER:
+            self.survived[late.ring] = self.survived.get(late.ring, 0) + (not late.counted)
+        else:
             self.late[late.row] = late
             key = late.ring, late.wait
             self._counts[key] = self._counts.get(key, 0) + 1

@@ -11,6 +11,7 @@ from firedoor.services.flight import Flight, Silent, weigh
 from firedoor.services.hearing import CURSORS, Flights, Hearing
 from firedoor.services.pools import Pool, Spent
 from firedoor.services.stores import JudgeRecords
+from firedoor.services.waiting import survivors
 
 _MOST_DUE = 1 << 16  # cells held in memory at a start before they are weighed
 
@@ -57,6 +58,10 @@ def _recall_cells(flight: Flight, store: JudgeRecords) -> None:
             looked.add((cell.ring, cell.deck))
     for late in store.late(channel, number):
         flight.wait(late)
+    for ring in flight.doors:
+        survived = store.cursor(survivors(channel, number, ring))
+        if survived:
+            flight.late.survived[ring] = survived
     # What was late and harmed has no cell: its pool does not know its label, and looks again.
     own = {row for row, late in flight.late.late.items() if late.harmed}
     harmed = [each for each in store.harmed(channel, number) if each.place not in own]

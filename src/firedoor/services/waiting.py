@@ -33,6 +33,11 @@ from firedoor.services.records import Harmed
 from firedoor.services.stores import JudgeRecords
 
 
+def survivors(channel: str, number: int, ring: str) -> str:
+    """Name of the number of a ring's late machines that survived a release."""
+    return f"survived:{channel}:{number}:{ring}"
+
+
 class Ears(Protocol):
     """Who was heard, and what they said."""
 
@@ -159,8 +164,9 @@ class Waiting:
                 wait = Wait.WAITING if wait is Wait.WAITING else Wait.WOKEN
                 if begin is not None and life.until >= begin + span:
                     wait = Wait.OVER if life.last(late.machine) > begin else Wait.HARMED
-                # What tells of the restart may tell of harm as well: an unclean boot.
-                since = got if flight.effect is None else got - 1
+                # What tells of the restart may tell of harm as well, and a machine that goes back
+                # at once tells of two restarts with the harm between them.
+                since = got if flight.effect is None else min(got - 1, bytes_ms or 0)
                 signal = self._told(flight, hearing, late, since, now)
             wait = wait if signal == SILENCE else Wait.TOLD
             if wait is not late.wait:
@@ -196,5 +202,9 @@ class Waiting:
 
     def _put(self, flight: Flight, late: Late) -> None:
         if flight.boarding.terms[late.ring].installs:
+            channel, number = flight.boarding.channel, flight.boarding.number
             flight.wait(late)
-            self._store.put_late(flight.boarding.channel, flight.boarding.number, late)
+            self._store.put_late(channel, number, late)
+            if late.wait is Wait.OVER:
+                survived = flight.late.survived.get(late.ring, 0)
+                self._store.put_cursor(survivors(channel, number, late.ring), survived)

@@ -10,6 +10,7 @@ def test_every_kind_counts_in_one_stream_or_is_a_sign_of_life_alone():
         "boot-clean": None,
         "booted": None,
         "service-started": None,
+        "check-passed": None,
         "boot-unclean": CRASH,
         "panic": CRASH,
         "bugcheck": CRASH,

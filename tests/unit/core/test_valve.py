@@ -1,6 +1,7 @@
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from firedoor.core import valve
@@ -293,3 +294,29 @@ def test_the_commitment_binds_the_seed_without_telling_it():
     assert valve.seed_commitment(seed) == valve.seed_commitment(bytes(seed))
     assert valve.seed_commitment(seed) != valve.seed_commitment(seed[:-1] + b"\0")
     assert seed.hex() not in valve.seed_commitment(seed)
+
+
+def test_the_bound_for_late_machines_begins_at_one_and_falls_as_they_survive():
+    """Twenty that lived speak for about a hundred more at the same risk."""
+    bounds = [valve.late_upper(survived, 0) for survived in (0, 1, 20, 100, 500)]
+
+    assert bounds[0] == pytest.approx(1.0)
+    assert bounds == sorted(bounds, reverse=True)
+    assert 0.2 < bounds[2] < 0.3
+    assert bounds[3] < 0.08
+    assert valve.late_upper(20, 20) > 0.5
+    assert valve.late_upper(0, 5) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("chance", [0.02, 0.2, 0.7])
+def test_the_bound_for_late_machines_is_seldom_ever_below_the_truth(chance):
+    """Whenever it is asked: 400 releases, looked at after each machine."""
+    random = np.random.default_rng(411)
+    wrong = 0
+    for _ in range(400):
+        harmed = np.cumsum(random.random(60) < chance)
+        wrong += any(
+            valve.late_upper(known - int(bad), int(bad)) < chance
+            for known, bad in enumerate(harmed, 1)
+        )
+    assert wrong <= 400 * valve.LATE_ALPHA

@@ -1,8 +1,8 @@
 """Releases that take effect by a restart: ``policy.takes_effect``."""
 
 import pytest
-from tests.booting import BOOT, booting
-from tests.loop import AV, MINUTE, memory
+from tests.booting import BOOT, Booting, booting
+from tests.loop import AV, MINUTE, Loop, memory
 
 from firedoor.core.door import Reason, State
 from firedoor.core.terms import TakesEffect
@@ -271,4 +271,85 @@ def test_the_policy_is_on_record_with_the_boarding():
         (terms,) = loop.flight(2).boarding.terms.values()
         assert terms.takes_effect is TakesEffect.BOOT
         assert loop.flight(1).effect is not None
+        loop.close()
+
+
+def waiting_for_a_restart(folder, policy=BOOT):
+    """A loop, and machines that have the release and have been looked at without it."""
+    loop = booting(folder, 100, every=100_000, policy=policy)
+    loop.beat(loop.machines)
+    loop.bucket(2)
+    loop.publish("2")
+    loop.bucket(20)
+    found = [
+        late.machine for late in loop.flight(2).late.late.values() if late.wait is Wait.WAITING
+    ]
+    assert found
+    return loop, found
+
+
+@pytest.mark.parametrize(
+    ("policy", "kinds"),
+    [
+        (BOOT, ("boot-clean", "check-failed", "boot-clean")),
+        (BOOT, ("panic", "booted")),
+        (BOOT, ("boot-clean", "check-failed", "boot-clean", "check-failed", "boot-clean")),
+        ('takes_effect = "restart"', ("service-started", "coredump", "service-started")),
+    ],
+)
+def test_harm_between_two_restarts_that_are_told_together_counts(policy, kinds):
+    """Whoever goes back at once tells of both, as the network may be gone in between."""
+    with memory() as folder:
+        loop, machines = waiting_for_a_restart(folder, policy)
+        for kind in kinds:
+            loop.clock.pass_ms(1_000)
+            loop.crash(*machines, kind=kind)
+        loop.bucket(20)
+        assert loop.numbers(2).harmed == len(machines)
+        loop.close()
+
+
+def test_checks_that_pass_are_no_restart():
+    """Greenboot's word comes after a boot that the journal has told of already, or without one."""
+    with memory() as folder:
+        loop, machines = waiting_for_a_restart(folder)
+        loop.crash(*machines, kind="check-passed")
+        loop.bucket(2)
+        assert not set(machines) & set(restarted(loop))
+        loop.close()
+
+
+class SlowOnes(Booting):
+    """Some boot ten times as seldom as the others, and only they die of a deadly release."""
+
+    def bucket(self, count: int = 1, *, gate: bool = True, intake: bool = True) -> None:
+        """Before each minute those boot whose turn it is."""
+        for _ in range(count):
+            for machine in self.machines:
+                slow = machine % 10 == 0
+                if (self._buckets + 7 * machine) % (self.every * (10 if slow else 1)):
+                    continue
+                if machine in self.dead:
+                    continue
+                if slow and self.holds.get(machine) in self.deadly:
+                    self.dead.add(machine)
+                else:
+                    self.crash(machine, kind=self.kind)
+            Loop.bucket(self, gate=gate, intake=intake)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_what_kills_those_alone_that_boot_seldom_is_not_diluted_by_the_others():
+    """Their deaths are in no cell; the bound that the quick ones make must not pay for them."""
+    with memory() as folder:
+        loop = SlowOnes(folder, 200, soak="10m", policy=BOOT)
+        loop.holds = {}
+        loop.settle_in(8)
+        loop.publish("2")
+        assert loop.until_over(2, 7_000) is State.OPEN
+        loop.deadly.add(loop.publish("3"))
+        loop.bucket()
+        assert loop.until_over(3, 3_000) is not State.OPEN
+        assert 0 < len(loop.dead) <= loop.door(3).budget + 3
         loop.close()
