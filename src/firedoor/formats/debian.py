@@ -164,8 +164,8 @@ def packages(chunks: Iterable[bytes]) -> Iterator[Package]:
 def _package(stanza: bytes) -> Package:
     found: dict[str, str] = {}
     # The names of fields are in any case. To look for each takes half of what a pattern does that
-    # is tried at each line. The first wins, as for apt: a second one could name another file to
-    # whoever reads on.
+    # is tried at each line. The first wins, as for apt, and nobody reads a second one: it could
+    # name another file.
     lowered = b"\n" + stanza.lower()
     try:
         for name, mark in _MARKS:

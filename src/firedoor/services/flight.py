@@ -47,8 +47,8 @@ class Numbers:
             for among them.
         growth: By how much the budget has grown with what fails anyway, >= 0; in the window.
         waiting: Those in flight whose class has matured: they installed late, or have not yet.
-        unseen: Of the debt, those harmed after their class was looked at: no bound on the harm
-            has seen them.
+        unseen: Of the debt, those harmed by a restart after their class was looked at: no bound on
+            the harm has seen them.
         dormant: Treated members that have not installed for ``install_wait``: neither in flight
             nor matured. More than the window holds keep their slots.
     """
@@ -277,19 +277,12 @@ class Flight:
         matured = admitted - in_flight - dormant
         # What other rings have shown is no bound for one that has not tried it, or is gone from it.
         upper = found.harm_upper if matured > 0 and not self.gone(ring, matured) else 1.0
-        # Who installs or restarts late is in no cell: its harm would be diluted by a bound that the
-        # quick ones alone have made. So it is taken off the budget whole, and its share of those
-        # that were tried is added to the bound. Where it takes a restart, who restarts late may be
-        # just whom it kills: those have a bound of their own, from those of them that did restart.
-        unseen = self.late.count(ring, Wait.HARMED) + self.late.count(ring, Wait.TOLD)
-        unseen = min(unseen, math.ceil(debt))
-        doubtful = 0 if self.effect is None else waiting
-        survived = self.late.survived.get(ring, 0)
-        risk = valve.late_upper(survived, unseen) if doubtful else 0.0
-        # Of those that are let in now as many will be late as of those before.
-        share = (doubtful + survived) / max(matured + doubtful, 1)
-        upper = min(1.0, upper + unseen / max(matured, 1) + share * risk)
-        left = max(0.0, budget + growth - unseen - doubtful * risk)
+        unseen, doubtful, left = 0, 0, budget + growth
+        if self.effect is not None:
+            doubtful = waiting
+            unseen, risk, more = self._late_risk(ring, matured, waiting, debt)
+            upper = min(1.0, upper + more)
+            left = max(0.0, left - unseen - waiting * risk)
         window = valve.window(left, upper)
         return Numbers(
             admitted=admitted,
@@ -312,6 +305,25 @@ class Flight:
             dormant=dormant,
             unseen=unseen,
         )
+
+    def _late_risk(
+        self, ring: str, matured: int, waiting: int, debt: float
+    ) -> tuple[int, float, float]:
+        """Who restarts late is in no cell, and may be just whom a release kills.
+
+        Its harm would be diluted by a bound that the quick ones alone have made. So late machines
+        have a bound of their own, from those of them that did restart.
+
+        Returns:
+            Late machines harmed; how likely each that waits is; and by how much that, and the share
+            of the late among those that are let in, raises the bound of all.
+        """
+        unseen = self.late.count(ring, Wait.HARMED) + self.late.count(ring, Wait.TOLD)
+        unseen = min(unseen, math.ceil(debt))
+        survived = self.late.survived.get(ring, 0)
+        risk = valve.late_upper(survived, unseen) if waiting else 0.0
+        share = (waiting + survived) / max(matured + waiting, 1)
+        return unseen, risk, unseen / max(matured, 1) + share * risk
 
     def wait(self, late: Late) -> None:
         """Take over where a late machine stands now; one that is harmed has no control: a debt."""

@@ -205,6 +205,6 @@ class Waiting:
             channel, number = flight.boarding.channel, flight.boarding.number
             flight.wait(late)
             self._store.put_late(channel, number, late)
-            if late.wait is Wait.OVER:
+            if late.wait is Wait.OVER and flight.effect is not None:
                 survived = flight.late.survived.get(late.ring, 0)
                 self._store.put_cursor(survivors(channel, number, late.ring), survived)

@@ -123,7 +123,7 @@ class DirectServer:
     def closed(self, connection: Connection) -> None:
         """Forget a connection; there is room for another."""
         self._open.leave(connection)
-        self._ended += 1
+        self._ended += connection.given() > 0
         if not self.stopping:
             self._accept_more()
         elif not self._open:
@@ -187,8 +187,8 @@ class DirectServer:
     def _may_stay(self, address: str) -> bool:
         """Whether it is a crowd of machines that each want something, and not of one.
 
-        Where connections end fast, many from one address are a site behind one gateway, and the
-        backlog behind them is short: it waits.
+        Where connections that were answered end fast, many from one address are a site behind one
+        gateway, and the backlog behind them is short: it waits.
         """
         fast = max(self._ended, self._ended_before) * _FAST_S >= self.most
         return (fast or self._open.has_few(address)) and len(self._open) < self.most + _OVER

@@ -3,7 +3,8 @@
 Written by the command line and the console, read by gate and intake. A number, once given to
 a name, is never given to another: a machine enrolled again after its revocation is the same
 machine with new tokens. What is read often is remembered, and forgotten whenever anybody
-changes the register, so a revocation holds from the next request on.
+changes the register, so a revocation holds from the next request on; at the gate, which reads from
+one state between two of its looks (``hold``), from the next look on, a twentieth of a second later.
 """
 
 import json
