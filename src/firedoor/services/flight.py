@@ -68,10 +68,6 @@ class Numbers:
     dormant: int = 0
     unseen: int = 0
 
-    def excluded(self, upper: float, delta: float) -> bool:
-        """Say whether ``upper`` excludes a harm of ``delta`` with those that it has not seen."""
-        return upper + self.unseen / max(self.matured, 1) <= delta
-
 
 @dataclass(frozen=True, slots=True)
 class Silent:

@@ -486,8 +486,9 @@ def _deck(pool: Pool) -> int:
 
 def _excludes(found: Verdict, numbers: Numbers, terms: Terms) -> bool:
     """Whether harm enough to keep a door shut is excluded, for those too who were late."""
-    excluded = numbers.excluded(found.harm_upper, terms.delta)
-    return found.excludes(terms.delta) and (excluded or not numbers.unseen)
+    if not numbers.unseen:
+        return found.excludes(terms.delta)
+    return found.harm_upper + numbers.unseen / max(numbers.matured, 1) <= terms.delta
 
 
 def _only_locked(count: Census) -> bool:

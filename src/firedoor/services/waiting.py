@@ -123,7 +123,7 @@ class Waiting:
         spoke = flight.silent.pop(row, None) is None
         if late.wait is Wait.HARMED and spoke:
             flight.recovered[late.ring] -= 1
-        self._put(flight, replace(late, wait=Wait.OVER))
+        self._put(flight, replace(late, wait=Wait.OVER, counted=True))
 
     def look(self, flight: Flight, hearing: Ears, now: Instant) -> None:
         """Look at everybody on its own, in the rings whose doors are undecided."""

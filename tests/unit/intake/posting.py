@@ -83,3 +83,24 @@ def line(machine="till-17", time=1_721_362_140_000, kind="heartbeat", **more):
 def lines(*given):
     """A body of these lines."""
     return b"\n".join(given) + b"\n"
+
+
+async def half_sent(app, path, authorization, size, held):
+    """Send so much of a body, and go away when told to."""
+    sent, began = [], False
+
+    async def receive():
+        nonlocal began
+        if began:
+            await held.wait()
+            return {"type": "http.disconnect"}
+        began = True
+        return {"type": "http.request", "body": b" " * size, "more_body": True}
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"authorization", authorization.encode())]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
+    await app(scope, receive, send)
+    return sent

@@ -5,7 +5,7 @@ import threading
 
 import structlog
 from tests.asgi import ask
-from tests.unit.intake.posting import PATH, line, lines
+from tests.unit.intake.posting import PATH, half_sent, line, lines
 
 from firedoor.intake import app as app_module
 from firedoor.intake import commit as commit_module
@@ -135,34 +135,16 @@ def test_slow_large_bodies_are_turned_away_and_small_ones_get_through(world, mon
     """What slow senders hold is bounded, and it is bounded for them."""
     monkeypatch.setattr(app_module, "MAX_IN_FLIGHT", 0)
     app = world.make(max_body=50_000)
-    header = {b"authorization": f"Bearer {world.till.signal}".encode()}
+    sent = {"authorization": f"Bearer {world.till.signal}"}
 
-    async def slow(size, held):
-        began = False
-
-        async def receive():
-            nonlocal began
-            if began:
-                await held.wait()
-                return {"type": "http.disconnect"}
-            began = True
-            return {"type": "http.request", "body": b" " * size, "more_body": True}
-
-        sent = []
-
-        async def send(message):
-            sent.append(message)
-
-        scope = {"type": "http", "method": "POST", "path": PATH, "headers": header.items()}
-        await app(scope, receive, send)
-        return sent
+    def slow(size, held):
+        return half_sent(app, PATH, sent["authorization"], size, held)
 
     async def story():
         held = asyncio.Event()
         first = [asyncio.create_task(slow(50_000, held)) for _ in range(2)]
         await asyncio.sleep(0)
         third = await slow(50_000, held)
-        sent = {key.decode(): value.decode() for key, value in header.items()}
         small = await ask(app, "POST", PATH, line(), sent)
         other = {"authorization": f"Bearer {world.pos.signal}"}
         others = await ask(app, "POST", PATH, b" " * 40_000, other)

@@ -4,32 +4,11 @@ import asyncio
 from http import HTTPStatus
 
 from tests.asgi import ask
-from tests.unit.intake.posting import PATH, line
+from tests.unit.intake.posting import PATH, half_sent, line
 
 from firedoor.intake.journals import MAX_UPLOADS_OF_ONE
 
 LARGE = 8 * 1024 * 1024
-
-
-async def half_sent(app, path, authorization, size, held):
-    """Send so much of a body, and go away when told to."""
-    sent, began = [], False
-
-    async def receive():
-        nonlocal began
-        if began:
-            await held.wait()
-            return {"type": "http.disconnect"}
-        began = True
-        return {"type": "http.request", "body": b" " * size, "more_body": True}
-
-    async def send(message):
-        sent.append(message)
-
-    headers = [(b"authorization", authorization.encode())]
-    scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
-    await app(scope, receive, send)
-    return sent
 
 
 def beside(world, path, size, words, asked):
