@@ -23,6 +23,7 @@ from firedoor.config import Config, from_text
 from firedoor.core.board import Lane
 from firedoor.core.door import Door
 from firedoor.core.release import FileEntry, media_type
+from firedoor.core.signal import Reports
 from firedoor.core.units import Digest, MachineNo, UnixMs
 from firedoor.core.verdict import Verdict
 from firedoor.ports import Delivery, Fetched, SignalEvent
@@ -165,7 +166,7 @@ class Loop:
             self.gate.habits(), mono_ms=now.mono_ms, wall_ms=now.wall_ms, outages=outages
         )
         for pulse in SignalReader(self._data / "intake.db").pulses_after(0):
-            self.roster.set_beating(pulse.machine, beating=pulse.beating)
+            self.roster.set_reports(pulse.machine, pulse.reports)
         channel = self.config.channel(AV)
         self.admission = Admission(
             AV,
@@ -343,10 +344,17 @@ class Loop:
     def beat(self, machines: Iterable[int]) -> None:
         """These machines begin to send heartbeats."""
         numbers = [MachineNo(machine) for machine in machines]
-        self.signals.mark_beating(numbers, beating=True)
-        for machine in numbers:
-            self.roster.set_beating(machine, beating=True)
+        self._report(numbers, Reports.BEATS)
         self.signals.append(self.clock.now(), [Delivery(numbers, ())])
+
+    def tell(self, machines: Iterable[int]) -> None:
+        """What these machines tell comes from now on, and no heartbeat of theirs."""
+        self._report([MachineNo(machine) for machine in machines], Reports.TELLS)
+
+    def _report(self, numbers: list[MachineNo], how: Reports) -> None:
+        self.signals.mark(numbers, how)
+        for machine in numbers:
+            self.roster.set_reports(machine, how)
 
     def crash(self, *machines: int, kind: str = "panic", ago_ms: int = 0) -> None:
         """These machines report that they crashed, some time ago."""

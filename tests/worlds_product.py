@@ -25,7 +25,7 @@ from tests.worlds_door import (
 
 from firedoor.core import silence
 from firedoor.core.cell import Cell
-from firedoor.core.signal import CRASH
+from firedoor.core.signal import CRASH, Reports
 from firedoor.core.units import UnixMs
 from firedoor.core.verdict import Rules, Verdict
 from firedoor.ports import Instant
@@ -38,6 +38,9 @@ from firedoor.services.pools import Closing, Pool, close_class, count_events
 from firedoor.services.records import Harmed, StoredPlace
 from firedoor.services.stores import JudgeRecords
 from firedoor.services.waiting import Waiting
+
+_REPORTS = ((Reports.NOTHING, Reports.NOTHING), (Reports.BEATS, Reports.TELLS))
+"""Whose crashes would be reported, and whose not: of the former half send heartbeats."""
 
 
 class _Unwritten:
@@ -91,7 +94,7 @@ class Books:
                 machine=machine,
                 treated=label,
                 cls=int(world.cls[machine]),
-                beating=bool(world.beating[machine]),
+                reports=_REPORTS[bool(world.beating[machine])][machine % 2],
                 mono_ms=when,
                 stratum=world.strata[int(world.stratum[machine])],
             )

@@ -71,7 +71,7 @@ class Tally:
         pool.rows = np.arange(len(who))
         pool.machines, pool.drawn_ms, pool.treated = who.astype(np.uint32), when, treated
         pool.cls = self._fleet.world.cls[who].astype(np.uint8)
-        pool.beating = self._fleet.world.beating[who]
+        pool.beating = pool.telling = self._fleet.world.beating[who]
         pool.strata = list(self._fleet.world.strata)
         pool.stratum = self._fleet.world.stratum[who].astype(np.int32)
         pool.harmed, pool.told = np.zeros((2, len(who)), np.bool_)

@@ -28,6 +28,7 @@ from firedoor.adapters.store.signals import SignalDatabase, SignalReader
 from firedoor.core.board import Grant
 from firedoor.core.door import Door, Reason, State
 from firedoor.core.ring import EVERYONE
+from firedoor.core.signal import Reports
 from firedoor.core.terms import Policy, resolve
 from firedoor.core.units import MachineNo, UnixMs
 from firedoor.ports import Delivery, SignalEvent
@@ -72,7 +73,7 @@ class Flights:
             LedgerWriter(self.store, lambda payload: hashlib.sha512(payload).digest()),
             Pace(BUCKET_MS, 5 * BUCKET_MS, BUCKET_MS),
         )
-        self.signals.mark_beating([MachineNo(n) for n in range(1, MACHINES + 1)], beating=True)
+        self.signals.mark([MachineNo(n) for n in range(1, MACHINES + 1)], Reports.BEATS)
         self._board_all()
         self.judge.load(list(self._flights()), self.clock.now())
 
@@ -141,7 +142,7 @@ class Flights:
                 places += [
                     Place(
                         channel, number, EVERYONE, 1, card, machine, card < TREATED, LONGEST_CLASS,
-                        beating=True, mono_ms=now.mono_ms,
+                        reports=Reports.BEATS, mono_ms=now.mono_ms,
                         stratum=f"model=m{machine % 7},os=o{machine % 3},site=s{machine % 40}",
                     )
                     for card, machine in enumerate(drawn)

@@ -8,6 +8,7 @@ from firedoor.adapters.store.gate import GateWriter
 from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.register_schema import Enrolment
 from firedoor.adapters.store.signals import SignalDatabase
+from firedoor.core.signal import Reports
 from firedoor.core.units import MachineNo
 from firedoor.ports import Instant
 from firedoor.services.places import AFTERWARDS, Place, Standing
@@ -56,10 +57,13 @@ def fill(
         ]
         served = [n for n in numbers if n not in unserved]
         standings = [Standing("bench", n, 1, now.wall_ms // 1000 - 86_400) for n in served]
-        places = [Place("bench", 1, "everyone", AFTERWARDS, 0, n, True, 0, True, 0) for n in served]
+        places = [
+            Place("bench", 1, "everyone", AFTERWARDS, 0, n, True, 0, Reports.BEATS, 0)
+            for n in served
+        ]
         gate.commit(places, (), earlier)
         gate.flush(Bucket("fill", True, (), habits, standings, (), (), 0), earlier)
-        signals.mark_beating([MachineNo(n) for n in numbers], beating=True)
+        signals.mark([MachineNo(n) for n in numbers], Reports.BEATS)
         print(f"{numbers[-1]} machines", file=sys.stderr)
     for store in (register, gate, signals):
         store.close()

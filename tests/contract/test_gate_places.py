@@ -3,6 +3,7 @@
 import pytest
 
 from firedoor.adapters.store.gate import GateWriter
+from firedoor.core.signal import Reports
 from firedoor.core.units import UnixMs
 from firedoor.ports import Instant
 from firedoor.services.places import AFTERWARDS, Place, Standing
@@ -13,7 +14,7 @@ AT_S = AT.wall_ms // 1000
 
 
 def place(machine, number=2, *, treated=True, deck=AFTERWARDS, channel="av"):
-    return Place(channel, number, "tills", deck, 0, machine, treated, 3, True, 4_000)
+    return Place(channel, number, "tills", deck, 0, machine, treated, 3, Reports.BEATS, 4_000)
 
 
 def bucket(placed=0, standings=()):

@@ -12,6 +12,7 @@ from firedoor.adapters.store.gate import NAME, GateReader
 from firedoor.adapters.store.gate_schema import SCHEMA
 from firedoor.adapters.store.sqlite import open_reader
 from firedoor.core.errors import BadConfig, Unavailable
+from firedoor.core.signal import Reports
 from firedoor.core.units import UnixMs
 from firedoor.ports import Instant
 from firedoor.services.exposures import TRAIL, Exposure
@@ -23,7 +24,9 @@ AT = Instant("boot-1", 5_000, UnixMs(1_721_362_140_000))
 
 
 def place(machine, *, number=2, deck=1, card=0, treated=False, channel="av", ring="tills"):
-    return Place(channel, number, ring, deck, card, machine, treated, 3, True, 4_000 + machine)
+    return Place(
+        channel, number, ring, deck, card, machine, treated, 3, Reports.BEATS, 4_000 + machine
+    )
 
 
 def cut(deck=1, *, number=2, channel="av", drawn=9):

@@ -8,6 +8,7 @@ from firedoor.adapters.store import signals
 from firedoor.adapters.store.signals import SignalDatabase, SignalReader
 from firedoor.adapters.store.sqlite import open_reader
 from firedoor.core.errors import Unavailable
+from firedoor.core.signal import Reports
 from firedoor.core.units import MachineNo, UnixMs
 from firedoor.ports import Delivery, Instant, SignalEvent, StoredBatch, StoredEvent
 
@@ -146,20 +147,24 @@ def test_beats_say_when_somebody_was_listening(store, source):
 
 def test_a_pulse_shows_the_last_change_of_each_machine_in_order(store, source):
     """The judge asks for what changed and gets one row a machine."""
-    store.mark_beating([MachineNo(4), MachineNo(2), MachineNo(9)], beating=True)
+    store.mark([MachineNo(4), MachineNo(2), MachineNo(9)], Reports.BEATS)
     seen = source.pulses_after(0)
-    store.mark_beating([MachineNo(2)], beating=False)
+    store.mark([MachineNo(2)], Reports.NOTHING)
+    store.mark([MachineNo(9)], Reports.TELLS)
 
-    assert [(pulse.machine, pulse.beating) for pulse in seen] == [(4, True), (2, True), (9, True)]
-    assert [dataclasses.astuple(p)[1:] for p in source.pulses_after(seen[-1].changed)] == [
-        (2, False)
+    assert [(pulse.machine, pulse.reports) for pulse in seen] == [
+        (machine, Reports.BEATS) for machine in (4, 2, 9)
     ]
-    assert store.beating() == [4, 9]
+    assert [dataclasses.astuple(p)[1:] for p in source.pulses_after(seen[-1].changed)] == [
+        (2, Reports.NOTHING),
+        (9, Reports.TELLS),
+    ]
+    assert store.reporting() == {4: Reports.BEATS, 9: Reports.TELLS}
 
 
 def test_marking_nobody_changes_nothing(store, source):
     """Most buckets turn nobody's pulse."""
-    store.mark_beating([], beating=True)
+    store.mark([], Reports.BEATS)
 
     assert source.pulses_after(0) == []
 
@@ -231,16 +236,16 @@ def test_a_store_opened_again_goes_on_numbering(tmp_path):
     """After a restart events are new only if they are, and pulses keep rising."""
     first = SignalDatabase(tmp_path / "intake.db")
     first.append(at(1), [delivery(event(1), event(2))])
-    first.mark_beating([MachineNo(1)], beating=True)
+    first.mark([MachineNo(1)], Reports.BEATS)
     first.close()
 
     second = SignalDatabase(tmp_path / "intake.db")
     counts = second.append(at(2), [delivery(event(2), event(3))])
-    second.mark_beating([MachineNo(1)], beating=False)
+    second.mark([MachineNo(1)], Reports.NOTHING)
     source = SignalReader(tmp_path / "intake.db")
 
     assert counts == [1]
     assert [stored.event.machine for stored in source.events_after(2, 10)] == [3]
-    assert [pulse.beating for pulse in source.pulses_after(1)] == [False]
+    assert [pulse.reports for pulse in source.pulses_after(1)] == [Reports.NOTHING]
     second.close()
     source.close()

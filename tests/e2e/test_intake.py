@@ -20,7 +20,7 @@ from tests.intake_process import REGISTER, SIGNALS, running
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.signals import SignalReader
-from firedoor.core.signal import SignalKind
+from firedoor.core.signal import Reports, SignalKind
 from firedoor.core.units import UnixMs
 from firedoor.intake.app import MAX_BODY
 
@@ -194,7 +194,7 @@ def test_a_restart_looks_neither_like_silence_nor_like_a_change_of_pulse(tmp_pat
 
     def pulses():
         source = SignalReader(tmp_path / SIGNALS)
-        found = [(p.changed, p.machine, p.beating) for p in source.pulses_after(0)]
+        found = [(p.changed, p.machine, p.reports) for p in source.pulses_after(0)]
         beats = [beat.at for beat in source.beats_after(0)]
         source.close()
         return found, beats
@@ -207,7 +207,7 @@ def test_a_restart_looks_neither_like_silence_nor_like_a_change_of_pulse(tmp_pat
         beat_for(port, 0.5)
     after, beats = pulses()
 
-    assert [pulse[1:] for pulse in before] == [(1, True)]
+    assert [pulse[1:] for pulse in before] == [(1, Reports.BEATS)]
     assert after == before
     assert len({beat.boot for beat in beats}) == 1
     gaps = [b.mono_ms - a.mono_ms for a, b in pairwise(beats)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from firedoor.core import valve
 from firedoor.core.board import ChannelBoard, Grant, Lane
 from firedoor.core.cell import Cell
-from firedoor.core.signal import CRASH
+from firedoor.core.signal import CRASH, Reports
 from firedoor.core.valve import Deal
 from firedoor.services.admission import Admission
 from firedoor.services.places import Cut, Place
@@ -181,7 +181,10 @@ def pool_of(labels: list[bool], classes: list[int]) -> Pool:
     pool.seat(
         [
             StoredPlace(
-                n, Place("av", 2, "everyone", 1, n - 1, n, label, cls, n % 2 == 0, n), "b", n
+                n,
+                Place("av", 2, "everyone", 1, n - 1, n, label, cls, Reports(n % 2 == 0), n),
+                "b",
+                n,
             )
             for n, (label, cls) in enumerate(zip(labels, classes, strict=True), 1)
         ]
@@ -243,7 +246,7 @@ def test_a_machine_is_counted_in_one_factor_and_has_one_outcome(told):
     harm = [cell for cell in cells if cell.test == "harm"]
     clear = [cell for cell in cells if cell.test == "clearance"]
     counted = sum(cell.treated_harmed + cell.control_harmed for cell in harm)
-    able = pool.beating
+    able = pool.telling
     ever = (np.array(crashed) & able) | np.array(silent)
     assert counted == int(ever.sum())
     assert sum(c.treated + c.control for c in clear) == len(labels)

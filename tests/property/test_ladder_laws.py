@@ -28,7 +28,7 @@ from firedoor.core.cell import Cell, Test
 from firedoor.core.evidence import harm
 from firedoor.core.evidence.counts import Counts
 from firedoor.core.evidence.mixture import RATIOS
-from firedoor.core.signal import CRASH
+from firedoor.core.signal import CRASH, Reports
 from firedoor.services.places import Place
 from firedoor.services.pools import Pool, close_class, count_events, ends_early
 from firedoor.services.records import StoredDeck, StoredPlace
@@ -54,7 +54,19 @@ def pool_of(world: list[tuple[int, int, str]], labels: list[bool]) -> Pool:
         [
             StoredPlace(
                 n + 1,
-                Place("av", 2, "everyone", 1, n, n + 1, labels[n], cls, True, 0, f"site=s{site}"),
+                Place(
+                    "av",
+                    2,
+                    "everyone",
+                    1,
+                    n,
+                    n + 1,
+                    labels[n],
+                    cls,
+                    Reports.BEATS,
+                    0,
+                    f"site=s{site}",
+                ),
                 "boot",
                 0,
             )

@@ -20,6 +20,11 @@ _JOURNAL: Final = {
     False: "on its disk",
     True: "in memory only: nothing can be said of how it was shut down",
 }
+_BEATS: Final = {
+    (True, True): "yes",
+    (False, True): "no, but its logs or signals come: what they tell counts",
+    (False, False): "no, and what it tells does not count before it is known to tell anything",
+}
 _BENCHED: Final = "yes: harmed under too many good releases; it draws no card"
 
 
@@ -106,7 +111,7 @@ def print_machine(view: MachineView) -> None:
             ("last heard", output.when(view.last_seen_ms)),
             *([("last restart told", output.when(view.restarted_ms))] if view.restarted_ms else ()),
             *([] if view.volatile is None else [("journal", _JOURNAL[view.volatile])]),
-            ("heartbeats", "yes" if view.heartbeats else "no"),
+            ("heartbeats", _BEATS[view.heartbeats, view.tells]),
             *([("penalty box", _BENCHED)] if view.benched else ()),
             *(
                 (f"channel {channel}", f"{output.short(release)} (ring {view.rings.get(channel)})")

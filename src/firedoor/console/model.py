@@ -70,8 +70,7 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
         refused: What the vendor offers now, if it was shut and so does not board again.
         mode: ``enforce``, or ``shadow``: releases that board now are judged and not held.
         undo: How its clients can be undone; to contain is always among it.
-        served_nothing: What a client does that is served nothing, in English, where that is easily
-            overlooked.
+        served_nothing: What a client does that is served nothing, where that is easily overlooked.
         preflight: What is known of what the vendor offers now, while it waits to board; else None.
     """
 
@@ -392,8 +391,8 @@ class MachineView(msgspec.Struct, frozen=True, kw_only=True):
         restarted_ms: When it last told of a boot or of a start of a service, or None.
         volatile: Whether its journal lies in memory alone, or None where it sends none.
         heartbeats: Whether it sends heartbeats.
-        benched: It is in the penalty box: it was harmed under too many good releases, draws no
-            card, and gets a release when everybody does.
+        tells: Whether what it tells counts: its logs or events come, or heartbeats.
+        benched: It is in the penalty box: no card, and a release when everybody gets it.
         revoked: Whether its tokens were revoked.
         rings: Channel name to ring name.
         serving: Channel name to the release it gets now.
@@ -411,6 +410,7 @@ class MachineView(msgspec.Struct, frozen=True, kw_only=True):
     restarted_ms: int | None = None
     volatile: bool | None = None
     heartbeats: bool = False
+    tells: bool = False
     benched: bool = False
     revoked: bool = False
     rings: dict[str, str] = {}

@@ -13,7 +13,7 @@ Boots and starts of services are *restarts*: from then on what was installed is 
 Source: interfaces.md, Intake; decisions.md 5.
 """
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final, assert_never
 
 CRASH: Final = "crash"
@@ -32,6 +32,19 @@ something and the controls have not.
 
 STREAMS: Final = (CRASH, CHECK, SILENCE)
 """Every harm stream, in the order that settles ties: what was said comes before what was not."""
+
+
+class Reports(IntEnum):
+    """How a machine reports to the intake, known before its card: so much can be expected of it.
+
+    ``BEATS``: it sends regular heartbeats, so that its silence shows there as well. ``TELLS``: what
+    it tells comes (its journal, its logs, an event of it, within the last week) and no regular
+    heartbeat does. What either tells counts; silence of the second is looked for at the gate alone.
+    """
+
+    NOTHING = 0
+    BEATS = 1
+    TELLS = 2
 
 
 class SignalKind(StrEnum):

@@ -490,6 +490,6 @@ class Keeper:
         try:
             for pulse in self._pulses(self._pulse):
                 self._pulse = pulse.changed
-                self._roster.set_beating(pulse.machine, beating=pulse.beating)
+                self._roster.set_reports(pulse.machine, pulse.reports)
         except Unavailable as error:
             _log.debug("no_intake_yet", error=str(error))

@@ -105,9 +105,9 @@ class Intake:
         Raises:
             Unavailable: The store cannot be read or written.
         """
-        beating = await self._reception.commit.run(self._store.beating)
+        reporting = await self._reception.commit.run(self._store.reporting)
         now = self._reception.clock.now()
-        self._reception.heartbeats.resume(beating, now.mono_ms)
+        self._reception.heartbeats.resume(reporting, now.mono_ms)
         await self._reception.commit.run(partial(self._store.beat, now))
         await self._osquery.resume()
         self._reception.collectors.resume(await self._reception.commit.run(self._store.collectors))
@@ -243,13 +243,10 @@ class Intake:
                 _log.error("intake.beat_failed", error=redact(repr(error)))
 
     async def _mark_turns(self, mono_ms: int) -> None:
-        began, ceased = self._reception.heartbeats.turns(mono_ms)
-        for machines, beating in ((began, True), (ceased, False)):
+        for reports, machines in self._reception.heartbeats.turns(mono_ms).items():
             if machines:
-                await self._reception.commit.run(
-                    partial(self._store.mark_beating, machines, beating=beating)
-                )
-                self._reception.heartbeats.mark(machines, beating=beating)
+                await self._reception.commit.run(partial(self._store.mark, machines, reports))
+                self._reception.heartbeats.mark(machines, reports)
 
 
 def make_app(

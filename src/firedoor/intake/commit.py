@@ -131,6 +131,10 @@ class GroupCommit:
 
     def _hear(self, group: list[_Waiting], received: Instant) -> None:
         sent: dict[MachineNo, int] = {}
+        tell: set[MachineNo] = set()
         for waiting in group:
             sent.update(waiting.request.sent)
+            tell.update(waiting.request.lives)
+            tell.update(event.machine for event in waiting.request.events)
         self._heartbeats.hear(sent, received.mono_ms, received.wall_ms)
+        self._heartbeats.tell(tell, received.mono_ms)

@@ -1,4 +1,4 @@
-"""Heartbeats: which were seen before, and which machines send them regularly.
+"""Heartbeats: which were seen before, which machines send them regularly, and which only tell.
 
 State is a few arrays over the register's dense machine numbers, so a bucket's look at a million
 machines is a handful of vector operations. All of it may be lost: after a restart repeated
@@ -8,13 +8,17 @@ Not safe for threads: used on the event loop alone.
 """
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from firedoor.core.signal import Reports
 from firedoor.core.units import MachineNo, UnixMs
+
+TELLS_MS: Final = 7 * 24 * 3_600_000
+"""For so long after something came of a machine it is one whose logs come."""
 
 _REGULAR: Final = 3
 """Heartbeats in a row that make a machine a beating one, and intervals missed that end it."""
@@ -44,7 +48,8 @@ class Heartbeats:
         self._heard = np.empty(0, np.int64)
         self._counted = np.empty(0, np.int64)
         self._row = np.empty(0, np.int8)
-        self._beating = np.empty(0, np.bool_)
+        self._told = np.empty(0, np.int64)
+        self._reports = np.empty(0, np.uint8)
 
     def last_sent(self, machine: MachineNo) -> int:
         """Time (as sent, Unix ms) in the machine's last heartbeat, or -1."""
@@ -82,42 +87,59 @@ class Heartbeats:
         self._counted[machines[counts]] = mono_ms
         self._heard[machines] = mono_ms
 
-    def turns(self, mono_ms: int) -> tuple[Sequence[MachineNo], Sequence[MachineNo]]:
-        """Which machines began and which ceased to beat since they were last marked.
+    def tell(self, machines: Collection[MachineNo], mono_ms: int) -> None:
+        """Take note that something came of these machines: what they tell reaches us.
+
+        Args:
+            machines: Of a journal, of logs, or of an event.
+            mono_ms: When it came, monotonic, never falling.
+        """
+        if machines:
+            self._reach(max(machines))
+            self._told[np.fromiter(machines, np.int64, len(machines))] = mono_ms
+
+    def turns(self, mono_ms: int) -> Mapping[Reports, Sequence[MachineNo]]:
+        """Which machines report otherwise than they were last marked, and how they do now.
 
         Args:
             mono_ms: Now, monotonic.
         """
-        began = ~self._beating & (self._row >= _REGULAR) & self._fresh(mono_ms)
-        ceased = self._beating & ~self._fresh(mono_ms)
-        return _numbers(began), _numbers(ceased)
+        fresh = mono_ms - self._heard <= _REGULAR * self.interval_ms
+        beats = fresh & ((self._reports == Reports.BEATS) | (self._row >= _REGULAR))
+        tells = mono_ms - self._told <= TELLS_MS
+        present = np.where(beats, Reports.BEATS, np.where(tells, Reports.TELLS, Reports.NOTHING))
+        turned = present != self._reports
+        return {how: _numbers(turned & (present == how)) for how in Reports}
 
-    def mark(self, machines: Sequence[MachineNo], *, beating: bool) -> None:
-        """Take note that these were recorded as beating, or as not."""
-        if machines:
-            self._beating[machines] = beating
-        if machines and not beating:
-            self._row[machines] = 0
-
-    def resume(self, machines: Sequence[MachineNo], mono_ms: int) -> None:
-        """Take over the machines that were beating when the intake stopped, as if heard now."""
+    def mark(self, machines: Sequence[MachineNo], reports: Reports) -> None:
+        """Take note that these were recorded to report so."""
         if not machines:
             return
-        self._reach(max(machines))
-        self._beating[machines] = True
-        self._row[machines] = _REGULAR
-        self._heard[machines] = self._counted[machines] = mono_ms
+        if reports is not Reports.BEATS:
+            ceased = self._reports[machines] == Reports.BEATS
+            self._row[np.asarray(machines)[ceased]] = 0
+        self._reports[machines] = reports
+
+    def resume(self, reporting: Mapping[MachineNo, Reports], mono_ms: int) -> None:
+        """Take over how machines reported when the intake stopped, as if heard now."""
+        if not reporting:
+            return
+        self._reach(max(reporting))
+        machines = np.fromiter(reporting, np.int64, len(reporting))
+        self._reports[machines] = np.fromiter(reporting.values(), np.uint8, len(reporting))
+        beating = self._reports == Reports.BEATS
+        self._row[beating] = _REGULAR
+        self._heard[beating] = self._counted[beating] = mono_ms
+        self._told[self._reports == Reports.TELLS] = mono_ms
 
     def forgive(self, mono_ms: int) -> None:
         """After an outage of our own: count beating machines as heard now.
 
         They could not be heard, so their silence so far says nothing about them.
         """
-        self._heard[self._beating] = mono_ms
-        self._counted[self._beating] = mono_ms
-
-    def _fresh(self, mono_ms: int) -> npt.NDArray[np.bool_]:
-        return np.asarray(mono_ms - self._heard <= _REGULAR * self.interval_ms)
+        beating = self._reports == Reports.BEATS
+        self._heard[beating] = mono_ms
+        self._counted[beating] = mono_ms
 
     def _reach(self, machine: int) -> None:
         missing = machine + 1 - len(self._sent)
@@ -130,7 +152,8 @@ class Heartbeats:
         self._heard = np.append(self._heard, np.full(missing, _LONG_AGO))
         self._counted = np.append(self._counted, np.full(missing, _LONG_AGO))
         self._row = np.append(self._row, np.zeros(missing, np.int8))
-        self._beating = np.append(self._beating, np.zeros(missing, np.bool_))
+        self._told = np.append(self._told, np.full(missing, _LONG_AGO))
+        self._reports = np.append(self._reports, np.zeros(missing, np.uint8))
 
 
 def _numbers(mask: npt.NDArray[np.bool_]) -> Sequence[MachineNo]:

@@ -134,12 +134,14 @@ class Upload:
         voice: Whom its sender may speak for.
         scanner: Reads it.
         told: What it tells, by machine.
+        heard: Machines of which an entry came since this was last taken note of.
         strangers: Machine ids of entries that were not taken, and how many of each.
     """
 
     voice: Voice
     scanner: Scanner
     told: dict[MachineNo, Told] = field(default_factory=dict)
+    heard: set[MachineNo] = field(default_factory=set)
     strangers: Counter[str] = field(default_factory=Counter)
     _known: dict[str, MachineNo | None] = field(default_factory=dict)
 
@@ -239,6 +241,7 @@ class Journals:
         for entry in entries:
             machine = upload.machine_of(entry)
             if machine is not None:
+                upload.heard.add(machine)
                 (await self._told(upload, machine)).note(entry)
             elif (said := entry.machine[:_ID_CHARACTERS]) in upload.strangers or (
                 len(upload.strangers) < _MOST_MACHINES
@@ -273,12 +276,17 @@ class Journals:
         """Make durable what was found so far, and what is to be remembered if it changed."""
         sorted_, received = Sorted(), self._reception.clock.now()
         self._reception.quota.turn(received.mono_ms)
-        newest = upload.scanner.newest()
+        newest, own = upload.scanner.newest(), upload.voice.identity.machine
+        if newest is not None and own is not None:
+            # Most entries say nothing; that they come is what shows that the machine tells.
+            upload.heard.add(own)
+        self._reception.heartbeats.tell(upload.heard, received.mono_ms)
+        upload.heard.clear()
         for told in upload.told.values():
             # Another machine's last entry says nothing of this one's clock.
-            own = newest if newest and upload.machine_of(newest) == told.machine else None
+            last = newest if newest and upload.machine_of(newest) == told.machine else None
             for found in told.found:
-                self._sort(told, found, own, received, sorted_)
+                self._sort(told, found, last, received, sorted_)
             told.found.clear()
             known = told.boots.known()
             if remember and known != told.before:

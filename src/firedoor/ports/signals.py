@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from firedoor.core.boots import JournalState
+from firedoor.core.signal import Reports
 from firedoor.core.units import MachineNo, UnixMs
 from firedoor.formats.inventory import Part
 from firedoor.ports.clocks import Instant
@@ -104,12 +105,12 @@ class SignalStore(Protocol):
         """Record that the intake was listening until ``at`` (one row a bucket)."""
         ...
 
-    def mark_beating(self, machines: Sequence[MachineNo], *, beating: bool) -> None:
-        """Record that these machines began or ceased to send regular heartbeats."""
+    def mark(self, machines: Sequence[MachineNo], reports: Reports) -> None:
+        """Record how these machines report from now on."""
         ...
 
-    def beating(self) -> Sequence[MachineNo]:
-        """Machines that send regular heartbeats, as last marked, by number."""
+    def reporting(self) -> Mapping[MachineNo, Reports]:
+        """How each machine reports that does, as last marked."""
         ...
 
     def keep_inventories(
@@ -194,17 +195,17 @@ class StoredBeat:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """Whether a machine sends regular heartbeats.
+    """How a machine reports.
 
     Attributes:
         changed: Number of the change, rising over all machines; ask again from the last one.
         machine: Register number.
-        beating: Whether it does, since this change.
+        reports: How it does, since this change.
     """
 
     changed: int
     machine: MachineNo
-    beating: bool
+    reports: Reports
 
 
 class Numbered(Protocol):

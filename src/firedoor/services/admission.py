@@ -16,6 +16,7 @@ import numpy as np
 
 from firedoor.core.board import ChannelBoard, Lane
 from firedoor.core.ring import EVERYONE
+from firedoor.core.signal import Reports
 from firedoor.services.decks import Card, Decks, sealed_mask
 from firedoor.services.exposures import Exposure, Exposures
 from firedoor.services.holders import Holders
@@ -459,7 +460,7 @@ class Admission(Rows):
             machine=machine,
             treated=card.treated,
             cls=self._roster.deadline_class(machine),
-            beating=bool(self._roster.beating.item(machine)),
+            reports=Reports(self._roster.reports.item(machine)),
             mono_ms=now,
             stratum=stratum,
         )

@@ -73,7 +73,7 @@ class Hearing:
         self._moved: set[int] = set()
         self._rejections: dict[str, Latest] = {}
         self._place = self._cut = self._installed = self._beat = self._pulse = self._rejected = 0
-        self._beating = Latest()
+        self._reports = Latest()
         self._obeyed = 0
         self._listened_ms = 0
         self._lost_at = lost_at
@@ -180,8 +180,8 @@ class Hearing:
         return self._gate.highest_number(channel)
 
     def reporting(self) -> int:
-        """Machines whose regular heartbeats reach the intake."""
-        return self._beating.count()
+        """Machines that report to the intake, by heartbeats or otherwise."""
+        return self._reports.count()
 
     def install_delays(self, channel: str, number: int) -> list[int]:
         """Times from a treated card to its machine's last byte, ms, rising."""
@@ -309,7 +309,7 @@ class Hearing:
     def _read_pulses(self) -> None:
         for pulse in self._signals.pulses_after(self._pulse):
             self._pulse = pulse.changed
-            self._beating.put(pulse.machine, int(pulse.beating))
+            self._reports.put(pulse.machine, pulse.reports)
 
     def _seat(self, flights: Flights, places: Iterable[StoredPlace], now: Instant) -> None:
         seats: dict[tuple[str, int, str, int], list[StoredPlace]] = {}

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from firedoor.core.signal import Reports
+
 AFTERWARDS = 0
 """Deck number of a machine that got a release without a card: once its door was open."""
 
@@ -21,7 +23,7 @@ class Place(NamedTuple):
         machine: Register number.
         treated: It gets the new release; otherwise it is control.
         cls: Class of its silence deadline.
-        beating: Its regular heartbeats reach the intake: crash signals can be expected of it.
+        reports: How it reports to the intake: whether crash signals can be expected of it.
         mono_ms: Monotonic time of the draw.
         stratum: Its stratum (``core.stratum``), fixed before the card; "" without a card.
     """
@@ -34,7 +36,7 @@ class Place(NamedTuple):
     machine: int
     treated: bool
     cls: int
-    beating: bool
+    reports: Reports
     mono_ms: int
     stratum: str = ""
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firedoor.core.cell import Cell, Test, by_stratum
-from firedoor.core.signal import ANY, SILENCE
+from firedoor.core.signal import ANY, SILENCE, Reports
 from firedoor.ports import Instant
 from firedoor.services.records import StoredPlace
 
@@ -103,6 +103,7 @@ class Pool:
         treated: The labels. Only the counting functions below may read them.
         cls: Deadline classes.
         beating: Regular heartbeats reach the intake.
+        telling: What they tell reaches the intake, with heartbeats or without.
         drawn_ms: When the card was drawn, on the axis of ``Hearing``, ms.
         stratum: Position of the stratum in ``strata``.
         harmed: Members that were counted as harmed: their label is known.
@@ -115,6 +116,7 @@ class Pool:
     treated: Mask
     cls: NDArray[np.uint8]
     beating: Mask
+    telling: Mask
     drawn_ms: NDArray[np.int64]
     stratum: NDArray[np.int32]
     harmed: Mask
@@ -177,16 +179,21 @@ class Pool:
 
     def seat(self, places: Sequence[StoredPlace]) -> None:
         """Add members whose places have become durable."""
+        beating = [stored.place.reports is Reports.BEATS for stored in places]
         fresh = {
             "rows": [stored.id for stored in places],
             "machines": [stored.place.machine for stored in places],
             "treated": [stored.place.treated for stored in places],
             "cls": [stored.place.cls for stored in places],
-            "beating": [stored.place.beating for stored in places],
+            "beating": beating,
+            "telling": [stored.place.reports is not Reports.NOTHING for stored in places],
             "drawn_ms": [stored.wall_ms for stored in places],
             "stratum": [self._code(stored.place.stratum) for stored in places],
             "harmed": np.isin([stored.id for stored in places], self._known_harmed),
-            "told": [stored.place.beating and stored.id in self._known_told for stored in places],
+            "told": [
+                beats and stored.id in self._known_told
+                for beats, stored in zip(beating, places, strict=True)
+            ],
         }
         for name, values in fresh.items():
             column = np.asarray(values, _COLUMNS[name])
@@ -251,7 +258,8 @@ class Pool:
             self.told_ms, self.looked, self.spent = closing.spent.until_ms, True, closing.spent
             self.told[:] = False
         elif closing.signal != SILENCE:
-            # What the gate saw of machines that do not report is nothing that they told.
+            # What the gate saw of a machine is nothing that it told, and a machine without
+            # heartbeats has no seconds of which the past could be compared with it.
             self.told |= closing.harmed & self.beating
         self._facts = None
         if closing.matured_class is not None:
@@ -299,7 +307,7 @@ class Pool:
                 int(np.count_nonzero(sealed)) - int(np.count_nonzero(early)),
                 tuple(cls for cls in present if cls not in self.closed),
                 frozenset(self.cls[self.beating].tolist()),
-                sealed & self.beating,
+                sealed & self.telling,
                 {},
             )
         return self._facts
@@ -353,7 +361,7 @@ def count_events(
     seen = None if witnessed is None else witnessed & pool.sealed()
     if not (hit & pool.able()).any() and (seen is None or not seen.any()):
         return None
-    able = pool.beating & hit if seen is None else pool.beating & hit | seen
+    able = pool.telling & hit if seen is None else pool.telling & hit | seen
     cells: list[Cell] = []
     counted = np.zeros(len(pool), np.bool_)
     for block in pool.blocks():
@@ -401,7 +409,7 @@ def close_class(
     exposed = early if first else pool.sealed() & mature
     quiet = exposed & mature & silent
     cells = [*_harm_cells(pool, exposed, quiet, SILENCE, epoch=epoch, age=age)]
-    able = mature & pool.beating
+    able = mature & pool.telling
     for signal, hit in (shown if shown and last else {}).items():
         cells += _harm_cells(pool, able, able & hit, signal, epoch=epoch, age=age)
     closed, matured = (cls, None) if last else (None, cls)
@@ -469,6 +477,7 @@ _COLUMNS: dict[str, type[np.generic]] = {
     "treated": np.bool_,
     "cls": np.uint8,
     "beating": np.bool_,
+    "telling": np.bool_,
     "drawn_ms": np.int64,
     "stratum": np.int32,
     "harmed": np.bool_,

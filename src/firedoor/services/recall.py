@@ -4,7 +4,7 @@ import msgspec
 
 from firedoor.core.board import Grant
 from firedoor.core.door import State
-from firedoor.core.signal import SILENCE, TOLD, TOLD_EARLY
+from firedoor.core.signal import SILENCE, TOLD, TOLD_EARLY, Reports
 from firedoor.ports import Instant
 from firedoor.services.effects import recall_effect
 from firedoor.services.flight import Flight, Silent, weigh
@@ -118,5 +118,5 @@ def _remember_the_silent(
                 counted,
                 stored.place.deck,
                 stored.place.cls,
-                stored.place.beating,
+                stored.place.reports is Reports.BEATS,
             )

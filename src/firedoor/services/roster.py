@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firedoor.core import silence
+from firedoor.core.signal import Reports
 
 _SECOND_SESSION = 2
 _FLIPS_OF_A_CLONE = 4
@@ -57,7 +58,7 @@ class Roster:
     flips: NDArray[np.uint8]
     cloned: NDArray[np.uint8]
     benched: NDArray[np.uint8]
-    beating: NDArray[np.uint8]
+    reports: NDArray[np.uint8]
     heard: NDArray[np.uint8]
     gaps: NDArray[np.uint8]
 
@@ -154,7 +155,7 @@ class Roster:
     def all_seasoned(self, now: int) -> NDArray[np.bool_]:
         """The same of every row at once, shape (rows,)."""
         own = np.where(self.deadline > 0, self.deadline, self._stratum_ms)
-        limit = np.where(self.beating > 0, self._beat_deadline_ms, own)
+        limit = np.where(self.reports == Reports.BEATS, self._beat_deadline_ms, own)
         enough = (self.sessions >= _SECOND_SESSION) & self.comparable()
         seasoned: NDArray[np.bool_] = enough & (now - self.first >= limit)
         return seasoned
@@ -185,10 +186,10 @@ class Roster:
         self.address[machine] = address
         self.address_since[machine] = now
 
-    def set_beating(self, machine: int, *, beating: bool) -> None:
-        """Note that the intake gets regular heartbeats from it, or no longer does."""
+    def set_reports(self, machine: int, reports: Reports) -> None:
+        """Note how a machine reports to the intake from now on."""
         self.grow(machine)
-        self.beating[machine] = beating
+        self.reports[machine] = reports
 
     def drain_heard(self) -> list[int]:
         """Machines heard since the last call, each once."""
@@ -233,7 +234,7 @@ class Roster:
         self._stratum_ms = int(own[min(len(own) - 1, int(0.99 * len(own)))])
 
     def _deadline_of(self, machine: int) -> int:
-        if self.beating.item(machine):
+        if self.reports.item(machine) == Reports.BEATS:
             return self._beat_deadline_ms
         return self.deadline.item(machine) or self._stratum_ms
 
@@ -263,7 +264,7 @@ class Roster:
     def _allocate(self, size: int) -> None:
         long = (("first", "start", "last", "deadline", "address_since"), np.int64)
         word = (("sessions", "address", "other_address"), np.uint32)
-        byte = (("flips", "cloned", "benched", "beating", "heard"), np.uint8)
+        byte = (("flips", "cloned", "benched", "reports", "heard"), np.uint8)
         for names, dtype in (long, word, byte):
             for name in names:
                 self._extend(name, np.zeros(size, dtype))

@@ -15,7 +15,7 @@ from firedoor.core.channel import Traits
 from firedoor.core.errors import NotFound
 from firedoor.core.host_id import by_kind
 from firedoor.core.ring import ring_of
-from firedoor.core.signal import SILENCE
+from firedoor.core.signal import SILENCE, Reports
 from firedoor.core.units import MachineNo
 from firedoor.ports import Clock
 from firedoor.services.boarding import Boarding
@@ -82,7 +82,7 @@ class Machines:
             number = entry.machine.no
             self._listen(judge, gate)
             attributes = dict(entry.machine.attributes)
-            ring = ring_of(attributes, self._config.rings)
+            ring, reports = ring_of(attributes, self._config.rings), self._signs.reports(number)
             return MachineView(
                 name=name,
                 attributes=attributes,
@@ -93,7 +93,8 @@ class Machines:
                 last_seen_ms=self._seen_ms(gate, number) or None,
                 restarted_ms=signals.restarted(number) if signals else None,
                 volatile=signals.volatile(number) if signals else None,
-                heartbeats=self._signs.beats(number),
+                heartbeats=reports is Reports.BEATS,
+                tells=reports is not Reports.NOTHING,
                 benched=judge is not None and number in judge.board().benched,
                 revoked=entry.revoked is not None,
                 rings={channel.name: ring for channel in self._config.channels},

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from firedoor.adapters.store.gate import GateReader
 from firedoor.adapters.store.judge import JudgeReader
 from firedoor.adapters.store.signals import SignalReader
-from firedoor.core.signal import SignalKind, stream_of
+from firedoor.core.signal import Reports, SignalKind, stream_of
 from firedoor.ports import Numbered
 
 STRETCH: Final = 5_000
@@ -38,7 +38,7 @@ class Signs:
         self._last: NDArray[np.int64] = np.zeros(1024, np.int64)
         self._cursors: dict[str, int] = {}
         self._pulse = 0
-        self._beating: set[int] = set()
+        self._reports: dict[int, Reports] = {}
         self._harms: dict[int, list[tuple[int, str]]] = {}
 
     def listen(
@@ -62,9 +62,9 @@ class Signs:
         """
         return int(self._last[machine]) if machine < len(self._last) else 0
 
-    def beats(self, machine: int) -> bool:
-        """Say whether its regular heartbeats reach the intake."""
-        return machine in self._beating
+    def reports(self, machine: int) -> Reports:
+        """How it reports to the intake."""
+        return self._reports.get(machine, Reports.NOTHING)
 
     def harm_kind(self, machine: int, stream: str, after_ms: int, upto_ms: int) -> str:
         """Kind of the first signal of a stream in (after_ms, upto_ms], else the stream's name."""
@@ -92,7 +92,7 @@ class Signs:
             self._cursors["batch"] = batches[-1].seq
         for pulse in signals.pulses_after(self._pulse):
             self._pulse = pulse.changed
-            (self._beating.add if pulse.beating else self._beating.discard)(pulse.machine)
+            self._reports[pulse.machine] = pulse.reports
 
     def _note_harm(self, machine: int, kind: str, at_ms: int) -> None:
         said = self._harms.setdefault(machine, [])

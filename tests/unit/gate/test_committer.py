@@ -8,12 +8,13 @@ from tests.clocks import HandClock
 
 from firedoor.adapters.store.gate import GateReader, GateWriter
 from firedoor.core.errors import Unavailable
+from firedoor.core.signal import Reports
 from firedoor.gate.committer import Committer
 from firedoor.services.places import Cut, Place
 
 
 def place(machine, deck=1):
-    return Place("av", 2, "everyone", deck, machine, machine, False, 0, False, 5)
+    return Place("av", 2, "everyone", deck, machine, machine, False, 0, Reports.NOTHING, 5)
 
 
 def cut(deck=1):

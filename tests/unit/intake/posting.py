@@ -69,6 +69,21 @@ class World:
         """The heartbeats of each batch."""
         return [list(batch.heartbeats) for batch in self.source.batches_after(0, 100)]
 
+    def reporting(self):
+        """How each machine reports, once an intake with short buckets has looked; it ends."""
+
+        async def live():
+            await self.app.start()
+            for _ in range(1_000):
+                # With the third its first look is over.
+                if len(self.source.beats_after(0)) > 2:
+                    break
+                await asyncio.sleep(0.005)
+            await self.app.stop()
+
+        asyncio.run(live())
+        return {pulse.machine: pulse.reports for pulse in self.source.pulses_after(0)}
+
     def close(self):
         """Close all databases."""
         for part in (self.register, self.known, self.store, self.source):

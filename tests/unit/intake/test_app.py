@@ -10,7 +10,7 @@ import structlog
 from tests.asgi import ask
 from tests.unit.intake.posting import PATH, line, lines
 
-from firedoor.core.signal import SignalKind
+from firedoor.core.signal import Reports, SignalKind
 from firedoor.core.units import UnixMs
 
 
@@ -376,6 +376,14 @@ def test_no_token_gets_into_a_log_or_an_answer(world):
     assert [secret for secret in secrets if secret in said] == []
 
 
+def test_who_has_sent_a_signal_is_one_that_tells(world):
+    """A script that tells of boots would tell of a crash as well."""
+    world.app = world.make(bucket_ms=10)
+    world.post(line(kind="booted"))
+
+    assert world.reporting() == {world.till.no: Reports.TELLS}
+
+
 def test_regular_heartbeats_are_recorded_as_a_pulse_and_so_is_their_end(world):
     """The judge gives a beating machine a deadline of three heartbeats."""
     app = world.make(heartbeat_ms=100, bucket_ms=10)
@@ -392,7 +400,7 @@ def test_regular_heartbeats_are_recorded_as_a_pulse_and_so_is_their_end(world):
     async def pulse_after(buckets):
         for _ in range(buckets):
             await bucket()
-        return [(pulse.machine, pulse.beating) for pulse in world.source.pulses_after(0)]
+        return [(pulse.machine, pulse.reports) for pulse in world.source.pulses_after(0)]
 
     async def live():
         await app.start()
@@ -409,7 +417,13 @@ def test_regular_heartbeats_are_recorded_as_a_pulse_and_so_is_their_end(world):
     pulses = asyncio.run(live())
 
     till = world.till.no
-    assert pulses == [[], [], [(till, True)], [(till, True)], [(till, False)]]
+    assert pulses == [
+        [],
+        [],
+        [(till, Reports.BEATS)],
+        [(till, Reports.BEATS)],
+        [(till, Reports.NOTHING)],
+    ]
 
 
 def test_the_intake_says_that_it_listened_from_start_to_stop(world):

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from tests.journals import UNIT_FAILED, Writer, exported, joined
 
 from firedoor.core.host_id import HostId, HostIdKind
+from firedoor.core.signal import Reports
 from firedoor.core.units import UnixMs
 from firedoor.intake import journals as journals_module
 from firedoor.intake.clocks import OLDEST_MS
@@ -330,3 +331,34 @@ def test_a_body_that_breaks_off_leaves_what_was_found_in_it(world, journal):
 
     assert found == ["service-failed"]
     assert len(world.events()) == 1
+
+
+def test_whose_journal_comes_is_one_that_tells_whatever_it_says(world, journal):
+    """That a crash will be told of is known from entries that tell of none."""
+    world.app = world.make(bucket_ms=10)
+    journal.say()
+    send(world, journal)
+
+    assert world.reporting() == {world.till.no: Reports.TELLS}
+
+
+def test_of_gathered_journals_each_machine_tells_and_no_stranger(world):
+    """The collector sends them, the machines are what they are about."""
+    world.app = world.make(bucket_ms=10)
+    journals = gathered(world, "till-1", "till-2", "pos-9")
+    for journal in journals.values():
+        journal.say()
+
+    body = b"".join(journal.text() for journal in journals.values())
+    world.post(body, path="/upload", token=world.collector)
+
+    tills = [world.register.number(name) for name in ("till-1", "till-2")]
+    assert world.reporting() == dict.fromkeys(tills, Reports.TELLS)
+
+
+def test_an_upload_without_a_whole_entry_shows_nothing(world):
+    """Half a line is no journal."""
+    world.app = world.make(bucket_ms=10)
+    world.post(b"MESSAGE=half an ent", path="/upload")
+
+    assert world.reporting() == {}

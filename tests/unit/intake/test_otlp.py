@@ -14,6 +14,7 @@ from tests.unit.intake.posting import World
 
 from firedoor.core.errors import Unavailable
 from firedoor.core.host_id import HostId, HostIdKind
+from firedoor.core.signal import Reports
 from firedoor.core.units import UnixMs
 
 TILL = 1
@@ -291,3 +292,11 @@ def test_what_a_machine_is_called_by_its_tools_is_bound_to_it(world, attribute, 
 
     assert [event.machine for event in world.events()] == [TILL]
     assert count == 1 and "not bound to 'pos-1'" in why
+
+
+def test_whose_logs_come_is_one_that_tells(world):
+    """Logs fall silent by themselves, so they are no heartbeats; but a crash would be in them."""
+    world.app = world.make(bucket_ms=10, max_body=100_000)
+    send(world, request({"MESSAGE": "all is well"}))
+
+    assert world.reporting() == {TILL: Reports.TELLS}

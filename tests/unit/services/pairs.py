@@ -13,7 +13,7 @@ from firedoor.adapters.store.signals import SignalDatabase, SignalReader
 from firedoor.core import valve
 from firedoor.core.cell import Cell, Test
 from firedoor.core.door import Door, Reason, Resume, State
-from firedoor.core.signal import SILENCE
+from firedoor.core.signal import SILENCE, Reports
 from firedoor.core.terms import Policy, resolve
 from firedoor.core.units import UnixMs
 from firedoor.core.valve import Deal
@@ -83,7 +83,7 @@ class Pair:
         )
         now = self.clock.now()
         places = [
-            Place(channel, number, RING, 1, card, machine, label, 0, False, now.mono_ms)
+            Place(channel, number, RING, 1, card, machine, label, 0, Reports.NOTHING, now.mono_ms)
             for card, (machine, label) in enumerate(zip(members, cards, strict=True))
         ]
         cut = Cut(channel, number, RING, 1, len(members), treated, now.mono_ms)
@@ -98,7 +98,7 @@ class Pair:
         """These machines got the release after its door had opened, without a card."""
         now = self.clock.now()
         places = [
-            Place(*key, RING, AFTERWARDS, 0, machine, True, 0, False, now.mono_ms)
+            Place(*key, RING, AFTERWARDS, 0, machine, True, 0, Reports.NOTHING, now.mono_ms)
             for machine in machines
         ]
         self._gate.commit(places, [], now)

@@ -12,7 +12,7 @@ import pytest
 
 from firedoor.core.cell import Cell
 from firedoor.core.evidence import past
-from firedoor.core.signal import CRASH, SILENCE
+from firedoor.core.signal import CRASH, SILENCE, Reports
 from firedoor.core.units import UnixMs
 from firedoor.core.verdict import Rules, absorb, start
 from firedoor.ports import Instant
@@ -65,7 +65,7 @@ class World:
             [
                 StoredPlace(
                     card,
-                    Place("av", 2, "everyone", 1, card, card + 1, True, 0, True, 0),
+                    Place("av", 2, "everyone", 1, card, card + 1, True, 0, Reports.BEATS, 0),
                     "boot",
                     round(second * 1000),
                 )

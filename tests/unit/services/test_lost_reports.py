@@ -39,7 +39,7 @@ def pool_of(chance: np.random.Generator) -> Pool:
     pool.rows, pool.machines = np.arange(size), np.arange(size, dtype=np.uint32)
     pool.treated = chance.permutation(size) < TREATED
     pool.cls = np.full(size, CLASS, np.uint8)
-    pool.beating = np.ones(size, np.bool_)
+    pool.beating = pool.telling = np.ones(size, np.bool_)
     pool.harmed, pool.told = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
     pool.drawn_ms = np.zeros(size, np.int64)
     pool.strata, pool.stratum = [""], np.zeros(size, np.int32)

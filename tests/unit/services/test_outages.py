@@ -6,6 +6,7 @@ from tests.clocks import HandClock
 from firedoor.adapters.store.gate import GateReader, GateWriter
 from firedoor.core.board import ChannelBoard, Lane
 from firedoor.core.ring import EVERYONE
+from firedoor.core.signal import Reports
 from firedoor.services.admission import Admission
 from firedoor.services.exposures import Exposure
 from firedoor.services.places import AFTERWARDS, Place, Standing
@@ -153,6 +154,6 @@ def _place(number: int) -> Place:
         machine=1,
         treated=True,
         cls=0,
-        beating=False,
+        reports=Reports.NOTHING,
         mono_ms=0,
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from firedoor.core.cell import Test
-from firedoor.core.signal import ANY, CHECK, CRASH, SILENCE, TOLD, TOLD_EARLY
+from firedoor.core.signal import ANY, CHECK, CRASH, SILENCE, TOLD, TOLD_EARLY, Reports
 from firedoor.services.life import Life
 from firedoor.services.places import Place
 from firedoor.services.pools import Pool, close_class, count_events
@@ -25,7 +25,7 @@ def pool(labels, *, classes=None, beating=None, **how):
         [
             StoredPlace(
                 100 + n,
-                Place("av", 2, "tills", 3, n, n + 1, label == "T", cls, beats, n),
+                Place("av", 2, "tills", 3, n, n + 1, label == "T", cls, Reports(beats), n),
                 "boot-1",
                 5_000,
             )
@@ -123,6 +123,15 @@ def test_only_machines_that_could_report_are_counted_and_all_sealed_ones_compare
     opened = pool("TTcc", beating=[True, False, True, False])
 
     assert counts(crash(opened, "xxx.").cells[0]) == (2, 2, 1, 1)
+
+
+def test_what_counts_of_machines_without_heartbeats_is_nothing_the_past_is_asked_about():
+    """Their crashes are compared with the control; nobody knows how long they were listened to."""
+    opened = pool("TTcc", beating=[Reports.BEATS, Reports.TELLS, Reports.BEATS, Reports.NOTHING])
+
+    assert counts(crash(opened, "xxxx").cells[0]) == (2, 2, 2, 1)
+    assert opened.harmed.tolist() == [True, True, True, False]
+    assert opened.told.tolist() == [True, False, True, False]
 
 
 def test_an_event_after_its_class_closed_comes_too_late():
@@ -336,7 +345,7 @@ def test_the_seconds_say_nothing_of_who_is_treated():
             [
                 StoredPlace(
                     n,
-                    Place("av", 2, "tills", 3, n, n + 1, label == "T", 0, True, n),
+                    Place("av", 2, "tills", 3, n, n + 1, label == "T", 0, Reports.BEATS, n),
                     "boot-1",
                     times[n] * MINUTE,
                 )

@@ -3,6 +3,7 @@
 import pytest
 
 from firedoor.core import silence
+from firedoor.core.signal import Reports
 from firedoor.services.roster import Habit, Roster
 
 MINUTE = 60_000
@@ -43,7 +44,7 @@ def test_the_vectorised_answer_is_the_single_one(roster):
     live(roster, 4, [60] * 8)
     live(roster, 5, [1])
     roster.cloned[4] = 1
-    roster.set_beating(5, beating=True)
+    roster.set_reports(5, Reports.BEATS)
     for now in (1_000_000, 1_000_000 + MIN_MS, 1_000_000 + COLD, 1_000_000 + 10 * COLD):
         every = roster.all_seasoned(now)
         assert [bool(every[m]) for m in range(8)] == [roster.seasoned(m, now) for m in range(8)]
@@ -74,9 +75,9 @@ def test_a_beating_machine_has_the_deadline_of_its_heartbeats(roster):
     """It is heard each minute, however rarely it polls."""
     live(roster, 1, [600] * 8)
     assert roster.deadline_class(1) > 0
-    roster.set_beating(1, beating=True)
+    roster.set_reports(1, Reports.BEATS)
     assert roster.deadline_class(1) == 0
-    roster.set_beating(1, beating=False)
+    roster.set_reports(1, Reports.NOTHING)
     assert roster.deadline_class(1) > 0
 
 

@@ -16,6 +16,7 @@ from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.signals import SignalDatabase, SignalReader
 from firedoor.config import Config, from_text
 from firedoor.core.release import FileEntry, media_type
+from firedoor.core.signal import Reports
 from firedoor.core.stratum import stratum_of
 from firedoor.core.units import Digest, MachineNo
 from firedoor.ports import Delivery, Fetched, SignalEvent
@@ -240,9 +241,9 @@ class Site:
         """From now on all machines send heartbeats, whatever becomes of them."""
         self._beating = True
         numbers = [MachineNo(machine) for machine in self.machines]
-        self.signals.mark_beating(numbers, beating=True)
+        self.signals.mark(numbers, Reports.BEATS)
         for machine in numbers:
-            self._roster.set_beating(machine, beating=True)
+            self._roster.set_reports(machine, Reports.BEATS)
         self._beat()
 
     def name(self, machine: int) -> str:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from firedoor.core.signal import SILENCE
+from firedoor.core.signal import SILENCE, Reports
 from firedoor.core.terms import Policy, resolve
 from firedoor.core.units import UnixMs
 from firedoor.services.boarding import Boarding, rules_for
@@ -36,7 +36,9 @@ CASE = Case(
 
 
 def place(row: int = 1, *, treated: bool = True, deck: int = 1) -> StoredPlace:
-    drawn = Place("tills-av", 5, "everyone", deck, 0, 7, treated, 3, beating=False, mono_ms=0)
+    drawn = Place(
+        "tills-av", 5, "everyone", deck, 0, 7, treated, 3, reports=Reports.NOTHING, mono_ms=0
+    )
     return StoredPlace(row, drawn, "boot", DRAWN_MS)
 
 

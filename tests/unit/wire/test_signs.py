@@ -4,6 +4,7 @@ from tests.clocks import HandClock
 
 from firedoor.adapters.store.gate import GateReader, GateWriter
 from firedoor.adapters.store.signals import SignalDatabase, SignalReader
+from firedoor.core.signal import Reports
 from firedoor.core.units import MachineNo, UnixMs
 from firedoor.ports import Delivery, SignalEvent
 from firedoor.services.records import Bucket
@@ -36,18 +37,18 @@ def test_signals_tell_who_lives_who_beats_and_what_befell_it(tmp_path: Path) -> 
     reader = SignalReader(tmp_path / "intake.db")
     begun = clock.wall_ms
     store.append(clock.now(), [Delivery([MachineNo(1)], ())])
-    store.mark_beating([MachineNo(1)], beating=True)
+    store.mark([MachineNo(1)], Reports.BEATS)
     signs.listen(None, None, reader)
 
     for kind in ("boot-clean", "bugcheck", "panic"):
         clock.pass_ms(1_000)
         event = SignalEvent(MachineNo(2), kind, UnixMs(clock.wall_ms), kind, None)
         store.append(clock.now(), [Delivery((), (event,))])
-    store.mark_beating([MachineNo(1)], beating=False)
-    beat = signs.beats(1)
+    store.mark([MachineNo(1)], Reports.TELLS)
+    beat = signs.reports(1)
     signs.listen(None, None, reader)
 
-    assert (beat, signs.beats(1)) == (True, False)
+    assert (beat, signs.reports(1)) == (Reports.BEATS, Reports.TELLS)
     assert (signs.last_ms(1), signs.last_ms(2)) == (begun, clock.wall_ms)
     assert signs.harm_kind(2, "crash", begun, clock.wall_ms) == "bugcheck"
     assert signs.harm_kind(2, "crash", begun + 2_000, clock.wall_ms) == "panic"

@@ -26,6 +26,7 @@ from firedoor.adapters.store.sqlite import (
     storage_errors,
     transaction,
 )
+from firedoor.core.signal import Reports
 from firedoor.ports import Instant
 from firedoor.services.exposures import TRAIL, Exposure
 from firedoor.services.fetches import Fetch, Rejection
@@ -462,7 +463,7 @@ def _place(row: tuple[Any, ...]) -> StoredPlace:
         machine=row[6],
         treated=bool(row[7]),
         cls=row[8],
-        beating=bool(row[9]),
+        reports=Reports(row[9]),
         mono_ms=row[11],
         stratum=row[13],
     )

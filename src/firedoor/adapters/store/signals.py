@@ -24,7 +24,7 @@ from firedoor.adapters.store.sqlite import (
     transaction,
 )
 from firedoor.core.boots import Boot, JournalState
-from firedoor.core.signal import RESTARTS
+from firedoor.core.signal import RESTARTS, Reports
 from firedoor.core.units import MachineNo, UnixMs
 from firedoor.ports import (
     Delivery,
@@ -198,8 +198,8 @@ class SignalDatabase:
                 (at.boot, at.mono_ms, at.wall_ms),
             )
 
-    def mark_beating(self, machines: Sequence[MachineNo], *, beating: bool) -> None:
-        """Record that these machines began or ceased to beat regularly; see the port."""
+    def mark(self, machines: Sequence[MachineNo], reports: Reports) -> None:
+        """Record how these machines report from now on; see the port."""
         if not machines:
             return
         change = self._last_change + 1
@@ -209,17 +209,17 @@ class SignalDatabase:
                 " SELECT value, ?, ? + key FROM json_each(?) WHERE true"
                 " ON CONFLICT (machine) DO UPDATE SET"
                 " beating = excluded.beating, changed = excluded.changed",
-                (beating, change, json.dumps([int(machine) for machine in machines])),
+                (reports.value, change, json.dumps([int(machine) for machine in machines])),
             )
         self._last_change += len(machines)
 
-    def beating(self) -> Sequence[MachineNo]:
-        """Machines that beat regularly, as last marked, by number."""
+    def reporting(self) -> Mapping[MachineNo, Reports]:
+        """How each machine reports that does; see the port."""
         with storage_errors(self._file):
             rows = self._connection.execute(
-                "SELECT machine FROM pulse WHERE beating ORDER BY machine"
+                "SELECT machine, beating FROM pulse WHERE beating ORDER BY machine"
             ).fetchall()
-        return [MachineNo(machine) for (machine,) in rows]
+        return {MachineNo(machine): Reports(how) for machine, how in rows}
 
     def keep_inventories(
         self, changed: Sequence[Inventory], told: Mapping[MachineNo, Mapping[str, str]]
@@ -402,7 +402,7 @@ class SignalReader(Reader):
             "SELECT changed, machine, beating FROM pulse WHERE changed > ? ORDER BY changed",
             changed,
         )
-        return [Pulse(change, machine, bool(beating)) for change, machine, beating in rows]
+        return [Pulse(change, machine, Reports(how)) for change, machine, how in rows]
 
 
 def _written(boots: Iterable[Boot]) -> str:
