@@ -68,6 +68,7 @@ class Archive:
         *,
         scripts: Mapping[str, str] = MappingProxyType({}),
         files: Mapping[str, str] = MappingProxyType({}),
+        fields: str = "",
     ) -> None:
         """Build a package that puts its version into ``/usr/share/NAME/version``.
 
@@ -76,6 +77,7 @@ class Archive:
             version: Of the package.
             scripts: Maintainer scripts, by name.
             files: What else it puts onto the disk, by path.
+            fields: Lines for its control file: ``Source``, ``Depends``.
         """
         tree = self.root.parent / "build"
         shutil.rmtree(tree, ignore_errors=True)
@@ -84,7 +86,8 @@ class Archive:
         content.write_text(f"{version}\n")
         control = (
             f"Package: {name}\nVersion: {version}\nArchitecture: all\n"
-            f"Maintainer: Vendor <vendor@example.org>\nDescription: a package to test with\n"
+            f"Maintainer: Vendor <vendor@example.org>\n{fields}"
+            f"Description: a package to test with\n"
         )
         (tree / "DEBIAN").mkdir()
         (tree / "DEBIAN/control").write_text(control)

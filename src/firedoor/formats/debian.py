@@ -146,22 +146,39 @@ def packages(chunks: Iterable[bytes]) -> Iterator[Package]:
     Raises:
         BadInput: A stanza is too long, or names a package without what it takes to fetch it.
     """
+    return map(package_in, stanzas(chunks))
+
+
+def stanzas(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Stanzas of an unpacked index, in its order, as they are written; without what ends them.
+
+    Args:
+        chunks: The index, cut anywhere.
+
+    Raises:
+        BadInput: A stanza is too long.
+    """
     rest = b""
     for chunk in chunks:
         rest += chunk
         at = 0
         for end in _END_OF_STANZA.finditer(rest):
             if rest[at : end.start()].strip():
-                yield _package(rest[at : end.start()])
+                yield rest[at : end.start()]
             at = end.end()
         rest = rest[at:]
         if len(rest) > MAX_STANZA_BYTES:
             raise BadInput(f"a stanza of the index is longer than {MAX_STANZA_BYTES} bytes")
     if rest.strip():
-        yield _package(rest)
+        yield rest
 
 
-def _package(stanza: bytes) -> Package:
+def package_in(stanza: bytes) -> Package:
+    """What a stanza of an index says of its package.
+
+    Raises:
+        BadInput: It names a package without what it takes to fetch it.
+    """
     found: dict[str, str] = {}
     # The names of fields are in any case. To look for each takes half of what a pattern does that
     # is tried at each line. The first wins, as for apt, and nobody reads a second one: it could
