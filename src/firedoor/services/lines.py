@@ -1,11 +1,13 @@
 """Lines: a channel's boardings with their doors, and what can be read off them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from firedoor.core.door import BEFOREHAND, Door, Reason, State, ended
 from firedoor.core.ring import EVERYONE
 from firedoor.services.boarding import Boarding
 
+UNDECIDED = (State.WAITING, State.OPENING, State.HELD)
 _LEFT_BEHIND = (Reason.PINNED, Reason.MISSING)
 
 
@@ -15,6 +17,28 @@ class Line:
 
     boarding: Boarding
     doors: dict[str, Door]
+
+
+def in_flight(lines: Mapping[int, Line]) -> int:
+    """Number of the newest boarding with a door that is undecided, 0 for none."""
+    return max(
+        (n for n, x in lines.items() if any(d.state in UNDECIDED for d in x.doors.values())),
+        default=0,
+    )
+
+
+def open_in(lines: Mapping[int, Line], ring: str) -> list[int]:
+    """Numbers of the boardings that are open in a ring."""
+    return [number for number, line in lines.items() if state_in(line, ring) is State.OPEN]
+
+
+def shut_releases(lines: Mapping[int, Line]) -> set[str]:
+    """Releases of which any door was shut."""
+    return {
+        line.boarding.release
+        for line in lines.values()
+        if any(door.state is State.SHUT for door in line.doors.values())
+    }
 
 
 def state_in(line: Line, ring: str) -> State | None:

@@ -26,7 +26,14 @@ from firedoor.services.flight import Flight
 from firedoor.services.inspection import Inspection
 from firedoor.services.installs import delay_ms, news
 from firedoor.services.judging import Judge
-from firedoor.services.lines import Line, ended_badly, state_in
+from firedoor.services.lines import (
+    UNDECIDED,
+    Line,
+    ended_badly,
+    in_flight,
+    open_in,
+    shut_releases,
+)
 from firedoor.services.penalty import PenaltyBox
 from firedoor.services.preflight import Looks
 from firedoor.services.records import Block
@@ -34,7 +41,6 @@ from firedoor.services.snapshot import Snapshot
 from firedoor.services.stalls import is_inert, missed
 
 _BAD_ENDS = 2
-_UNDECIDED = (State.WAITING, State.OPENING, State.HELD)
 _MISSING = "machines would fall back to it, but files of it are missing"
 _LACKING_FILES = "machines fall back to a release of which files are missing: no other is whole"
 _NOTHING_LEFT = "nothing is left to fall back to: machines get nothing until a release opens"
@@ -124,12 +130,12 @@ class Train:
         newest = seen[-1]
         if newest.state != "waiting":
             return
-        number = self._in_flight(channel.name)
+        number = in_flight(self.lines[channel.name])
         if not self.lines[channel.name]:
             if not self.inspection.may_adopt(channel, newest):
                 return
             self._board(channel, newest.release, now, adopted=True)
-        elif newest.release in self._shut_releases(channel.name):
+        elif newest.release in shut_releases(self.lines[channel.name]):
             self._store.set_snapshot(newest.seq, "refused")
             note = f"release {newest.release[:12]} was shut and does not board by itself"
             self._judge.ledger.note(channel.name, note, now)
@@ -162,12 +168,12 @@ class Train:
     def advance(self, channel: ChannelConfig, now: Instant) -> None:
         """Find fallbacks; open waiting rings whose turn it is; block a channel that fails twice."""
         self.fall_back(channel.name, now)
-        number = self._in_flight(channel.name)
+        number = in_flight(self.lines[channel.name])
         known = {ring.name for ring in self._config.rings}
         if number:
             flight = self.flight(channel.name, number, now)
             for ring, door in list(flight.doors.items()):
-                if ring not in known and door.state in _UNDECIDED:
+                if ring not in known and door.state in UNDECIDED:
                     note = "the ring is no longer in the configuration"
                     event: Supersede | EarlierOpened = Supersede(Reason.WITHDRAWN, note=note)
                     self._judge.apply(flight, ring, event, now)
@@ -185,7 +191,7 @@ class Train:
         """Where what a ring was served is contained, pass over releases whose bytes are missing."""
         lines = self.lines[channel]
         for ring in (known.name for known in self._config.rings):
-            is_open = sorted(self._open(channel, ring), reverse=True)
+            is_open = sorted(open_in(lines, ring), reverse=True)
             found = self._fallback.find(channel, ring, [lines[number] for number in is_open])
             for number in found.missing:
                 flight = self.flight(channel, number, now)
@@ -244,7 +250,7 @@ class Train:
                 name := channel.name,
                 self.lines[name],
                 {ring: self._base(name, ring) for ring in rings},
-                self._in_flight(name),
+                in_flight(self.lines[name]),
                 self._judge.flights,
             )
             for channel in self._config.channels
@@ -362,7 +368,7 @@ class Train:
     def _supersede(self, channel: str, number: int, reason: Reason, now: Instant) -> None:
         flight = self.flight(channel, number, now)
         for ring, door in flight.doors.items():
-            if door.state in _UNDECIDED:
+            if door.state in UNDECIDED:
                 self._judge.apply(flight, ring, Supersede(reason), now)
 
     def _may_board(self, channel: str, number: int, now: Instant) -> bool:
@@ -379,7 +385,7 @@ class Train:
     def _may_supersede(self, channel: str, number: int, now: Instant) -> bool:
         """A newer snapshot takes over at once from a held door, after patience from any other."""
         line = self.lines[channel][number]
-        doors = [door for door in line.doors.values() if door.state in _UNDECIDED]
+        doors = [door for door in line.doors.values() if door.state in UNDECIDED]
         if any(d.state is State.HELD and d.reason is Reason.PERSON for d in doors):
             return False
         if any(d.state is State.HELD for d in doors) or all(d.shadow for d in doors):
@@ -392,14 +398,14 @@ class Train:
     def _has_failed(self, channel: str, number: int) -> bool:
         """Its preflight holds it: no machine has tried it."""
         doors = self.lines[channel][number].doors.values()
-        return all(d.reason is Reason.PREFLIGHT for d in doors if d.state in _UNDECIDED)
+        return all(d.reason is Reason.PREFLIGHT for d in doors if d.state in UNDECIDED)
 
     def _is_inert(self, channel: str, number: int) -> bool:
         """Nobody installs it: all that were let in are dormant, and nobody else may be let in."""
         flight = self._judge.flights.get((channel, number))
         if flight is None or flight.installed:
             return False
-        rings = [ring for ring, door in flight.doors.items() if door.state in _UNDECIDED]
+        rings = [ring for ring, door in flight.doors.items() if door.state in UNDECIDED]
         found = flight.all_numbers(flight.verdict())
         return any(is_inert(found[ring]) for ring in rings)
 
@@ -431,31 +437,11 @@ class Train:
     def _served(self, channel: str) -> set[str]:
         return {self._in_place(channel, base) for base in self._bases(channel)}
 
-    def _in_flight(self, channel: str) -> int:
-        lines = self.lines[channel]
-        undecided = [
-            number
-            for number, line in lines.items()
-            if any(door.state in _UNDECIDED for door in line.doors.values())
-        ]
-        return max(undecided, default=0)
-
-    def _shut_releases(self, channel: str) -> set[str]:
-        return {
-            line.boarding.release
-            for line in self.lines[channel].values()
-            if any(door.state is State.SHUT for door in line.doors.values())
-        }
-
     def _bases(self, channel: str) -> set[int]:
         return set(self.bases(channel).values())
 
     def _base(self, channel: str, ring: str) -> int:
-        return max(self._open(channel, ring), default=0)
-
-    def _open(self, channel: str, ring: str) -> list[int]:
-        lines = self.lines[channel].items()
-        return [number for number, line in lines if state_in(line, ring) is State.OPEN]
+        return max(open_in(self.lines[channel], ring), default=0)
 
     def _is_empty(self, channel: str, ring: str) -> bool:
         return self._judge.hearing.is_empty(channel, ring, {r.name for r in self._config.rings})

@@ -36,6 +36,7 @@ from firedoor.services.train import Train
 from firedoor.services.urgency import Urgency
 from firedoor.wire.alerts import Alert, Courier, explained_at
 from firedoor.wire.certificates import Certificates
+from firedoor.wire.dressing import Dresser
 from firedoor.wire.expiry import Expiry
 from firedoor.wire.exploited import Exploited
 from firedoor.wire.files import Files
@@ -43,7 +44,7 @@ from firedoor.wire.head import keep_head, set_aside
 from firedoor.wire.mirroring import Mirror, Result
 from firedoor.wire.preflights import Preflights
 from firedoor.wire.restored import KEPT_AGAIN, UNKEPT, Custody, Findings
-from firedoor.wire.signing import Renewed, Signatory
+from firedoor.wire.signing import Signatory
 from firedoor.wire.supplying import lacking
 
 _LOOK_EVERY_S = 0.05
@@ -107,7 +108,6 @@ class Court:
     ) -> None:
         """Put the parts together; ``run`` reads and writes."""
         self._exploited = exploited
-        self._signatory = signatory
         self._storage = storage
         self._config = config
         self._files = files
@@ -122,6 +122,7 @@ class Court:
         self._custody = Custody(files, store, gate, signals, orders)
         self._clock = clock
         self._expiry = Expiry(config.channels, store, mirror.read)
+        self._dresser = Dresser(signatory, store, clock, self._expiry.arrived)
         self._certificates = Certificates(config, files, store, clock)
         self._waiting: list[Result] = []
         self._refused: list[Refusal] = []
@@ -232,7 +233,7 @@ class Court:
             self._judge, self._train, self._config, self._mirror.sync, self._claim
         )
         now = self._clock.now()
-        self._signatory.forget()
+        self._dresser.forget()
         self._judge.load(self._train.unfinished(), now)
         # The step that failed may have held orders: look for them again.
         self._inbox_seen = -1
@@ -326,7 +327,7 @@ class Court:
             self._storage(self._judge.ledger, now)
             board = self._publish_board()
             # With the board: nobody is given something older before it is signed anew.
-            self._keep_signed(self._signed_anew(board, now, quick=True))
+            self._dresser.keep(self._dresser.anew(board, quick=True))
             self._store.put_cursor("alerted", self._courier.delivered)
             for number, answer in answers:
                 self._store.put_cursor("request", number)
@@ -425,41 +426,14 @@ class Court:
         while self._preflights is not None and not self._preflights.reports.empty():
             self._looked.append(self._preflights.reports.get())
         while not self._mirror.results.empty():
-            self._waiting.append(self._dressed(self._mirror.results.get()))
-
-    def _dressed(self, result: Result) -> Result:
-        """The snapshot as clients are to read it; a failure, where it cannot be signed."""
-        if result.snapshot is None:
-            return result
-        try:
-            manifest = self._signatory.arrived(
-                result.channel, result.snapshot.manifest, self._clock.now()
-            )
-        except (Unavailable, OSError) as error:
-            return replace(result, snapshot=None, error=f"it cannot be signed anew: {error}")
-        return replace(result, manifest=manifest)
+            self._waiting.append(self._dresser.dressed(self._mirror.results.get()))
 
     def _sign_anew(self) -> None:
         """What the board names from now on has to be later than what machines have."""
-        renewed = self._signed_anew(self._store.board(), self._clock.now(), quick=False)
+        renewed = self._dresser.anew(self._store.board(), quick=False)
         if renewed:
             with self._store.step():
-                self._keep_signed(renewed)
-
-    def _signed_anew(self, board: Board, now: Instant, *, quick: bool) -> list[Renewed]:
-        try:
-            return list(self._signatory.renewed(board, now, quick=quick))
-        except (Unavailable, OSError) as error:
-            _log.error("not_signed_anew", error=str(error))
-            return []
-
-    def _keep_signed(self, renewed: list[Renewed]) -> None:
-        for release, manifest in renewed:
-            self._store.renew_release(release, manifest)
-        if renewed:
-            for cursor, date in self._signatory.dates().items():
-                self._store.put_cursor(cursor, date)
-            self._expiry.arrived()
+                self._dresser.keep(renewed)
 
     def _keep_head(self) -> None:
         last = self._store.last_index()
