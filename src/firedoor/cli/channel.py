@@ -8,7 +8,7 @@ import typer
 
 from firedoor.cli import output
 from firedoor.cli.claims import looked_at
-from firedoor.cli.client import ByOption, ConsoleOption, act
+from firedoor.cli.client import ByOption, ConsoleOption, ReasonOption, act
 from firedoor.cli.config import channel_check, fleet, sentence
 from firedoor.cli.context import Place, here
 from firedoor.cli.importing import import_
@@ -131,6 +131,54 @@ def sync(
     place = here(config, data)
     place.config.channel(name)
     act(place, console, f"channels/{name}/sync", by=by, as_json=as_json)
+
+
+@app.command("pick")
+def pick(
+    *,
+    name: ChannelArgument,
+    packages: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PACKAGE...", help="Packages or sources; all packages of their sources come."
+        ),
+    ],
+    reason: ReasonOption,
+    newer: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="RELEASE",
+            show_default=False,
+            help="Release that has them; else the newest that upstream offers.",
+        ),
+    ] = "",
+    by: ByOption = None,
+    console: ConsoleOption = "",
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Board what machines have, with single packages of a newer release: a fix that cannot wait.
+
+    For channels of kind apt that the gate signs. What is made goes through the doors as any other
+    release; firedoor release expedite lets it through faster. The newer release boards again
+    after it.
+
+    Example: firedoor channel pick debian openssh --reason "CVE-2024-6387 is under attack"
+    """
+    place = here(config, data)
+    place.config.channel(name)
+    act(
+        place,
+        console,
+        f"channels/{name}/pick",
+        by=by,
+        as_json=as_json,
+        reason=reason,
+        packages=tuple(packages),
+        release=newer,
+    )
 
 
 app.command("import")(import_)

@@ -33,7 +33,7 @@ from firedoor.console.model import (
 from firedoor.console.openapi import Operation, Parameter
 from firedoor.console.reading import RELEASES_SHOWN, Requests
 from firedoor.core.errors import BadInput, NotFound
-from firedoor.services.orders import LONGEST_LANE_MS, MOST_CVES
+from firedoor.services.orders import LONGEST_LANE_MS, MOST_CVES, MOST_PACKAGES
 
 DEFAULT_LIMIT: Final = 100
 LARGEST_LIMIT: Final = 1000
@@ -66,6 +66,9 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             wants one; without it the order waits for an ``approve``.
         order: ``approve``: number of the order that waits.
         cves: ``note``: CVE identifiers that the release has to do with.
+        packages: ``pick``: packages or sources that everybody is to have before the rest.
+        release: ``pick``: release that they are from, or a beginning of its id; the newest one
+            that upstream offers when it is missing.
     """
 
     by: Name
@@ -77,6 +80,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     approved_by: Name | None = None
     order: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_INDEX)] | None = None
     cves: Annotated[tuple[Cve, ...], msgspec.Meta(max_length=MOST_CVES)] = ()
+    packages: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MOST_PACKAGES)] = ()
+    release: Name | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +177,14 @@ class Api:
                 "/api/channels/{channel}/sync",
                 self._acting(Verb.SYNC),
                 "look at the upstream now",
+                Action,
+                Outcome,
+                channel,
+            ),
+            Operation.post(
+                "/api/channels/{channel}/pick",
+                self._acting(Verb.PICK),
+                "board what machines have, with some packages of a newer release",
                 Action,
                 Outcome,
                 channel,
@@ -292,10 +305,8 @@ class Api:
     def _acting(self, verb: Verb) -> Callable[[Request], Awaitable[Response]]:
         async def act(request: Request) -> Response:
             action = _action(verb, await request.body())
-            if verb in (Verb.SYNC, Verb.RESUME_CHANNEL):
-                target = self._channel(request)
-            else:
-                target = self._release(request).id
+            of_channel = verb in _CHANNEL_VERBS
+            target = self._channel(request) if of_channel else self._release(request).id
             given = msgspec.structs.asdict(action)
             by = given.pop("by")
             lasts_s = given.pop("lasts_s")
@@ -328,6 +339,7 @@ _RELEASE_VERBS: Final = (
     (Verb.NOTE, "say which vulnerabilities the release has to do with"),
 )
 
+_CHANNEL_VERBS: Final = frozenset({Verb.SYNC, Verb.RESUME_CHANNEL, Verb.PICK})
 _SPEAK_FOR_THEMSELVES: Final = frozenset({Verb.SYNC, Verb.APPROVE})
 _MAY_NEED_TWO: Final = frozenset({Verb.EXPEDITE, Verb.PIN, Verb.RESUME})
 
@@ -350,7 +362,11 @@ def _action(verb: Verb, body: bytes) -> Action:
         raise BadInput("note, and nothing else, names CVEs")
     if action.approved_by is not None and verb not in _MAY_NEED_TWO:
         raise BadInput(f"approved_by does not belong to {verb.value}")
-    if verb in (Verb.SYNC, Verb.RESUME_CHANNEL) and action.ring is not None:
+    if bool(action.packages) != (verb is Verb.PICK):
+        raise BadInput("pick, and nothing else, names packages")
+    if action.release is not None and verb is not Verb.PICK:
+        raise BadInput(f"release does not belong to {verb.value}")
+    if verb in _CHANNEL_VERBS and action.ring is not None:
         raise BadInput("a channel verb concerns all rings")
     return action
 

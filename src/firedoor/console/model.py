@@ -466,7 +466,7 @@ class TrackPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verb(StrEnum):
-    """What can be asked for. The last two concern a channel, the others a release."""
+    """What can be asked for. The last three concern a channel, the others a release."""
 
     HOLD = "hold"
     RESUME = "resume"
@@ -477,6 +477,7 @@ class Verb(StrEnum):
     APPROVE = "approve"
     NOTE = "note"
     SYNC = "sync"
+    PICK = "pick"
     RESUME_CHANNEL = "resume channel"
 
 

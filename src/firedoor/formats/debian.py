@@ -163,14 +163,14 @@ def stanzas(chunks: Iterable[bytes]) -> Iterator[bytes]:
         rest += chunk
         at = 0
         for end in _END_OF_STANZA.finditer(rest):
-            if rest[at : end.start()].strip():
-                yield rest[at : end.start()]
+            if (stanza := rest[at : end.start()].strip(b"\n")).strip():
+                yield stanza
             at = end.end()
         rest = rest[at:]
         if len(rest) > MAX_STANZA_BYTES:
             raise BadInput(f"a stanza of the index is longer than {MAX_STANZA_BYTES} bytes")
     if rest.strip():
-        yield rest
+        yield rest.strip(b"\n")
 
 
 def package_in(stanza: bytes) -> Package:

@@ -84,7 +84,7 @@ def written(stanzas: Iterable[bytes], at_once: int = 1 << 18) -> Iterator[bytes]
     pieces: list[bytes] = []
     size = 0
     for stanza in stanzas:
-        pieces.append(stanza.strip(b"\n") + b"\n\n")
+        pieces.append(stanza + b"\n\n")
         size += len(pieces[-1])
         if size >= at_once:
             yield b"".join(pieces)

@@ -7,7 +7,7 @@ from firedoor.config import ChannelConfig
 from firedoor.core.release import Manifest, changes, release_id
 from firedoor.ports import Instant
 from firedoor.services.ledger import LedgerWriter
-from firedoor.services.records import StoredRelease
+from firedoor.services.records import PICKED, WAITING, StoredRelease
 from firedoor.services.room import STORAGE
 from firedoor.services.snapshot import Snapshot
 from firedoor.services.stores import JudgeRecords
@@ -55,7 +55,7 @@ class Arrivals:
             self._store.renew_release(release, manifest)
         seen = self._store.snapshots(name)
         if not seen or seen[-1].release != release:
-            self._store.add_snapshot(name, release, now.wall_ms, "waiting")
+            self._store.add_snapshot(name, release, now.wall_ms, WAITING)
         state = self._store.channel(name)
         self._store.put_channel(replace(state, synced_ms=now.wall_ms, error="", failures=0))
         if self._known.get(name) != snapshot:
@@ -63,6 +63,15 @@ class Arrivals:
             self._store.put_last_snapshot(name, snapshot.to_bytes())
             self._known[name] = snapshot
         return release
+
+    def picked(
+        self, channel: ChannelConfig, release: str, manifest: Manifest, now: Instant
+    ) -> None:
+        """Take over a release that a person has put together. It boards next."""
+        size = sum(file.size for file in manifest.values())
+        stored = StoredRelease(release, channel.name, now.wall_ms, "", size, len(manifest))
+        self._store.add_release(stored, manifest)
+        self._store.add_snapshot(channel.name, release, now.wall_ms, PICKED)
 
     def failed(self, channel: str, error: str, now: Instant, ledger: LedgerWriter) -> None:
         """Note why a look brought nothing. People are told where the reason is our own disk."""

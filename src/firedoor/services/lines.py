@@ -32,6 +32,15 @@ def open_in(lines: Mapping[int, Line], ring: str) -> list[int]:
     return [number for number, line in lines.items() if state_in(line, ring) is State.OPEN]
 
 
+def held_for_cause(line: Line) -> Door | None:
+    """A door that a person holds, or what machines showed.
+
+    Not one that a preflight holds: it will again, whenever the release boards.
+    """
+    held = (door for door in line.doors.values() if door.state is State.HELD)
+    return next((door for door in held if door.reason is not Reason.PREFLIGHT), None)
+
+
 def shut_releases(lines: Mapping[int, Line]) -> set[str]:
     """Releases of which any door was shut."""
     return {

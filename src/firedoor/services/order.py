@@ -13,7 +13,7 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         verb: One of ``orders.VERBS``. ``unblock`` is ``release resume CHANNEL``.
         by: Who asks. Never empty.
         reason: Why, for the record.
-        channel: Channel, for ``sync``, ``unblock``, ``pin`` and ``unpin``.
+        channel: Channel, for ``sync``, ``unblock``, ``pick``, ``pin`` and ``unpin``.
         release: Release id, for the others.
         ring: One ring, or "" for all.
         budget: Fresh machines to put at risk, for ``expedite``.
@@ -22,6 +22,8 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         approved_by: A second person, where the policy wants one.
         cves: CVE identifiers that the release has to do with, for ``note``.
         order: Number of the order that waits for a second person, for ``approve``.
+        packages: Packages of ``release`` that everybody is to have before the rest of it, for
+            ``pick``; without a release, of the newest one that upstream offers.
     """
 
     verb: str
@@ -36,6 +38,7 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     approved_by: str = ""
     order: int = 0
     cves: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
 
     @property
     def who(self) -> str:

@@ -18,9 +18,12 @@ from firedoor.services.train import Train
 
 VERBS = (
     *("hold", "resume", "shut", "expedite", "pin", "unpin", "approve", "note"),
-    *("sync", "unblock"),
+    *("sync", "unblock", "pick"),
 )
 MOST_CVES = 50
+MOST_PACKAGES = 50
+"""Packages of one order. Whoever wants more of a release wants the release."""
+
 SHORTEST_LANE_MS = 60_000
 LONGEST_LANE_MS = 30 * 24 * 3_600_000
 _NOTE_LIMIT = 500

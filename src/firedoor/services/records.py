@@ -14,6 +14,11 @@ from firedoor.services.fetches import Fetch, Rejection
 from firedoor.services.places import Census, Cut, Installed, Place, Standing
 from firedoor.services.roster import Habit
 
+WAITING: Final = "waiting"
+PICKED: Final = "picked"
+PICKED_BOARDED: Final = "picked, boarded"
+"""States of a ``Seen``."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredRelease:
@@ -67,13 +72,26 @@ class ChannelState:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A snapshot in the order it was seen upstream; state: waiting, boarded, skipped, refused."""
+    """A snapshot in the order it was seen upstream, or a release that a person has put together.
+
+    State: waiting, boarded, skipped, refused; of a person's ``PICKED``, then ``PICKED_BOARDED``.
+    """
 
     seq: int
     channel: str
     release: str
     seen_ms: int
     state: str
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may board yet."""
+        return self.state in (WAITING, PICKED)
+
+    @property
+    def is_picked(self) -> bool:
+        """Whether a person has put it together: upstream never offered it."""
+        return self.state in (PICKED, PICKED_BOARDED)
 
 
 @dataclass(frozen=True, slots=True)

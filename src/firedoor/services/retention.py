@@ -63,7 +63,7 @@ def kept(history: History, keep: int) -> frozenset[str]:
         used |= {number for number, _ in history.board.releases}
         used |= {withdrawn.number for withdrawn in history.board.withdrawn}
     releases = {b.release for b in history.boardings if b.number in used}
-    releases |= {seen.release for seen in history.snapshots if seen.state == "waiting"}
+    releases |= {seen.release for seen in history.snapshots if seen.waits}
     releases |= {seen.release for seen in history.snapshots[-1:]}
     past = [
         dict.fromkeys(

@@ -113,6 +113,10 @@ class JudgeRecords(Protocol):
         """Its manifest; empty for an unknown one."""
         ...
 
+    def matching(self, prefix: str) -> list[StoredRelease]:
+        """Releases whose ids begin with ``prefix``, two at most."""
+        ...
+
     def snapshots(self, channel: str) -> list[Seen]:
         """Snapshots in the order they were seen."""
         ...

@@ -30,13 +30,14 @@ from firedoor.services.lines import (
     UNDECIDED,
     Line,
     ended_badly,
+    held_for_cause,
     in_flight,
     open_in,
     shut_releases,
 )
 from firedoor.services.penalty import PenaltyBox
 from firedoor.services.preflight import Looks
-from firedoor.services.records import Block
+from firedoor.services.records import PICKED, PICKED_BOARDED, WAITING, Block
 from firedoor.services.snapshot import Snapshot
 from firedoor.services.stalls import is_inert, missed
 
@@ -118,17 +119,23 @@ class Train:
         """Take over a good snapshot, as it is or as clients are to read it; return its id."""
         return self._arrivals.take(channel, snapshot, now, dressed)
 
+    def picked(
+        self, channel: ChannelConfig, release: str, manifest: Manifest, now: Instant
+    ) -> None:
+        """Take over a release that a person has put together: it boards next."""
+        self._arrivals.picked(channel, release, manifest, now)
+
     def failed(self, channel: str, error: str, now: Instant) -> None:
         """Note that a synchronisation failed; what is served does not change."""
         self._arrivals.failed(channel, error, now, self._judge.ledger)
 
     def consider(self, channel: ChannelConfig, now: Instant) -> None:
-        """Board the newest snapshot, if it is time."""
+        """Board what a person has picked, else the newest snapshot, if it is time."""
         seen = self._store.snapshots(channel.name)
         if not seen or self.pinned(channel.name):
             return
-        newest = seen[-1]
-        if newest.state != "waiting":
+        newest = next((each for each in reversed(seen) if each.state == PICKED), seen[-1])
+        if not newest.waits:
             return
         number = in_flight(self.lines[channel.name])
         if not self.lines[channel.name]:
@@ -145,7 +152,7 @@ class Train:
         elif {newest.release} == self._served(channel.name):
             if number:
                 self._supersede(channel.name, number, Reason.WITHDRAWN, now)
-        elif self._may_board(channel.name, number, now):
+        elif self._may_board(channel.name, number, now, at_once=newest.is_picked):
             before = self._in_place(channel.name, max(self._bases(channel.name), default=0))
             if not self._whole(channel, newest.release, before):
                 return
@@ -160,10 +167,10 @@ class Train:
             self._board(channel, newest.release, now, failed=report.sentence if failed else "")
         else:
             return
-        for snapshot in seen[:-1]:
-            if snapshot.state == "waiting":
+        for snapshot in seen:
+            if snapshot.waits and snapshot.seq < newest.seq:
                 self._store.set_snapshot(snapshot.seq, "skipped")
-        self._store.set_snapshot(newest.seq, "boarded")
+        self._store.set_snapshot(newest.seq, PICKED_BOARDED if newest.is_picked else "boarded")
 
     def advance(self, channel: ChannelConfig, now: Instant) -> None:
         """Find fallbacks; open waiting rings whose turn it is; block a channel that fails twice."""
@@ -239,7 +246,7 @@ class Train:
         """Let what upstream offers board again, if it is not what is served."""
         seen = self._store.snapshots(channel)
         if seen and seen[-1].state == "boarded" and {seen[-1].release} != self._served(channel):
-            self._store.set_snapshot(seen[-1].seq, "waiting")
+            self._store.set_snapshot(seen[-1].seq, WAITING)
 
     def board(self) -> Board:
         """Draw up the board from the doors as they are."""
@@ -371,9 +378,9 @@ class Train:
             if door.state in UNDECIDED:
                 self._judge.apply(flight, ring, Supersede(reason), now)
 
-    def _may_board(self, channel: str, number: int, now: Instant) -> bool:
-        """Whether a newer snapshot may board now, in place of ``number`` if there is one."""
-        if number and not self._may_supersede(channel, number, now):
+    def _may_board(self, channel: str, number: int, now: Instant, *, at_once: bool) -> bool:
+        """Whether a newer release may board now, in place of ``number`` if there is one."""
+        if number and not self._may_supersede(channel, number, now, at_once=at_once):
             return False
         lines = self.lines[channel]
         if number:
@@ -382,9 +389,15 @@ class Train:
             self._block_after([lines[each] for each in last], now)
         return not self._store.channel(channel).blocked and not self._count_is_stale(channel)
 
-    def _may_supersede(self, channel: str, number: int, now: Instant) -> bool:
-        """A newer snapshot takes over at once from a held door, after patience from any other."""
+    def _may_supersede(self, channel: str, number: int, now: Instant, *, at_once: bool) -> bool:
+        """A newer release takes over at once from a held door, after patience from any other.
+
+        What a person has picked takes over at once, but not from a door that is held for cause:
+        that release would board again after it as if nothing had been found.
+        """
         line = self.lines[channel][number]
+        if at_once:
+            return held_for_cause(line) is None
         doors = [door for door in line.doors.values() if door.state in UNDECIDED]
         if any(d.state is State.HELD and d.reason is Reason.PERSON for d in doors):
             return False

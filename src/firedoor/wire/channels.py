@@ -11,7 +11,7 @@ from firedoor.console.model import ChannelView, PreflightView, UndoView
 from firedoor.core.board import ChannelBoard
 from firedoor.core.door import Door, State
 from firedoor.services.preflight import Report, Result
-from firedoor.services.records import Block, ChannelState, Seen
+from firedoor.services.records import PICKED, Block, ChannelState, Seen
 from firedoor.services.room import STORAGE
 from firedoor.services.stalls import Stall, explained
 
@@ -91,7 +91,6 @@ def described(
     clauses = list(_clauses(config, known, serving))
     if unknown and not machines:
         clauses.append(explained(Stall.UNKNOWN, unknown))
-    states = [(seen.release, seen.state) for seen in known.snapshots]
     return ChannelView(
         name=config.name,
         kind=config.kind.value,
@@ -101,10 +100,10 @@ def described(
         last_error=known.state.error,
         serving=serving,
         in_flight=None if known.in_flight is None else known.in_flight.release,
-        waiting=tuple(release for release, state in states if state == "waiting"),
-        skipped=tuple(release for release, state in reversed(states) if state == "skipped")[
-            :SKIPPED_SHOWN
-        ],
+        waiting=tuple(seen.release for seen in known.snapshots if seen.waits),
+        skipped=tuple(
+            seen.release for seen in reversed(known.snapshots) if seen.state == "skipped"
+        )[:SKIPPED_SHOWN],
         machines=machines,
         unknown=unknown,
         pinned=dict(known.pins),
@@ -130,7 +129,7 @@ def looked_at(report: Report | None) -> PreflightView | None:
 
 
 def _waits(known: Known) -> bool:
-    return bool(known.snapshots) and known.snapshots[-1].state == "waiting"
+    return bool(known.snapshots) and known.snapshots[-1].waits
 
 
 def _undo(config: ChannelConfig) -> tuple[UndoView, ...]:
@@ -156,9 +155,13 @@ def _clauses(config: ChannelConfig, known: Known, serving: str | None) -> Iterat
 
 def _offered(known: Known) -> Iterator[str]:
     """What upstream has now, where it does not board; pins and a block have their own clauses."""
-    if not known.snapshots:
+    for seen in known.snapshots:
+        if seen.state == PICKED:
+            yield f"release {seen.release[:_SHORT]}, which a person has picked, boards next"
+    offered = [seen for seen in known.snapshots if not seen.is_picked]
+    if not offered:
         return
-    newest = known.snapshots[-1]
+    newest = offered[-1]
     offers = f"upstream offers release {newest.release[:_SHORT]}"
     if _refused(known):
         yield f"{offers}, which was shut and never boards again by itself"

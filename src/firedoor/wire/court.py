@@ -42,6 +42,7 @@ from firedoor.wire.exploited import Exploited
 from firedoor.wire.files import Files
 from firedoor.wire.head import keep_head, set_aside
 from firedoor.wire.mirroring import Mirror, Result
+from firedoor.wire.pickings import Made, Pickings
 from firedoor.wire.preflights import Preflights
 from firedoor.wire.restored import KEPT_AGAIN, UNKEPT, Custody, Findings
 from firedoor.wire.signing import Signatory
@@ -128,6 +129,8 @@ class Court:
         self._refused: list[Refusal] = []
         self._preflights = preflights
         self._looked: list[tuple[str, Report]] = []
+        self._pickings = Pickings(config, store, mirror.blobs)
+        self._picked: list[Made] = []
         self._inbox_seen = -1
         self._unkept = ""
 
@@ -160,7 +163,7 @@ class Court:
                 return  # Likewise: a disk that is back may bring another head than it had.
             if tick:
                 due = max(due + bucket_s, time.monotonic())
-            news = self._refused or self._looked
+            news = self._refused or self._looked or (self._picked and not self._unkept)
             if tick or orders or news or (self._waiting and not self._unkept):
                 self._step(orders, tick=tick)
                 self._sign_anew()
@@ -290,7 +293,7 @@ class Court:
         stale = Answer("Unavailable", msgspec.json.encode(body).decode())
         for number, order in self._new_orders():
             protects = order.verb in _PROTECTING
-            answer = self._obey(number, order, now) if protects else stale
+            answer = (self._obey(number, order, now) if protects else None) or stale
             self._store.put_cursor("request", number)
             self._store.put_answer(number, answer.status, answer.body)
 
@@ -298,13 +301,18 @@ class Court:
         now = self._clock.now()
         opens = not self._unkept
         results: list[Result] = []
+        picked: list[Made] = []
         if opens:
             results, self._waiting = self._waiting, []
+            picked = list(self._picked)
         with self._store.step():
             answers = [(number, self._obey(number, order, now)) for number, order in orders]
             self._orders.expire(now)
             for result in results:
                 self._take_over(result)
+            for made in picked:
+                taken = self._pickings.take(made, self._train, self._judge.ledger, now)
+                answers.append((made.number, taken))
             refused, self._refused = self._refused, []
             for refusal in refused:
                 self._refuse(refusal, now)
@@ -329,17 +337,24 @@ class Court:
             # With the board: nobody is given something older before it is signed anew.
             self._dresser.keep(self._dresser.anew(board, quick=True))
             self._store.put_cursor("alerted", self._courier.delivered)
-            for number, answer in answers:
+            for number, _ in orders:
                 self._store.put_cursor("request", number)
-                self._store.put_answer(number, answer.status, _with_board(answer, board))
+            for number, answer in answers:
+                if answer is not None:
+                    self._store.put_answer(number, answer.status, _with_board(answer, board))
+        # Whoever asked waits for an answer: a step that fails must not lose it.
+        del self._picked[: len(picked)]
 
-    def _obey(self, number: int, order: Order, now: Instant) -> Answer:
+    def _obey(self, number: int, order: Order, now: Instant) -> Answer | None:
+        """The answer to an order; None where it comes later."""
         if self._unkept and order.verb not in _PROTECTING:
             error = f"the ledger's head is not kept: {self._unkept}"
             hint = "bring back the disk of [ledger] head; hold and shut are obeyed meanwhile"
             body = msgspec.json.encode({"error": error, "hint": hint}).decode()
             return Answer("Unavailable", body)
         try:
+            if order.verb == "pick":
+                return self._pickings.ask(number, order, self._train)
             return self._orders.obey(order, now)
         except Unavailable:
             raise
@@ -425,6 +440,7 @@ class Court:
             self._refused.append(self._mirror.refused.get())
         while self._preflights is not None and not self._preflights.reports.empty():
             self._looked.append(self._preflights.reports.get())
+        self._picked += self._pickings.collect(self._dresser)
         while not self._mirror.results.empty():
             self._waiting.append(self._dresser.dressed(self._mirror.results.get()))
 

@@ -7,6 +7,7 @@ import structlog
 
 from firedoor.core.board import Board
 from firedoor.core.errors import Unavailable
+from firedoor.core.release import Manifest
 from firedoor.ports import Clock
 from firedoor.services.stores import JudgeRecords
 from firedoor.wire.mirroring import Result
@@ -47,12 +48,21 @@ class Dresser:
         if result.snapshot is None:
             return result
         try:
-            manifest = self._signatory.arrived(
-                result.channel, result.snapshot.manifest, self._clock.now()
-            )
-        except (Unavailable, OSError) as error:
+            manifest = self.sign(result.channel, result.snapshot.manifest)
+        except Unavailable as error:
             return replace(result, snapshot=None, error=f"it cannot be signed anew: {error}")
         return replace(result, manifest=manifest)
+
+    def sign(self, channel: str, manifest: Manifest) -> Manifest:
+        """A release that was put together here, as clients are to read it.
+
+        Raises:
+            Unavailable: It cannot be signed now.
+        """
+        try:
+            return self._signatory.arrived(channel, manifest, self._clock.now())
+        except OSError as error:
+            raise Unavailable(f"it cannot be signed: {error}") from error
 
     def anew(self, board: Board, *, quick: bool) -> list[Renewed]:
         """What has to be signed again now that the board is this one; nothing where it fails.

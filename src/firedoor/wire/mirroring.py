@@ -63,6 +63,7 @@ class Mirror:
         results: What the looks brought, for the judge.
         refused: Files that machines wait for and that could not be fetched, for the judge.
         want: Fetches one file soon, unless it is held or on its way.
+        blobs: Where what is asked for by people goes; it may use what room is kept back.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Mirror:
         """
         new, urgent = BoundedBlobs(blobs, limits), BoundedBlobs(blobs, limits, urgent=True)
         self._blobs = blobs
+        self.blobs = urgent
         self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._followers = {
             channel.name: _Follower(

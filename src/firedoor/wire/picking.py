@@ -112,7 +112,8 @@ def pick(base: Manifest, newer: Manifest, names: Iterable[str], blobs: BlobStore
         files[package.path] = file
     for root, folders in _by_suite(base, changes).items():
         _write(files, root, folders, final, blobs)
-    versions = {f"{picks.source_of(each)} {picks.source_version_of(each)}" for each in brought}
+    fresh = (each for change in changes.values() for each in set(change.after) - set(change.before))
+    versions = {f"{picks.source_of(each)} {picks.source_version_of(each)}" for each in fresh}
     return Picked(files, tuple(sorted(versions)))
 
 

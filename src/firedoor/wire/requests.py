@@ -22,12 +22,13 @@ from firedoor.wire.views import Views
 
 _LOOK_EVERY_S: Final = 0.03
 _ANSWER_WITHIN_S: Final = 5.0
+_PICKED_WITHIN_S: Final = 55.0
 _FORCE_WITHIN_S: Final = 2.0
 _SHORT: Final = 12
-_CHANNEL_VERBS: Final = frozenset({Verb.SYNC, Verb.RESUME_CHANNEL})
+_CHANNEL_VERBS: Final = frozenset({Verb.SYNC, Verb.RESUME_CHANNEL, Verb.PICK})
 # Only these name their channel beside the release; of the others the judge finds it.
 _PINS: Final = frozenset({Verb.PIN, Verb.UNPIN})
-_RECORDED_AS_NOTE: Final = frozenset({"unpin", "unblock", "note"})
+_RECORDED_AS_NOTE: Final = frozenset({"unpin", "unblock", "note", "pick"})
 
 _DONE: Final[Mapping[Verb, str]] = {
     Verb.HOLD: "is held: nobody new gets it until a person resumes",
@@ -60,6 +61,8 @@ class _Answer(msgspec.Struct, frozen=True):
     board: int = 0
     doors: tuple[_Moved, ...] = ()
     waits: _Waits | None = None
+    release: str = ""
+    picked: tuple[str, ...] = ()
     error: str = ""
     hint: str = ""
 
@@ -113,21 +116,23 @@ class Inbox:
         async with self._writing:
             # It waits for the disk, which the event streams need not.
             number = await asyncio.to_thread(self._writer.put, order, self._clock.now().wall_ms)
-        answer = await self._answer(judge, number)
+        # Indices are read and written for it: seconds, where a distribution is large.
+        within_s = _PICKED_WITHIN_S if verb is Verb.PICK else self._answer_within_s
+        answer = await self._answer(judge, number, within_s)
         in_force = verb in _CHANNEL_VERBS or await self._in_force(answer.board)
         view = None if verb in _CHANNEL_VERBS else self._views.release(target)
         return Outcome(
             index=_recorded(judge, order, channel, before, moved=answer.waits is None),
             sentence=_sentence(verb, target, answer, in_force=in_force),
             channel=channel,
-            release="" if view is None else view.id,
+            release=answer.release if view is None else view.id,
             door={} if view is None or answer.waits is not None else view.door,
             order=0 if answer.waits is None else answer.waits.order,
         )
 
-    async def _answer(self, judge: JudgeReader, number: int) -> _Answer:
+    async def _answer(self, judge: JudgeReader, number: int, within_s: float) -> _Answer:
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._answer_within_s
+        until = loop.time() + within_s
         while (found := judge.answer(number)) is None:
             if loop.time() >= until:
                 raise _no_judge(number)
@@ -179,8 +184,9 @@ def _order(
         "verb": "unblock" if verb is Verb.RESUME_CHANNEL else verb.value,
         "by": by,
         "channel": channel if verb in _CHANNEL_VERBS | _PINS else "",
-        "release": "" if verb in _CHANNEL_VERBS else target,
     }
+    if verb is not Verb.PICK:
+        fields["release"] = "" if verb in _CHANNEL_VERBS else target
     try:
         return msgspec.convert(fields, Order)
     except msgspec.ValidationError as error:
@@ -223,6 +229,12 @@ def _recorded(
 def _sentence(verb: Verb, target: str, answer: _Answer, *, in_force: bool) -> str:
     if verb is Verb.SYNC:
         return f"the mirror looks at the upstream of {target} now"
+    if verb is Verb.PICK:
+        return (
+            f"release {answer.release[:_SHORT]} is what machines have, with "
+            f"{', '.join(answer.picked)}; it boards next: firedoor release show "
+            f"{answer.release[:_SHORT]}"
+        )
     if verb is Verb.RESUME_CHANNEL:
         return f"the next release of {target} may board again"
     if answer.waits is not None:
