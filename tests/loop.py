@@ -22,7 +22,7 @@ from firedoor.adapters.store.signals import SignalDatabase, SignalReader
 from firedoor.config import Config, from_text
 from firedoor.core.board import Lane
 from firedoor.core.door import Door
-from firedoor.core.release import FileEntry, media_type
+from firedoor.core.release import FileEntry, media_type, release_id
 from firedoor.core.signal import Reports
 from firedoor.core.units import Digest, MachineNo, UnixMs
 from firedoor.core.verdict import Verdict
@@ -302,14 +302,21 @@ class Loop:
 
     def publish_files(self, files: Mapping[str, str]) -> str:
         """The vendor publishes these files, by path; returns the release id."""
-        fetched = {}
-        for path, text in files.items():
-            digest = Digest(hashlib.sha256(text.encode()).hexdigest())
-            fetched[path] = Fetched(FileEntry(digest, len(text), media_type(path)), "")
+        fetched = {path: Fetched(file, "") for path, file in _manifest(files).items()}
         with self.store.step():
             release = self.train.arrived(
                 self.config.channel(AV), Snapshot.of(fetched), self.clock.now()
             )
+            self._advance()
+        self.look()
+        return release
+
+    def pick(self, files: Mapping[str, str]) -> str:
+        """A person puts a release together; returns its id."""
+        channel, manifest = self.config.channel(AV), _manifest(files)
+        release = release_id(AV, channel.kind, manifest)
+        with self.store.step():
+            self.train.picked(channel, release, manifest, self.clock.now())
             self._advance()
         self.look()
         return release
@@ -430,3 +437,11 @@ class Loop:
     def _commit(self, places: Iterable[Place]) -> None:
         cuts, self._cuts = self._cuts, []
         self._writer.commit(tuple(places), cuts, self.clock.now())
+
+
+def _manifest(files: Mapping[str, str]) -> dict[str, FileEntry]:
+    found = {}
+    for path, text in files.items():
+        digest = Digest(hashlib.sha256(text.encode()).hexdigest())
+        found[path] = FileEntry(digest, len(text), media_type(path))
+    return found

@@ -1,4 +1,4 @@
-"""A look at all of a distribution whose packages are only named: time, memory, requests.
+"""Looks at a distribution whose packages are only named, and a pick: time, memory, requests.
 
     python -m tests.bench.bench_apt_index [PACKAGES]
 
@@ -24,6 +24,7 @@ from firedoor.adapters.upstream.directory import DirectoryUpstream
 from firedoor.ports import BlobStore, Fetched, Listed
 from firedoor.services.mirror import take_snapshot
 from firedoor.services.snapshot import Snapshot
+from firedoor.wire.picking import pick
 
 PACKAGES = 63_000
 
@@ -107,7 +108,12 @@ def main(count: int) -> None:
         first = look("first", None)
         look("unchanged", first)
         publish(archive, count, "3")
-        look("a tenth new", first)
+        newer = look("a tenth new", first)
+        began = time.perf_counter()
+        pick(first.manifest, newer.manifest, ["package-000010"], blobs)
+        took = time.perf_counter() - began
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{'one picked':12} {took:7.2f} s {0:4} requests {most:7.0f} MiB at most")
 
 
 if __name__ == "__main__":

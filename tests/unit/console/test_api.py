@@ -248,6 +248,31 @@ def test_a_channel_can_be_synced_and_resumed():
     ]
 
 
+def test_packages_are_picked_for_a_channel_and_from_a_release_if_it_is_named():
+    """Which release the beginning of an id means, the judge knows: it may not have boarded."""
+    world = scenes.opening()
+    app = console(world)
+    path = "/api/channels/tills-av/pick"
+
+    assert post(app, path, {**WHY, "packages": ["openssh"]}).status == 200
+    given = {**WHY, "packages": ["openssh", "curl"], "release": "2cb81f3d"}
+    assert post(app, path, given).status == 200
+    assert post(app, path, WHY).status == 400
+    assert post(app, path, {**WHY, "packages": ["a"] * 51}).status == 400
+    assert post(app, path, {"by": "Amira", "packages": ["openssh"]}).status == 400
+
+    reason = WHY["reason"]
+    assert world.asked == [
+        (Verb.PICK, "tills-av", {"reason": reason, "packages": ("openssh",)}, "Amira"),
+        (
+            Verb.PICK,
+            "tills-av",
+            {"reason": reason, "packages": ("openssh", "curl"), "release": "2cb81f3d"},
+            "Amira",
+        ),
+    ]
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -274,6 +299,8 @@ def test_a_channel_can_be_synced_and_resumed():
         ("note", {**WHY, "cves": [""]}),
         ("note", {**WHY, "cves": ["CVE-2021-44228"] * 51}),
         ("hold", {**WHY, "cves": ["CVE-2021-44228"]}),
+        ("hold", {**WHY, "packages": ["openssh"]}),
+        ("hold", {**WHY, "release": "2cb81f3d"}),
         ("approve", {**WHY, "order": 0}),
         ("approve", {"by": "Ben", "order": 1, "approved_by": "Amira"}),
     ],
