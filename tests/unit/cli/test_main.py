@@ -19,7 +19,7 @@ ERRORS = [
 ACTING = {
     f"release {verb}"
     for verb in ("hold", "resume", "shut", "expedite", "approve", "note", "pin", "unpin")
-} | {"channel sync"}
+} | {"channel sync", "channel pick"}
 PRINTS_NO_DOCUMENT = {
     *("ca init", "ca renew", "demo", "init", "up", "serve", "machine revoke"),
     *("tuf init", "tuf renew"),
