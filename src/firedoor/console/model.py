@@ -65,7 +65,7 @@ class ChannelView(msgspec.Struct, frozen=True, kw_only=True):
         unknown: Addresses of clients that are not enrolled and read this channel in that time.
         pinned: Ring name to the release it is pinned to; while there is one nothing boards.
         blocked: Whether the next release boards only when a person resumes the channel.
-        blocked_by: ``bad ends``, ``gate records lost``, ``ledger lost``, ``preflight failed``, ``""``.
+        blocked_by: Why: "bad ends", "gate records lost", "ledger lost", "preflight failed" or "".
         refused: What the vendor offers now, if it was shut and so does not board again.
         mode: ``enforce``, or ``shadow``: releases that board now are judged and not held.
         undo: How its clients can be undone; to contain is always among it.
