@@ -363,12 +363,14 @@ class Loop:
         for machine in numbers:
             self.roster.set_reports(machine, how)
 
-    def crash(self, *machines: int, kind: str = "panic", ago_ms: int = 0) -> None:
+    def crash(
+        self, *machines: int, kind: str = "panic", ago_ms: int = 0, detail: str | None = None
+    ) -> None:
         """These machines report that they crashed, some time ago."""
         now = self.clock.now()
         then = UnixMs(now.wall_ms - ago_ms)
         events = [
-            SignalEvent(MachineNo(machine), kind, then, f"{now.wall_ms}", None)
+            SignalEvent(MachineNo(machine), kind, then, f"{now.wall_ms}", detail)
             for machine in machines
         ]
         self.signals.append(now, [Delivery((), events)])

@@ -10,7 +10,7 @@ from firedoor.config.settings import DEFAULT, Settings, Where, policy_layers, sh
 from firedoor.config.values import Listen, describe, show_duration
 from firedoor.core.channel import Kind, traits
 from firedoor.core.ring import EVERYONE, Ring, find_cycle
-from firedoor.core.terms import LARGEST_AUTO_ALPHA_HARM, Mode
+from firedoor.core.terms import LARGEST_AUTO_ALPHA_HARM, Mode, TakesEffect
 
 
 def missing(settings: Settings) -> Iterator[Problem]:
@@ -37,6 +37,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
     for name in ("", *settings.names("channel")):
         yield from _alphas(settings, policy_layers(name))
         yield from _clusters(settings, policy_layers(name))
+        yield from _restarts(settings, policy_layers(name))
     yield from _rings(settings)
     yield from _controls(settings)
 
@@ -226,6 +227,19 @@ def _clusters(settings: Settings, layers: tuple[Where, ...]) -> Iterator[Problem
             "a ratio is only known where machines fail one by one, "
             f"but up to {policy.cluster} may fail together",
             'write ratio = "off", or cluster = 1',
+        )
+
+
+def _restarts(settings: Settings, layers: tuple[Where, ...]) -> Iterator[Problem]:
+    policy, written = settings.policy(layers), settings.setting(layers[0], keys.RESTART_OF)
+    if written and policy.takes_effect is not TakesEffect.RESTART:
+        yield _problem(
+            settings,
+            layers[0],
+            keys.RESTART_OF,
+            "starts of services are waited for by "
+            f'takes_effect = "restart" alone, not by "{policy.takes_effect}"',
+            'write takes_effect = "restart", or leave it out',
         )
 
 

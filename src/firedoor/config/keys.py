@@ -13,7 +13,7 @@ from firedoor.config import values
 from firedoor.core.channel import Kind, check_channel_name
 from firedoor.core.errors import BadConfig, BadInput
 from firedoor.core.release import check_path
-from firedoor.core.terms import DEFAULT_STRATA, MOST_STRATA, Mode, TakesEffect
+from firedoor.core.terms import DEFAULT_STRATA, MOST_SERVICES, MOST_STRATA, Mode, TakesEffect
 
 T = TypeVar("T")
 
@@ -146,6 +146,13 @@ def _strata(value: object) -> tuple[str, ...]:
     return names
 
 
+def _services(value: object) -> tuple[str, ...]:
+    names = values.words(value)
+    if len(names) > MOST_SERVICES:
+        raise values.Unfit(f"a list of at most {MOST_SERVICES} services", found=f"{len(names)}")
+    return names
+
+
 DATA: Final = _key("data", values.text, '"/var/lib/firedoor"')
 
 BUCKET: Final = _key("bucket", values.some_duration, '"60s"', values.show_duration)
@@ -178,6 +185,7 @@ SOAK: Final = _key("soak", values.duration, '"1h"', values.show_duration)
 PATIENCE: Final = _key("patience", values.some_duration, '"7d"', values.show_duration)
 INSTALL_WAIT: Final = _auto_duration("install_wait")
 TAKES_EFFECT: Final = _key("takes_effect", _takes_effect, '"install"')
+RESTART_OF: Final = _list("restart_of", _services)
 MODE: Final = _key("mode", _mode, '"enforce"')
 EXPEDITE_NEEDS_TWO: Final = _key("expedite_needs_two", values.yes_no, "false")
 BUDGET_GROWTH: Final = _key("budget_growth", values.share_or_none, "0")
@@ -263,7 +271,7 @@ NEEDED_BY: Final[dict[Kind, tuple[AnyKey, ...]]] = {
 
 POLICY: Final[tuple[AnyKey, ...]] = (
     BUDGET, ALPHA_HARM, ALPHA_WARN, ALPHA_CLEAR, DELTA, CONTROL,
-    SOAK, PATIENCE, INSTALL_WAIT, TAKES_EFFECT, MODE, EXPEDITE_NEEDS_TWO, STRATA,
+    SOAK, PATIENCE, INSTALL_WAIT, TAKES_EFFECT, RESTART_OF, MODE, EXPEDITE_NEEDS_TWO, STRATA,
     BUDGET_GROWTH, RATIO, CLUSTER, LIARS,
 )  # fmt: skip
 

@@ -87,6 +87,7 @@ class Settings:
             patience_ms=value(keys.PATIENCE),
             install_wait_ms=value(keys.INSTALL_WAIT),
             takes_effect=value(keys.TAKES_EFFECT),
+            restart_of=value(keys.RESTART_OF),
             mode=value(keys.MODE),
             expedite_needs_two=value(keys.EXPEDITE_NEEDS_TWO),
             strata=value(keys.STRATA),

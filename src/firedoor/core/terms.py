@@ -27,6 +27,9 @@ MOST_STRATA: Final = 8
 """Each attribute takes its part of the wealth that looks at groups."""
 
 MOST_LIARS: Final = 10
+MOST_SERVICES: Final = 20
+"""Services whose starts one channel tells apart: each costs eight bytes a machine."""
+
 """The evidence of every stream is kept once more for each."""
 
 _TINY: Final = 30
@@ -77,6 +80,7 @@ class Policy:
         patience_ms: Time after which a newer snapshot may supersede an undecided release, > 0.
         install_wait_ms: Time after which a slot without a download is dormant, > 0.
         takes_effect: From when on a machine counts as having installed.
+        restart_of: Units or definitions whose starts are restarts; empty: all that are defined.
         mode: Whether doors hold anything.
         expedite_needs_two: Whether widening a door against the evidence takes two people.
         strata: Attributes of machines by which localised harm is looked for.
@@ -98,6 +102,7 @@ class Policy:
     patience_ms: int = 604_800_000
     install_wait_ms: int | None = None
     takes_effect: TakesEffect = TakesEffect.INSTALL
+    restart_of: tuple[str, ...] = ()
     mode: Mode = Mode.ENFORCE
     expedite_needs_two: bool = False
     strata: tuple[str, ...] = DEFAULT_STRATA
@@ -133,6 +138,7 @@ class Terms:
         installs: There are bytes to install: nobody is late where nothing is new.
         risk: What the release touches.
         takes_effect: From when on a machine counts as having installed; ADR 0041.
+        restart_of: As in ``Policy``.
     """
 
     active_machines: int
@@ -154,6 +160,7 @@ class Terms:
     installs: bool = True
     risk: Risk = Risk.OTHER
     takes_effect: TakesEffect = TakesEffect.INSTALL
+    restart_of: tuple[str, ...] = ()
 
     @property
     def restarts(self) -> bool:
@@ -207,6 +214,7 @@ def resolve(policy: Policy, active_machines: int, risk: Risk = Risk.OTHER) -> Te
         liars=policy.liars,
         risk=risk,
         takes_effect=policy.takes_effect,
+        restart_of=policy.restart_of,
     )
 
 

@@ -47,6 +47,11 @@ class Boarding:
         """From when on a machine counts as having installed it: the same in all rings."""
         return next((each.takes_effect for each in self.terms.values()), TakesEffect.INSTALL)
 
+    @property
+    def restart_of(self) -> tuple[str, ...]:
+        """Whose starts are restarts, if not all that are defined: the same in all rings."""
+        return next((each.restart_of for each in self.terms.values()), ())
+
 
 def rules_for(
     terms: Terms, *, reporting: int, told: bool = False, strata: tuple[str, ...] = ()

@@ -23,11 +23,13 @@ class Effect:
 
     Attributes:
         by: What it takes.
+        services: Whose starts are restarts; empty: all that are told of.
         installed: When machines had all bytes, on the axis of ``Restarts.when``, ms.
         since: When it took effect on them, monotonic ms; 0 for an earlier boot of this host.
     """
 
     by: TakesEffect
+    services: tuple[str, ...] = ()
     installed: dict[int, int] = field(default_factory=dict)
     since: dict[int, int] = field(default_factory=dict)
 
@@ -35,8 +37,8 @@ class Effect:
 class Restarts(Protocol):
     """Restarts that machines told of."""
 
-    def restarted(self, machine: int, by: TakesEffect) -> int:
-        """When it last restarted, on the axis of ``when``, ms; 0 for never."""
+    def restarted(self, machine: int, effect: Effect) -> int:
+        """When it last restarted so that it counts, on the axis of ``when``, ms; 0 for never."""
         ...
 
     def when(self, at: Instant, now: Instant) -> int:
@@ -78,7 +80,7 @@ class Effects:
             if effect is None:
                 continue
             for machine in moved & effect.installed.keys():
-                at, installed = restarts.restarted(machine, effect.by), effect.installed[machine]
+                at, installed = restarts.restarted(machine, effect), effect.installed[machine]
                 if machine in effect.since and installed > effect.since[machine] + shift:
                     del effect.since[machine]
                     self._store.drop_effect(channel, number, machine)

@@ -153,7 +153,7 @@ class Flight:
         shares = self.boarding.rules.shares
         self.deciding = frozenset(signal for signal, share in shares if share > 0.0)
         by = self.boarding.takes_effect
-        self.effect = None if by is TakesEffect.INSTALL else Effect(by)
+        self.effect = None if by is TakesEffect.INSTALL else Effect(by, self.boarding.restart_of)
 
     @classmethod
     def begin(cls, boarding: Boarding, seed: bytes, doors: Sequence[Door]) -> "Flight":

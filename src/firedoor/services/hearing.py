@@ -4,6 +4,7 @@ from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +14,7 @@ from firedoor.core.terms import TakesEffect
 from firedoor.core.units import UnixMs
 from firedoor.ports import Instant, SignalSource
 from firedoor.services.admission import ACTIVE_MS
+from firedoor.services.effects import Effect
 from firedoor.services.flight import Flight
 from firedoor.services.life import Life
 from firedoor.services.places import AFTERWARDS, Census
@@ -70,6 +72,9 @@ class Hearing:
         # When the newest of them happened: what came before a card says nothing of a release.
         self._happened = {CRASH: Latest(), CHECK: Latest()}
         self._restarted = {TakesEffect.BOOT: Latest(), TakesEffect.RESTART: Latest()}
+        # Starts by name, of what a boarding that was watched asks for: what came before it boarded
+        # says nothing of it.
+        self._started: dict[str, Latest] = {}
         self._moved: set[int] = set()
         self._rejections: dict[str, Latest] = {}
         self._place = self._cut = self._installed = self._beat = self._pulse = self._rejected = 0
@@ -101,6 +106,9 @@ class Hearing:
 
     def listen(self, flights: Flights, now: Instant) -> None:
         """Read everything that is new."""
+        for flight in flights.values():
+            for name in () if flight.effect is None else flight.effect.services:
+                self._started.setdefault(name, Latest())
         for heard in self._gate.heard_after(self.cursors["heard"]):
             self.cursors["heard"] = heard.seq
             if heard.at.boot == now.boot:
@@ -211,9 +219,13 @@ class Hearing:
         since = self.when(Instant(now.boot, mono_ms, now.wall_ms), now)
         return [name for name, latest in self._happened.items() if latest.of(one)[0] > since]
 
-    def restarted(self, machine: int, by: TakesEffect) -> int:
-        """When a machine last restarted, on the axis of ``when``, ms; 0 for never."""
-        return int(self._restarted[by].of(np.array([machine], np.uint32))[0])
+    def restarted(self, machine: int, effect: Effect) -> int:
+        """When a machine last restarted so that it counts, on the axis of ``when``; 0 for never."""
+        one, known = np.array([machine], np.uint32), [self._restarted[effect.by]]
+        if effect.by is TakesEffect.RESTART and effect.services:
+            started = [self._started[name] for name in effect.services if name in self._started]
+            known = [self._restarted[TakesEffect.BOOT], *started]
+        return max(int(each.of(one)[0]) for each in known)
 
     def moved(self) -> set[int]:
         """Machines that have installed or restarted since this was last asked."""
@@ -279,7 +291,7 @@ class Hearing:
                 at = self.when(received, now)
                 ago = max(0, received.wall_ms - stored.event.time_ms)
                 if kind in RESTARTS:
-                    self._restart(kind, machine, at - ago)
+                    self._restart(kind, machine, at - ago, stored.event.detail)
                 stream = stream_of(kind)
                 if stream is not None:
                     self._events[stream].put(machine, at)
@@ -300,11 +312,14 @@ class Hearing:
                 self.life.intake_listened(beat.at.mono_ms)
         self._read_pulses()
 
-    def _restart(self, kind: SignalKind, machine: int, at: int) -> None:
+    def _restart(self, kind: SignalKind, machine: int, at: int, detail: str | None) -> None:
         self._moved.add(machine)
         self._restarted[TakesEffect.RESTART].put_later(machine, at)
         if kind in BOOTS:
             self._restarted[TakesEffect.BOOT].put_later(machine, at)
+        elif self._started:
+            for name in _service_names(detail) & self._started.keys():
+                self._started[name].put_later(machine, at)
 
     def _read_pulses(self) -> None:
         for pulse in self._signals.pulses_after(self._pulse):
@@ -357,6 +372,15 @@ class Hearing:
                 at = Instant(stored.boot, each.mono_ms, UnixMs(stored.wall_ms))
                 flight.effect.installed[each.machine] = self.when(at, now)
                 self._moved.add(each.machine)
+
+
+def _service_names(detail: str | None) -> set[str]:
+    """Names that a start of a service goes by: its definition, and the fields that are kept."""
+    try:
+        found = msgspec.json.decode(detail or "{}", type=dict[str, object])
+    except msgspec.DecodeError:
+        return set()
+    return {value for value in found.values() if isinstance(value, str)}
 
 
 class Latest:

@@ -81,6 +81,7 @@ def terms_of(boarding: Boarding, doors: Iterable[Door]) -> dict[str, Json]:
                 **({"shadow": True} if terms.shadow else {}),
                 **({} if terms.risk is Risk.OTHER else {"risk": terms.risk.value}),
                 **({"takes_effect": terms.takes_effect.value} if terms.restarts else {}),
+                **({"restart_of": list(terms.restart_of)} if terms.restart_of else {}),
                 **({"install_delay_ms": late} if (late := terms.install_delay_ms) else {}),
                 "budget_growth": float_to_text(terms.budget_growth),
             }

@@ -52,7 +52,7 @@ def test_a_policy_tells_which_table_decided():
     assert ("ring.lab.budget", "2") in rows
     assert ("channel.tools.control", "0.3") in rows
     assert ("policy.soak", '"2h"') in rows
-    assert len(rows) == 17
+    assert len(rows) == 18
 
 
 def test_what_is_explained_can_be_read_back():

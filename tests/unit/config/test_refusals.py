@@ -32,6 +32,12 @@ TUF = TOOLS.replace('"files"', '"tuf"')
         ("[policy]\nalpha_warn = 5", "expected a number between 0 and 1", "5 percent as 0.05"),
         ("[policy]\nbudget = 0", 'expected "auto" or a whole number', ""),
         ("[policy]\nmode = 'dry'", 'expected "enforce" or "shadow"', ""),
+        ("[policy]\nrestart_of = ['a.service']", "alone, not by", "leave it out"),
+        (
+            TOOLS + "takes_effect = 'restart'\nrestart_of = " + str([f"s{n}" for n in range(21)]),
+            "found 21",
+            "",
+        ),
         ("[policy]\ncontrol = 0", "0 is for shadow mode", "write 0.10, or more"),
         ("[gate]\nidentify = 'basic'", "expected a list of texts", 'write ["basic"]'),
         ("[gate]\nidentify = ['basic', 'token']", 'found "token"', ""),

@@ -309,6 +309,35 @@ def test_harm_between_two_restarts_that_are_told_together_counts(policy, kinds):
         loop.close()
 
 
+@pytest.mark.parametrize(
+    ("kind", "detail", "counts"),
+    [
+        ("service-started", '{"signal":"service-started","UNIT":"shop.service"}', True),
+        ("service-started", '{"signal":"shop-reloaded"}', True),
+        ("service-started", '{"service":"shop.service"}', True),
+        ("service-started", '{"signal":"service-started","UNIT":"clamav-daemon.service"}', False),
+        ("service-started", '{"UNIT":["shop.service"]}', False),
+        ("service-started", None, False),
+        ("boot-clean", None, True),
+    ],
+)
+def test_where_services_are_named_only_their_starts_are_restarts(kind, detail, counts):
+    """A reload of ClamAV's databases does not try a library that the shop uses."""
+    policy = 'takes_effect = "restart"\nrestart_of = ["shop.service", "shop-reloaded"]'
+    with memory() as folder:
+        loop, machines = waiting_for_a_restart(folder, policy)
+        loop.start_judge()
+        loop.clock.pass_ms(1_000)
+        loop.crash(*machines, kind=kind, detail=detail)
+        loop.bucket(2)
+        assert (set(machines) <= restarted(loop).keys()) is counts
+        assert counts or not set(machines) & restarted(loop).keys()
+        loop.start_judge()
+        loop.bucket()
+        assert (set(machines) <= restarted(loop).keys()) is counts
+        loop.close()
+
+
 def test_checks_that_pass_are_no_restart():
     """Greenboot's word comes after a boot that the journal has told of already, or without one."""
     with memory() as folder:
