@@ -154,11 +154,20 @@ async def test_machines_that_are_all_being_answered_let_the_next_one_wait():
             for n in range(MOST // 4)
         ]
         await until(lambda: app.asked == MOST)
-        late = [asyncio.create_task(told(address, LAST % b"4")) for _ in range(30)]
-        await asyncio.sleep(0.5)
+        late = [
+            asyncio.create_task(told(address, LAST % b"wait", f"127.0.2.{n}")) for n in range(1, 61)
+        ]
+        # Long enough for more of them than there is room for beyond the limit.
+        await asyncio.sleep(5)
+        assert not any(each.done() for each in late)
+        # Who is answered and stays makes room at once: a reader tells of that before what it has.
+        reading = [
+            asyncio.create_task(reader.readuntil(b"\r\n\r\n")) for each in crowds for reader in each
+        ]
+        await asyncio.sleep(0)
         app.told.set()
         answers = await asyncio.gather(*late)
-        heads = [await reader.readuntil(b"\r\n\r\n") for each in crowds for reader in each]
+        heads = await asyncio.gather(*reading)
 
     assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
     assert all(head.startswith(b"HTTP/1.1 200 ") for head in heads)

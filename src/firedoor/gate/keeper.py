@@ -230,9 +230,12 @@ class Keeper:
         record = partial(self._record, channel, machine, choice, cuts)
         durable = self._committer.submit(choice.places, cuts, record)
         channel.pending[machine] = durable
-        if await durable is None:
+        if await durable is not None:
+            return channel.admission.fallback(machine)
+        if channel.admission.allows(machine, choice.number):
             return choice.number
-        return channel.admission.fallback(machine)
+        # Contained while it was written down: the record stays, the bytes do not go.
+        return await self.number_for(channel, machine, admit=True)
 
     def _record(
         self,

@@ -6,7 +6,9 @@ broken off in the middle.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from firedoor.gate.asgi import Scope
@@ -19,18 +21,25 @@ _FIRST_S: Final = 0.002
 _SLOWEST_S: Final = 0.25
 _PATIENCE_S: Final = 600.0
 
+_MOST: Final = 256
+"""Replies of one connection that are waited for. Who asks ahead for more, and reads nothing, has
+what comes after them not told."""
+
+_Ends = deque[tuple[int, Callable[[], None]]]
+
 
 class Telling:
     """Waits for what clients acknowledge, beside the replies: the next one is not held up."""
 
     def __init__(self) -> None:
         """Nothing is waited for."""
+        self._ends: dict[Arrival, _Ends] = {}
         self._waiting: set[asyncio.Task[None]] = set()
 
     @property
     def open(self) -> int:
         """How many replies have an end that may arrive still."""
-        return len(self._waiting)
+        return sum(map(len, self._ends.values()))
 
     def tell(self, scope: Scope, delivered: Delivered, start: int, end: int) -> None:
         """Tell these bytes, which end a reply, when they have arrived.
@@ -42,13 +51,26 @@ class Telling:
             delivered(start, end)
             return
 
-        async def wait() -> None:
-            if await _arrived(arrival, given):
-                delivered(start, end)
+        ends = self._ends.get(arrival)
+        if ends is None:
+            ends = self._ends[arrival] = deque()
+            waiting = asyncio.get_running_loop().create_task(self._wait(arrival, ends))
+            self._waiting.add(waiting)
+            waiting.add_done_callback(self._waiting.discard)
+        if len(ends) < _MOST:
+            ends.append((given, partial(delivered, start, end)))
 
-        waiting = asyncio.get_running_loop().create_task(wait())
-        self._waiting.add(waiting)
-        waiting.add_done_callback(self._waiting.discard)
+    async def _wait(self, arrival: Arrival, ends: _Ends) -> None:
+        """Tell the ends of one connection's replies in their order, each once it has arrived."""
+        try:
+            while ends:
+                given, told = ends[0]
+                if not await _arrived(arrival, given):
+                    return  # nor does what was given after it
+                ends.popleft()
+                told()
+        finally:
+            del self._ends[arrival]
 
 
 async def _arrived(arrival: Arrival, given: int) -> bool:

@@ -39,13 +39,16 @@ class _Crowd(Generic[_M]):
 class Crowds(Generic[_M]):
     """Open connections by the address they come from."""
 
-    def __init__(self, loss: Loss[_M]) -> None:
+    def __init__(self, loss: Loss[_M], nothing: int = 0) -> None:
         """Begin with none.
 
         Args:
             loss: Asked only while somebody has to go.
+            nothing: A loss below this is none: such a member goes, whatever its address has,
+                before one that is in use.
         """
         self._loss = loss
+        self._nothing = nothing
         self._crowds: dict[str, _Crowd[_M]] = {}
         self._levels: dict[int, dict[str, None]] = {}
         self._of: dict[_M, str] = {}
@@ -74,11 +77,15 @@ class Crowds(Generic[_M]):
         key = self._of.pop(member, None)
         if key is None:
             return
-        members = self._crowds[key].members
+        crowd = self._crowds[key]
+        members = crowd.members
         del members[member]
         self._place(key, len(members) + 1, len(members))
         if not members:
             del self._crowds[key]
+        elif len(crowd.queue) > 2 * len(members):
+            # Each time it is half as long: those that have gone must not be kept by their places.
+            crowd.queue = [each for each in crowd.queue if each in members]
 
     def gives(self, address: str, second: int) -> _M | None:
         """The connection that makes room for another one from this address.
@@ -97,19 +104,32 @@ class Crowds(Generic[_M]):
         most = max(self._levels, default=-1)
         if own is not None and level > most:
             return self._least(own, second)
-        highest = self._levels.get(most, {})
-        tried = list(islice(highest, _TRIED))
-        best, found = None, None
-        for each in tried:
+        first = next(iter(self._levels.get(most, ())), "")
+        found, _ = self._least_of(most, second)
+        if found is None and most > level:
+            for lower in sorted(self._levels, reverse=True)[1:]:
+                found, loss = self._least_of(lower, second)
+                if found is not None and loss < self._nothing:
+                    return found
+            return next(iter(self._crowds[first].members))
+        return found
+
+    def nobody_has_many(self) -> bool:
+        """Whether all addresses have as few as updaters open."""
+        return max(self._levels, default=0) == 0
+
+    def _least_of(self, level: int, second: int) -> tuple[_M | None, int]:
+        """Of some crowds of a level the member whose loss is the smallest, and that loss."""
+        crowds = self._levels.get(level, {})
+        best, found = 0, None
+        for each in list(islice(crowds, _TRIED)):
             # In turn: others are looked at the next time.
-            highest[each] = highest.pop(each)
+            crowds[each] = crowds.pop(each)
             member = self._least(self._crowds[each], second)
             loss = None if member is None else self._loss(member)
-            if loss is not None and (best is None or loss < best):
+            if loss is not None and (found is None or loss < best):
                 best, found = loss, member
-        if found is None and most > level:
-            return next(iter(self._crowds[tried[0]].members))
-        return found
+        return found, best
 
     def has_few(self, address: str) -> bool:
         """Whether another one from this address would be among few, as an updater opens them."""

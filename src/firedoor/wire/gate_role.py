@@ -62,6 +62,8 @@ async def run(config: Config, files: Files, sockets: Sockets, parent: int) -> No
     def places(channel: str, number: int) -> list[Place]:
         return [stored.place for stored in history.places_of(channel, number)]
 
+    # Before the register is read: what changes meanwhile is a change.
+    doorbell = Doorbell(register, config.gate.identify)
     rings.read_all()
     counts = {c.channel: c for c in history.census() if c.ring == EVERYONE}
     channels = {}
@@ -100,7 +102,6 @@ async def run(config: Config, files: Files, sockets: Sockets, parent: int) -> No
         had=history.had,
         shelve=lambda manifest: shelved(manifest, files.data),
     )
-    doorbell = Doorbell(register, config.gate.identify)
     gate = Gate(keeper, doorbell, roster, Answerer(soundness=Soundness(blobs.is_sound)), blobs.path)
     app = behind_proxies(gate, config.gate.proxies)
     transport = Transport(app, sockets, config.gate.tls, http2=True, limits=Limits(), direct=True)

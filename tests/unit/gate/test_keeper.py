@@ -471,3 +471,25 @@ def test_names_of_releases_that_were_left_lately_are_served_for_three_days(tmp_p
         site.close()
 
     play(scene)
+
+
+@pytest.mark.parametrize("before", [{"base": 2}, {"base": 1, "candidate": 2}])
+def test_what_is_contained_while_a_place_is_written_is_not_served(site, before):
+    """The record stays; the machine gets what is open, in the same answer."""
+
+    async def scene():
+        deal = {"grant": grant(cards=1, treated=1)} if "candidate" in before else {}
+        site.publish(**before, **deal)
+        async with running(site) as (keeper, channel):
+            site.disk.go.clear()
+            site.clock.pass_ms(3_000)
+            asked = asyncio.create_task(keeper.number_for(channel, 8, admit=True))
+            await asyncio.sleep(0.05)
+            assert not asked.done()
+            site.publish(base=1, revoked=(2,))
+            await eventually(lambda: 2 in channel.board.lanes[0].revoked)
+            again = asyncio.create_task(keeper.number_for(channel, 8, admit=True))
+            site.disk.go.set()
+            assert (await asked, await again) == (1, 1)
+
+    play(scene)

@@ -1,5 +1,7 @@
 """Who makes room for whom, with numbers for connections: even ones wait, odd ones are in use."""
 
+import weakref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,6 +88,46 @@ def test_who_is_in_use_again_is_not_taken_for_one_that_waits():
     assert made.gives("b", second=1) == 0
     busy |= {0, 1, 2}
     assert made.gives("b", second=1) == 3
+
+
+def test_those_that_have_gone_are_not_kept_by_a_list_of_those_that_wait():
+    """A connection has what its client has said so far: thousands of them are megabytes."""
+
+    class One:
+        """What can be watched."""
+
+    made: Crowds[One] = Crowds(lambda _: 1)
+    ones = [One() for _ in range(1_000)]
+    known = [weakref.ref(one) for one in ones]
+    for one in ones:
+        made.enter(one, "a")
+    assert made.gives("b", second=1) is ones[0]
+    for one in ones[1:]:
+        made.leave(one)
+    del ones[1:], one
+
+    assert sum(each() is not None for each in known) <= 2
+
+
+def test_who_has_shown_nothing_goes_before_one_of_many_that_is_in_use():
+    """A site's downloads must not be cut for newcomers while others only sit there."""
+    made = Crowds(waits, nothing=1_000)
+    for member in range(1, 121, 2):
+        made.enter(member, "site")
+    for member in (2_000, 2_002, 500):
+        made.enter(member, f"10.0.0.{member % 7}")
+
+    assert made.gives("b", second=1) == 500
+    made.leave(500)
+    assert made.gives("b", second=1) == 1
+
+
+def test_whether_anybody_has_many_is_known():
+    """As many as an updater opens is few."""
+    assert crowds(**fleet()).nobody_has_many()
+    assert crowds(a=range(15)).nobody_has_many()
+    assert not crowds(a=range(16)).nobody_has_many()
+    assert crowds().nobody_has_many()
 
 
 @pytest.mark.parametrize(

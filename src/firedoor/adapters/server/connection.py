@@ -16,14 +16,7 @@ from typing import Any, Final, Protocol
 from firedoor.adapters.server.limits import IDLE_MS, SLOW_BYTES, UNSENT_BYTES, App
 from firedoor.adapters.server.readiness import READ, WRITE, Readiness
 from firedoor.adapters.server.reply import STATUS_LINES, WITHOUT_BODY, Part, after, kept, spelled
-from firedoor.formats.request import (
-    BARE_END,
-    END,
-    MOST,
-    MOST_FIELDS,
-    Request,
-    read_request,
-)
+from firedoor.formats.request import BARE_END, END, MOST, MOST_FIELDS, Request, read_request
 from firedoor.ports import ARRIVAL, ClientGone
 
 READ_BYTES: Final = 16 * 1024
@@ -40,6 +33,9 @@ _FRESH_S: Final = 2
 _INT: Final = struct.Struct("=i")
 _AT_ONCE: Final = struct.pack("=ii", 1, 0)
 _FOR_EVER: Final = 1 << 62
+NOTHING: Final = 2 * _FOR_EVER
+"""A ``loss`` below this is of a client that has not asked anything whole."""
+
 _ASGI: Final = {"version": "3.0", "spec_version": "2.4"}
 _EXTENSIONS: Final[dict[str, dict[str, object]]] = {"http.response.zerocopysend": {}}
 UNSENT: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
@@ -150,6 +146,10 @@ class Connection:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             self.close()
 
+    def is_fresh(self) -> bool:
+        """Whether it has come, or was answered, only now."""
+        return self.until > self._server.seconds + _IDLE_S - _FRESH_S
+
     def loss(self) -> int | None:
         """How little it matters, from 0 on, if it is closed to make room; None: it is in use.
 
@@ -161,8 +161,7 @@ class Connection:
             return None
         if answered and self.taken() < self._sent:
             return None  # the kernel has all of it, and the client not
-        fresh = self.until > self._server.seconds + _IDLE_S - _FRESH_S
-        kind = 3 if fresh else 2 if answered else 1 if self._unread else 0
+        kind = 3 if self.is_fresh() else 2 if answered else 1 if self._unread else 0
         return kind * _FOR_EVER + self.until
 
     def close(self) -> None:
@@ -176,7 +175,7 @@ class Connection:
         self._socket.close()
         if self._file is not None:
             self._file.close()
-        self._bytes, self._file = (), None
+        self._bytes, self._file, self._unread = (), None, b""
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
         if self._gone is not None and not self._gone.done():

@@ -20,7 +20,7 @@ from contextlib import suppress
 from email.utils import formatdate
 from typing import Final
 
-from firedoor.adapters.server.connection import UNSENT, Connection
+from firedoor.adapters.server.connection import NOTHING, UNSENT, Connection
 from firedoor.adapters.server.limits import (
     App,
     Limits,
@@ -81,7 +81,7 @@ class DirectServer:
         """Connections that may be open at once."""
         self.slow_s = limits.slow_s
         self._stop_s = limits.stop_s
-        self._open: Crowds[Connection] = Crowds(Connection.loss)
+        self._open: Crowds[Connection] = Crowds(Connection.loss, NOTHING)
         self._ended = self._ended_before = 0
         self._accepting = False
         self._stopped = asyncio.Event()
@@ -152,6 +152,9 @@ class DirectServer:
         for _ in range(_AT_ONCE):
             if fresh and len(self._open) >= self.most:
                 break  # they have to be heard before it is known who matters least
+            if self._is_full():
+                self._pause()
+                break
             try:
                 accepted, address = self._listener.accept()
             except BlockingIOError:
@@ -178,6 +181,13 @@ class DirectServer:
                 self._pause()
                 break
         return fresh
+
+    def _is_full(self) -> bool:
+        """Whether to accept another one would be to close it, or one that has just come."""
+        if len(self._open) < self.most + _OVER or not self._open.nobody_has_many():
+            return False
+        gives = self._open.gives("", self.seconds)
+        return gives is None or gives.is_fresh()
 
     def _pause(self) -> None:
         """Leave the others in the backlog until a connection has ended, or for a moment."""
