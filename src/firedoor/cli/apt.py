@@ -201,7 +201,9 @@ def _going_back(target: Target, channel: str) -> str:
     """What lets apt go back when a release is contained: only where the gate signs."""
     return f"""\
 mkdir -p "$apt/preferences.d" "$apt/apt.conf.d"
-cat >"$apt/preferences.d/firedoor-{channel}" <<'END'
+# apt passes over a file whose name has a dot, unless what stands behind it is "pref".
+rm -f "$apt/preferences.d/firedoor-{channel}"
+cat >"$apt/preferences.d/firedoor-{channel}.pref" <<'END'
 # What the gate offers is what this machine is to have, also where it is older.
 Package: *
 Pin: origin "{host_of(target.gate)}"
@@ -212,5 +214,5 @@ cat >"$apt/apt.conf.d/60firedoor" <<'END'
 APT::Get::allow-downgrades "true";
 Unattended-Upgrade::Allow-downgrade "true";
 END
-chmod 644 "$apt/preferences.d/firedoor-{channel}" "$apt/apt.conf.d/60firedoor"
+chmod 644 "$apt/preferences.d/firedoor-{channel}.pref" "$apt/apt.conf.d/60firedoor"
 """

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.debian import Apt
+from tests.debian import Apt, Archive
 from tests.unattended import matches, needs_unattended
 from tests.unit.cli.desk import run
 
@@ -164,6 +164,26 @@ def test_before_anything_is_mirrored_the_gate_itself_is_the_origin(
     dump = tool(apt, "apt-config", "dump", "Unattended-Upgrade::Origins-Pattern")
     assert 'Unattended-Upgrade::Origins-Pattern:: "site=Gate.example";' in dump
     assert "nothing was mirrored yet" in script
+
+
+@pytest.mark.parametrize("name", ["debian", "vendor-1.2"])
+def test_where_the_gate_signs_what_it_offers_goes_before_what_is_installed(
+    tmp_path: Path, name: str
+) -> None:
+    """Else nothing is ever taken back. apt says nothing of preferences that it passes over."""
+    key = Archive.new(tmp_path).own_key(tmp_path / "gate.key")
+    installation = site(tmp_path / "site", name=name, more=f'sign = "{key}"')
+    apt = Apt.new(tmp_path / "machine", "")
+    old = apt.root / f"etc/apt/preferences.d/firedoor-{name}"
+    old.write_text("what was written before there was a suffix\n")
+
+    enrolled(installation, apt)
+
+    assert targets(apt)
+    offered = [line for line in tool(apt, "apt-cache", "policy").splitlines() if GATE in line]
+    assert offered
+    assert {line.split()[0] for line in offered} == {"1001"}
+    assert not old.exists()
 
 
 def test_an_entry_for_each_suite_says_what_its_release_file_says() -> None:
