@@ -164,7 +164,8 @@ def _said(key: str, value: str) -> str:
     A comma and what fnmatch knows can be escaped. ``?`` is one character, whichever: it stands for
     those that apt.conf, string.Template or the split at ``=`` would take for theirs.
     """
-    return f"{key}=" + "".join(_ESCAPED.get(each, each) for each in value)
+    signs = (_ESCAPED.get(each, each) if each.isprintable() else "?" for each in value)
+    return f"{key}={''.join(signs)}"
 
 
 _ESCAPED: Final = {

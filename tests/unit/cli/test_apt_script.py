@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -37,6 +38,7 @@ GATE = "http://Gate.example:8080"
 AWKWARD = (
     "Google, Inc.", "Über-Vendor", "a*b?[c]!d", 'the "best" one', "5$ a ${distro_id}", "x=y",
     "100%2C", "back\\slash", "back\\,comma", "// # ; {}", "o:1+2~3", "'quoted' `too`",
+    "tab\there\x7f", "ends\\",
 )  # fmt: skip
 
 
@@ -205,6 +207,22 @@ def test_an_entry_for_each_suite_says_what_its_release_file_says() -> None:
 
 
 @needs_unattended
+def test_what_was_allowed_before_stays_allowed(tmp_path: Path) -> None:
+    """The entries of Debian's own file, or of an administrator, are not this script's."""
+    installation = site(tmp_path / "site")
+    apt = Apt.new(tmp_path / "machine", "")
+    own = Path("/usr/share/unattended-upgrades/50unattended-upgrades")
+    shutil.copy(own, apt.root / "etc/apt/apt.conf.d")
+    key = "Unattended-Upgrade::Origins-Pattern"
+
+    before = tool(apt, "apt-config", "dump", key)
+    enrolled(installation, apt)
+
+    assert f'{key}:: "' in before
+    assert tool(apt, "apt-config", "dump", key) == f'{before}{key}:: "site=Gate.example";\n'
+
+
+@needs_unattended
 def test_whatever_a_vendor_calls_itself_its_packages_are_taken_and_no_others(
     tmp_path: Path,
 ) -> None:
@@ -227,5 +245,7 @@ def test_whatever_a_vendor_calls_itself_its_packages_are_taken_and_no_others(
     assert matches(zip(read, origins, strict=True)) == [True] * len(AWKWARD)
     others = [each | {"origin": f"{each['origin']}."} for each in origins]
     assert matches(zip(read, others, strict=True)) == [False] * len(AWKWARD)
+    wilder = [origins[2] | {"origin": text} for text in ("a..b?[c]!d", "a*b.[c]!d", "a*b?c!d")]
+    assert matches((read[2], each) for each in wilder) == [False] * len(wilder)
     past = [each | {"site": "deb.example.org"} for each in origins]
     assert matches(zip(read, past, strict=True)) == [False] * len(AWKWARD)
