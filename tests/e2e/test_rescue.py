@@ -34,7 +34,10 @@ def rescue(apt: Apt, verb: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_a_machine_goes_back_to_what_the_gate_offers_and_to_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", [(), ("--one-line",)])
+def test_a_machine_goes_back_to_what_the_gate_offers_and_to_nothing_else(
+    tmp_path: Path, form: tuple[str, ...]
+) -> None:
     """Verbatim: apt by itself never takes an older index, and would stay at the bad package."""
     fleet = Fleet(tmp_path)
     site, archive = fleet.site, fleet.archive
@@ -42,7 +45,7 @@ def test_a_machine_goes_back_to_what_the_gate_offers_and_to_nothing_else(tmp_pat
     archive.publish()
     intake = f"http://127.0.0.1:{fleet.ports['intake']}"
     with up(fleet):
-        apt = fleet.machine("web-1", "--rescue", "--intake", intake)
+        apt = fleet.machine("web-1", "--rescue", "--intake", intake, *form)
         assert apt.run("install", "tool", "other", "shared").returncode == 0
         offered = rescue(apt, "heal")
         assert "the gate offers what is installed" in offered.stdout

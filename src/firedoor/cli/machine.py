@@ -17,6 +17,7 @@ from firedoor.adapters.keys.authority import (
 from firedoor.adapters.store.register import MachineRegister
 from firedoor.adapters.store.register_schema import Enrolment, Entry, Issued
 from firedoor.cli import output
+from firedoor.cli.apt import apt_client, apt_tls
 from firedoor.cli.context import Place, here
 from firedoor.cli.machines import listed, print_machine, print_machines, say_others
 from firedoor.cli.options import ConfigOption, DataOption, JsonOption
@@ -26,15 +27,13 @@ from firedoor.cli.shipping import journal_client
 from firedoor.cli.snippets import (
     Own,
     Target,
-    apt_client,
-    apt_tls,
     clamav_client,
     files_client,
     rpm_client,
     suricata_client,
     tuf_client,
 )
-from firedoor.cli.target import mirrored, target_of
+from firedoor.cli.target import mirrored, said_by, target_of
 from firedoor.config import Config
 from firedoor.core.errors import BadInput, NotFound, Unavailable
 from firedoor.core.host_id import HostId
@@ -46,6 +45,11 @@ app: Final = typer.Typer(
 
 _PAGE: Final = 1_000
 _NO_CERTIFICATE: Final = Own()
+_PARTS: Final = {
+    "--rescue": "docs/howto/rescue.md",
+    "--journal": "docs/howto/journal.md",
+    "--one-line": "docs/howto/apt.md",
+}
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the machine.")]
 
@@ -210,6 +214,14 @@ def enroll(
             "intake: crashes, failed units and unclean boots become signals.",
         ),
     ] = False,
+    one_line: Annotated[
+        bool,
+        typer.Option(
+            "--one-line",
+            help="The script writes the sources of apt as one line for each suite, as tools need "
+            "that know no deb822.",
+        ),
+    ] = False,
     gate: Annotated[
         str,
         typer.Option(
@@ -257,16 +269,19 @@ def enroll(
         raise BadInput("--identity is of one machine", hint="enrol it by its NAME")
     if channel:
         place.config.channel(channel)
+    alone = not (collector or names or as_json)
+    _check_parts(place.config, alone=alone, rescue=rescue, journal=journal, one_line=one_line)
     if rescue:
-        _check_rescue(place.config, alone=not (collector or names or as_json))
         values |= [ATTRIBUTE]
-    if journal and (collector or names or as_json):
-        raise BadInput(
-            "--journal is a part of the script for one machine",
-            hint="docs/howto/journal.md says how to give it to many",
-        )
     # Before anything is enrolled: tokens are made once, and this may be refused.
-    target = target_of(place.config, gate=gate, intake=intake, channel=channel, has=mirrored(place))
+    target = target_of(
+        place.config,
+        gate=gate,
+        intake=intake,
+        channel=channel,
+        has=mirrored(place),
+        said=said_by(place),
+    )
     authority = Authority(place.files.authority) if certificate else None
     if authority is not None:
         checked_common_name(name)
@@ -293,7 +308,7 @@ def enroll(
             if as_json:
                 output.document(_enrolled(enrolment, own))
                 return
-            print_enrolment(enrolment, target, place.config, own, rescue=rescue)
+            print_enrolment(enrolment, target, place.config, own, rescue=rescue, one_line=one_line)
             if journal:
                 tls = place.config.intake.tls
                 shown = tls is not None and tls.client_ca is not None
@@ -330,6 +345,7 @@ def print_enrolment(
     own: Own = _NO_CERTIFICATE,
     *,
     rescue: bool = False,
+    one_line: bool = False,
 ) -> None:
     """Print the script that makes a machine a client of this gate, with its tokens."""
     heartbeat_s = config.time.heartbeat_ms / 1000
@@ -339,7 +355,8 @@ def print_enrolment(
         sys.stdout.write(apt_tls(target, own))
     for channel in config.channels:
         if channel.apt is not None:
-            sys.stdout.write(apt_client(made.name, made.read, target, channel.name, channel.apt))
+            for_apt = (made.name, made.read, target, channel.name, channel.apt)
+            sys.stdout.write(apt_client(*for_apt, one_line=one_line))
         if channel.rpm is not None:
             sys.stdout.write(rpm_client(made.name, made.read, target, channel.name, channel.rpm))
         if channel.feeds:
@@ -359,16 +376,21 @@ def _of_apt(config: Config) -> list[str]:
     return [channel.name for channel in config.channels if channel.apt is not None]
 
 
-def _check_rescue(config: Config, *, alone: bool) -> None:
-    """Refuse a rescue that could not be written, or that nobody would be shown."""
-    if not alone:
+def _check_parts(
+    config: Config, *, alone: bool, rescue: bool, journal: bool, one_line: bool
+) -> None:
+    """Refuse a part of the script that could not be written, or that nobody would be shown."""
+    asked = {"--rescue": rescue, "--journal": journal, "--one-line": one_line}
+    for option, page in _PARTS.items():
+        if asked[option] and not alone:
+            raise BadInput(
+                f"{option} is a part of the script for one machine",
+                hint=f"{page} says how to give it to many",
+            )
+    if (rescue or one_line) and not _of_apt(config):
+        what = "--rescue goes back by apt" if rescue else "--one-line is of apt's sources"
         raise BadInput(
-            "--rescue is a part of the script for one machine",
-            hint="docs/howto/rescue.md says how to give it to many",
-        )
-    if not _of_apt(config):
-        raise BadInput(
-            "--rescue goes back by apt, and no channel is of kind apt",
+            f"{what}, and no channel is of kind apt",
             hint='firedoor config check; kind = "apt" in docs/howto/apt.md',
         )
 

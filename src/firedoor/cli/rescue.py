@@ -38,7 +38,12 @@ def rescue_client(name: str, target: Target, channels: Sequence[str], own: Own) 
         intake=quote(f"{target.intake}/v1/signals"),
         host=quote(host_of(target.gate)),
         proof=curl_proof(target, own, '"$etc"'),
-        sources=" ".join(f'"$sources/firedoor-{each}.sources"' for each in channels),
+        # In whichever form this machine has them; it may be enrolled again with the other.
+        sources=" ".join(
+            f'"$sources/firedoor-{each}.{form}"'
+            for each in channels
+            for form in ("sources", "list")
+        ),
         lists=lists,
     )
 
@@ -99,7 +104,7 @@ heal() {
   eval "$(apt-config shell lists Dir::State::Lists/d sources Dir::Etc::SourceParts/d \\
     pins Dir::Etc::PreferencesParts/d status Dir::State::status/f)"
   mkdir -p "$run/sources" "$run/pins"
-  ln -sf @sources "$run/sources/"
+  for each in @sources; do [ ! -e "$each" ] || ln -sf "$each" "$run/sources/"; done
   for each in "$pins"/*; do [ ! -e "$each" ] || ln -sf "$each" "$run/pins/"; done
   set -- -y -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$run/sources" \\
     -o "Dir::Etc::PreferencesParts=$run/pins" -o APT::Get::List-Cleanup=false \\

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import quote as quote_url
 from urllib.parse import urlsplit
 
-from firedoor.config import AptConfig, RpmConfig
+from firedoor.config import RpmConfig
 from firedoor.core.errors import BadInput
 from firedoor.formats.clamav import is_signed
 
@@ -31,6 +31,8 @@ class Target:
         databases: Of every channel of ClamAV databases the names that machines ask for.
         ca: PEM of the authority that vouches for the server, where machines do not know it.
         roots: Of every channel of a TUF repository the root that its clients begin with.
+        suites: Of every channel of a Debian repository that has a release, what the ``Release``
+            of each suite says.
 
     Raises:
         BadInput: A URL is none that a client could use.
@@ -43,6 +45,7 @@ class Target:
     databases: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ca: str = ""
     roots: Mapping[str, bytes] = field(default_factory=dict)
+    suites: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what would break the script, before there is a token to put into it."""
@@ -203,81 +206,6 @@ printf 'certificate = %s\\nprivate_key = %s\\n' "$etc/machine.pem" "$etc/machine
     return lines
 
 
-def apt_tls(target: Target, own: Own) -> str:
-    """The lines of the script that make apt believe the gate, and show the machine's certificate.
-
-    apt fetches as a user of its own, which has to read them and nobody else the key.
-    """
-    host = host_of(target.gate)
-    said, files = "", ""
-    if target.ca:
-        files += 'cp "$etc/ca.pem" "$apt/firedoor/ca.pem"\n'
-        said += f'Acquire::https::{host}::CAInfo "$apt/firedoor/ca.pem";\n'
-    if own.key:
-        files += 'cp "$etc/machine.pem" "$etc/machine.key" "$apt/firedoor/"\n'
-        said += f'Acquire::https::{host}::SslCert "$apt/firedoor/machine.pem";\n'
-        said += f'Acquire::https::{host}::SslKey "$apt/firedoor/machine.key";\n'
-    if not said:
-        return ""
-    return f"""
-# apt, TLS.
-apt="${{FIREDOOR_APT:-/etc/apt}}"
-mkdir -p "$apt/firedoor" "$apt/apt.conf.d"
-{files}chmod 755 "$apt/firedoor"
-chmod 644 "$apt/firedoor/"*.pem
-if [ -e "$apt/firedoor/machine.key" ] && id _apt >/dev/null 2>&1; then
-  chown _apt "$apt/firedoor/machine.key"
-fi
-cat >"$apt/apt.conf.d/60firedoor-tls" <<END
-{said}END
-chmod 644 "$apt/apt.conf.d/60firedoor-tls"
-"""
-
-
-def apt_client(name: str, read: str, target: Target, channel: str, part: AptConfig) -> str:
-    """The lines of the script for a channel of kind ``apt``: sources, credentials and keys.
-
-    Args:
-        name: Name of the machine.
-        read: Its token for the gate.
-        target: Where Firedoor is.
-        channel: Name of the channel.
-        part: What of the repository is mirrored, and whose keys are believed.
-    """
-    source = f"""\
-Types: deb
-URIs: {target.gate}/{channel}
-Suites: {" ".join(part.suites)}
-Components: {" ".join(part.components) or "main"}
-"""
-    if part.architectures:
-        own = [each for each in part.architectures if each != "all"]
-        source += f"Architectures: {' '.join(own)}\n"
-    keys, lines = [], []
-    for number, file in enumerate(part.trust if part.sign is None else (part.sign,)):
-        if file in target.keyrings:
-            place = f"$apt/keyrings/firedoor-{channel}-{number}.gpg"
-            lines.append(_key_file(place, target.keyrings[file]))
-            keys.append(place)
-        else:
-            keys.append(str(file))
-    signed = "".join(lines)
-    return f"""
-# apt, channel {channel}. Whatever else in sources.list has the same suites goes past the gate:
-# take it away.
-apt="${{FIREDOOR_APT:-/etc/apt}}"
-mkdir -p "$apt/keyrings" "$apt/auth.conf.d" "$apt/sources.list.d"
-{signed}\
-cat >"$apt/auth.conf.d/firedoor-{channel}.conf" <<'END'
-machine {target.gate}/{channel} login {name} password {read}
-END
-cat >"$apt/sources.list.d/firedoor-{channel}.sources" <<END
-{source}Signed-By: {" ".join(keys)}
-END
-chmod 644 "$apt/sources.list.d/firedoor-{channel}.sources"
-""" + ("" if part.sign is None else _going_back(target, channel))
-
-
 def clamav_client(name: str, read: str, target: Target) -> str:
     """The lines of the script for channels of kind ``clamav``: what freshclam asks for, and where.
 
@@ -350,7 +278,7 @@ def rpm_client(name: str, read: str, target: Target, channel: str, part: RpmConf
         for number, file in enumerate(part.trust)
         if file in target.keyrings
     }
-    keys = "".join(_key_file(place, key) for place, key in places.items())
+    keys = "".join(key_file(place, key) for place, key in places.items())
     known = " ".join(f"file://{place}" for place in places)
     return f"""
 # dnf, channel {channel}. Whatever else in yum.repos.d has the same packages goes past the gate:
@@ -437,7 +365,7 @@ def tuf_client(read: str, target: Target, channel: str) -> str:
 tuf="${{FIREDOOR_TUF:-/etc/firedoor-tuf}}"
 mkdir -p "$tuf"
 chmod 755 "$tuf"
-{_key_file(f"$tuf/{channel}.root.json", target.roots[channel])}\
+{key_file(f"$tuf/{channel}.root.json", target.roots[channel])}\
 cat >"$tuf/{channel}.json" <<END
 {{
   "metadata_base_url": "{base}/metadata/",
@@ -460,25 +388,7 @@ def _escaped(path: str) -> str:
     return quote_url(path).replace("%", "%%")
 
 
-def _key_file(place: str, key: bytes) -> str:
+def key_file(place: str, key: bytes) -> str:
     """Lines that write a key; whoever runs the script may expand variables in ``place``."""
     text = "\n".join(textwrap.wrap(base64.b64encode(key).decode(), 76))
     return f'base64 -d >"{place}" <<\'END\'\n{text}\nEND\nchmod 644 "{place}"\n'
-
-
-def _going_back(target: Target, channel: str) -> str:
-    """What lets apt go back when a release is contained: only where the gate signs."""
-    return f"""\
-mkdir -p "$apt/preferences.d" "$apt/apt.conf.d"
-cat >"$apt/preferences.d/firedoor-{channel}" <<'END'
-# What the gate offers is what this machine is to have, also where it is older.
-Package: *
-Pin: origin "{host_of(target.gate)}"
-Pin-Priority: 1001
-END
-cat >"$apt/apt.conf.d/60firedoor" <<'END'
-APT::Get::allow-downgrades "true";
-Unattended-Upgrade::Allow-downgrade "true";
-END
-chmod 644 "$apt/preferences.d/firedoor-{channel}" "$apt/apt.conf.d/60firedoor"
-"""

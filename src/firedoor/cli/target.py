@@ -7,14 +7,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from firedoor.adapters.blobs.layout import place_in
 from firedoor.adapters.keys.authority import is_issued_by, names_of
 from firedoor.adapters.keys.openpgp import SigningKey
 from firedoor.adapters.keys.tuf import OwnRoot
 from firedoor.cli.context import Place
 from firedoor.cli.snippets import Target
 from firedoor.config import Config, Listen, TlsConfig
-from firedoor.core.errors import BadConfig, Unavailable
+from firedoor.core.errors import BadConfig, BadInput, Unavailable
+from firedoor.core.release import Manifest
 from firedoor.formats.clamav import SUFFIXES, suffix_of
+from firedoor.formats.debian import parse_release, unwrapped
 from firedoor.wire.files import Files
 from firedoor.wire.upstreams import trusted_root
 
@@ -29,6 +32,7 @@ def target_of(
     intake: str = "",
     channel: str = "",
     has: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    said: Mapping[str, Sequence[Mapping[str, str]]] = MappingProxyType({}),
 ) -> Target:
     """Where machines find this installation.
 
@@ -38,6 +42,7 @@ def target_of(
         intake: The same for the intake.
         channel: Channel of the examples; else the first one.
         has: Of channels that do not say what they have, what their newest release has.
+        said: Of channels of Debian repositories, what the ``Release`` of each suite says.
 
     Raises:
         BadInput: A URL is none.
@@ -57,6 +62,7 @@ def target_of(
         },
         ca=_own_authority(config),
         roots=_roots(config),
+        suites=said,
     )
 
 
@@ -69,6 +75,34 @@ def mirrored(place: Place) -> dict[str, list[str]]:
             if boardings:
                 found[channel.name] = sorted(records.manifest(boardings[-1].release))
     return found
+
+
+def said_by(place: Place) -> dict[str, list[Mapping[str, str]]]:
+    """What the ``Release`` of each suite says, of channels of apt that have a release.
+
+    A suite whose ``Release`` cannot be read says nothing.
+    """
+    found: dict[str, list[Mapping[str, str]]] = {}
+    with suppress(Unavailable), place.judge() as records:
+        for channel in place.config.channels:
+            boardings = [] if channel.apt is None else records.boardings(channel.name)
+            if channel.apt is not None and boardings:
+                manifest = records.manifest(boardings[-1].release)
+                found[channel.name] = [
+                    _said(place.files.blobs, manifest, suite) for suite in channel.apt.suites
+                ]
+    return found
+
+
+def _said(blobs: Path, manifest: Manifest, suite: str) -> Mapping[str, str]:
+    """Fields of a suite's ``Release``, whose signature was checked when it was mirrored."""
+    for name in ("InRelease", "Release"):
+        known = manifest.get(f"dists/{suite}/{name}")
+        if known is not None:
+            with suppress(OSError, BadInput):
+                data = place_in(blobs, known.sha256).read_bytes()
+                return parse_release(unwrapped(data)).fields
+    return {}
 
 
 def _keyrings(config: Config) -> dict[Path, bytes]:
