@@ -41,6 +41,33 @@ def test_a_package_is_picked_from_a_release_in_flight_and_the_rest_comes_after_i
         until(lambda: "Inst other" in policy(apt))
         assert apt.run("upgrade").returncode == 0
         assert (apt.has("tool"), apt.has("other")) == ("1.1", "4")
+        for words in (("ledger", "verify"), ("verdict", "replay", "--all")):
+            said = site.ask(*words)
+            assert said.code == 0, said.err
+
+
+def test_two_packages_that_are_picked_one_after_the_other_both_come(tmp_path: Path) -> None:
+    """The second order must not undo the first, which is still being tried."""
+    fleet = Fleet(tmp_path, signs=True)
+    site, archive = fleet.site, fleet.archive
+    with up(fleet):
+        apt = fleet.machine("web-1")
+        assert apt.run("install", "tool", "other").returncode == 0
+        archive.add("tool", "1.1")
+        archive.add("other", "4")
+        archive.add("third", "1")
+        archive.publish()
+        site.synced()
+        assert site.act("channel", "pick", "debian", "tool").code == 0
+        again = site.act("channel", "pick", "debian", "other", "--json")
+        assert again.code == 0, again.err
+        picked = json.loads(again.out)["release"]
+        until(lambda: site.ask("release", "show", picked).code == 0)
+        assert site.act("release", "expedite", picked, "--all").code == 0
+        until(lambda: "Inst other" in policy(apt))
+        assert apt.run("upgrade").returncode == 0
+        assert (apt.has("tool"), apt.has("other")) == ("1.1", "4")
+        assert apt.run("install", "third").returncode == 100
 
 
 def test_a_release_that_is_held_is_decided_about_before_it_is_picked_from(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from firedoor.services.ledger import LedgerWriter
 from firedoor.services.lines import held_for_cause, in_flight, shut_releases
 from firedoor.services.order import Answer, Order
 from firedoor.services.orders import MOST_PACKAGES
+from firedoor.services.records import PICKED
 from firedoor.services.stores import JudgeRecords
 from firedoor.services.train import Train
 from firedoor.wire.dressing import Dresser
@@ -119,15 +120,33 @@ class Pickings:
             raise BadInput(f"a name or reason is longer than {_NOTE_LIMIT} characters")
         if not 1 <= len(order.packages) <= MOST_PACKAGES:
             raise BadInput(f"pick names 1 to {MOST_PACKAGES} packages")
-        base, _ = train.served(channel.name, EVERYONE)
+        base = self._base(channel.name, train)
         if not base:
             raise IllegalTransition(f"{channel.name} serves no release yet that could get them")
+        if why := self._store.channel(channel.name).blocked:
+            raise IllegalTransition(
+                f"nothing boards {channel.name} before a person resumes it ({why})",
+                hint=f"firedoor release resume {channel.name}",
+            )
         if pinned := train.pinned(channel.name):
             raise IllegalTransition(
                 f"ring {pinned[0]} is pinned, so nothing boards", hint="firedoor release unpin"
             )
         _expect_no_hold(channel.name, train)
         return Made(number, order, base, self._newer(channel, order))
+
+    def _base(self, channel: str, train: Train) -> str:
+        """Id of what is to get the packages: what machines have, or what was picked for them.
+
+        A second pick that left out the first one, which is still being tried, would undo it.
+        """
+        lines = train.lines[channel]
+        number = in_flight(lines)
+        tried = lines[number].boarding.release if number else ""
+        for seen in reversed(self._store.snapshots(channel)):
+            if seen.state == PICKED or (seen.is_picked and seen.release == tried):
+                return seen.release
+        return train.served(channel, EVERYONE)[0]
 
     def _newer(self, channel: ChannelConfig, order: Order) -> str:
         """Id of the release that the packages are to be from."""
@@ -166,7 +185,7 @@ class Pickings:
         if made.error is not None:
             raise made.error
         channel, order = self._config.channel(made.order.channel), made.order
-        if train.served(channel.name, EVERYONE)[0] != made.base:
+        if self._base(channel.name, train) != made.base:
             raise IllegalTransition(
                 f"what machines of {channel.name} have has changed meanwhile", hint="ask again"
             )

@@ -11,6 +11,7 @@ from tests.loop import AV, Loop, memory
 from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.config.read import from_text
 from firedoor.services.order import Order
+from firedoor.services.records import Block
 from firedoor.wire import pickings as module
 from firedoor.wire.picking import Picked
 from firedoor.wire.pickings import Made, Pickings
@@ -75,6 +76,34 @@ def test_of_a_pinned_channel_nothing_is_picked(pickings, loop):
     loop.order("pin", channel=AV, release=loop.release_of(1))
 
     assert "is pinned" in refusal(pickings.ask(1, ORDER, loop.train))[1]
+
+
+def test_of_a_channel_that_waits_for_a_person_nothing_is_picked(pickings, loop):
+    """It would be answered that it boards next, and it would not."""
+    with loop.store.step():
+        loop.train.block(AV, Block.BAD_ENDS)
+
+    answer = pickings.ask(1, ORDER, loop.train)
+
+    assert "before a person resumes it (bad ends)" in refusal(answer)[1]
+
+
+@pytest.mark.parametrize("boarded", [True, False])
+def test_a_second_pick_is_made_of_the_first_while_that_is_tried(pickings, loop, boarded):
+    """Else it would undo the first: machines would get the one package and not the other."""
+    first = loop.pick({"av.db": "1", "fix": "1"})
+    if boarded:
+        loop.bucket()
+        assert loop.release_of(3) == first
+    made = Made(1, ORDER, loop.release_of(1), first, {}, ("openssh 2",))
+
+    answer = pickings.take(made, loop.train, loop.judge.ledger, loop.clock.now())
+
+    assert "changed meanwhile" in refusal(answer)[1]
+    second = Made(2, ORDER, first, first, {}, ("openssh 2",))
+    with loop.store.step():
+        answer = pickings.take(second, loop.train, loop.judge.ledger, loop.clock.now())
+    assert answer.status == "ok"
 
 
 def test_a_few_are_made_at_a_time_and_the_next_is_told_to_come_again(pickings, loop, monkeypatch):
