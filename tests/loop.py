@@ -84,6 +84,7 @@ class Loop:
         dead: Machines that do not poll any more.
         deadly: Releases that kill whatever installs them.
         gone: Releases whose bytes are missing.
+        lacking: Releases of which not all has come yet that machines are about to ask for.
         ring: Ring of each machine; "everyone" where it is not named.
         stratum: Stratum of each machine; "" where it is not named.
         period: A machine polls each so many buckets; 1 where it is not named.
@@ -112,6 +113,7 @@ class Loop:
         self.dead: set[int] = set()
         self.deadly: set[str] = set()
         self.gone: set[str] = set()
+        self.lacking: set[str] = set()
         self.ring: dict[int, str] = {}
         self.stratum: dict[int, str] = {}
         self.period: dict[int, int] = {}
@@ -202,6 +204,7 @@ class Loop:
             self.config,
             lambda: ROOT_KEY,
             held=lambda each: each not in self.gone,
+            whole=lambda _channel, release, _before: release not in self.lacking,
             looks=self.looks,
         )
         self.orders = Orders(self.judge, self.train, self.config, self.synced.append)
@@ -311,10 +314,11 @@ class Loop:
         self.look()
         return release
 
-    def pick(self, files: Mapping[str, str]) -> str:
-        """A person puts a release together; returns its id."""
+    def pick(self, files: Mapping[str, str], *, whole: bool = True) -> str:
+        """A person puts a release together, of which all has come or not; returns its id."""
         channel, manifest = self.config.channel(AV), _manifest(files)
         release = release_id(AV, channel.kind, manifest)
+        self.lacking |= set() if whole else {release}
         with self.store.step():
             self.train.picked(channel, release, manifest, self.clock.now())
             self._advance()

@@ -1,5 +1,6 @@
 """Arrivals: what the mirror brought becomes a release that may board."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -7,7 +8,7 @@ from firedoor.config import ChannelConfig
 from firedoor.core.release import Manifest, changes, release_id
 from firedoor.ports import Instant
 from firedoor.services.ledger import LedgerWriter
-from firedoor.services.records import PICKED, WAITING, StoredRelease
+from firedoor.services.records import PICKED, WAITING, Seen, StoredRelease
 from firedoor.services.room import STORAGE
 from firedoor.services.snapshot import Snapshot
 from firedoor.services.stores import JudgeRecords
@@ -65,13 +66,52 @@ class Arrivals:
         return release
 
     def picked(
-        self, channel: ChannelConfig, release: str, manifest: Manifest, now: Instant
+        self, channel: ChannelConfig, release: str, manifest: Manifest, base: int, now: Instant
     ) -> None:
-        """Take over a release that a person has put together. It boards next."""
+        """Take over a release that a person has put together. It boards next.
+
+        Args:
+            channel: Its channel.
+            release: Its id.
+            manifest: Its files.
+            base: Boarding number of what machines have: what it was made of.
+            now: The moment.
+        """
         size = sum(file.size for file in manifest.values())
         stored = StoredRelease(release, channel.name, now.wall_ms, "", size, len(manifest))
         self._store.add_release(stored, manifest)
         self._store.add_snapshot(channel.name, release, now.wall_ms, PICKED)
+        self._store.put_cursor(_made_of(channel.name), base)
+
+    def due(
+        self,
+        channel: str,
+        base: int,
+        whole: Callable[[str], bool],
+        note: Callable[[str], None],
+    ) -> Seen | None:
+        """What is to board next: what a person has picked, else the newest snapshot.
+
+        A pick waits for its files, and nobody waits for it meanwhile. It lapses when machines have
+        got something newer than what it was made of: it would take them back.
+
+        Args:
+            channel: Name of the channel.
+            base: Boarding number of what machines have.
+            whole: Whether all of a release is held that machines are about to ask for.
+            note: Tells people.
+        """
+        seen = self._store.snapshots(channel)
+        for each in reversed(seen):
+            if each.state != PICKED:
+                continue
+            if self._store.cursor(_made_of(channel)) != base:
+                self._store.set_snapshot(each.seq, "skipped")
+                note(f"release {each.release[:12]}, which was picked, is of what machines had")
+            elif whole(each.release):
+                return each
+        rest = [each for each in seen if each.state != PICKED]
+        return rest[-1] if rest and rest[-1].waits else None
 
     def failed(self, channel: str, error: str, now: Instant, ledger: LedgerWriter) -> None:
         """Note why a look brought nothing. People are told where the reason is our own disk."""
@@ -85,3 +125,7 @@ class Arrivals:
             # Once: how much is free changes from look to look.
             ledger.note(channel, error, now, alert=True)
         self._store.put_channel(replace(state, error=error, failures=state.failures + 1))
+
+
+def _made_of(channel: str) -> str:
+    return f"picked:{channel}"

@@ -41,6 +41,12 @@ def held_for_cause(line: Line) -> Door | None:
     return next((door for door in held if door.reason is not Reason.PREFLIGHT), None)
 
 
+def has_failed(line: Line) -> bool:
+    """Its preflight holds it: no machine has tried it."""
+    doors = line.doors.values()
+    return all(door.reason is Reason.PREFLIGHT for door in doors if door.state in UNDECIDED)
+
+
 def shut_releases(lines: Mapping[int, Line]) -> set[str]:
     """Releases of which any door was shut."""
     return {

@@ -65,6 +65,8 @@ def kept(history: History, keep: int) -> frozenset[str]:
     releases = {b.release for b in history.boardings if b.number in used}
     releases |= {seen.release for seen in history.snapshots if seen.waits}
     releases |= {seen.release for seen in history.snapshots[-1:]}
+    # What upstream offers, where a person has put together something since.
+    releases |= {seen.release for seen in [s for s in history.snapshots if not s.is_picked][-1:]}
     past = [
         dict.fromkeys(
             b.release

@@ -30,6 +30,7 @@ from firedoor.services.lines import (
     UNDECIDED,
     Line,
     ended_badly,
+    has_failed,
     held_for_cause,
     in_flight,
     open_in,
@@ -123,7 +124,8 @@ class Train:
         self, channel: ChannelConfig, release: str, manifest: Manifest, now: Instant
     ) -> None:
         """Take over a release that a person has put together: it boards next."""
-        self._arrivals.picked(channel, release, manifest, now)
+        base = self._base(channel.name, EVERYONE)
+        self._arrivals.picked(channel, release, manifest, base, now)
 
     def failed(self, channel: str, error: str, now: Instant) -> None:
         """Note that a synchronisation failed; what is served does not change."""
@@ -131,11 +133,17 @@ class Train:
 
     def consider(self, channel: ChannelConfig, now: Instant) -> None:
         """Board what a person has picked, else the newest snapshot, if it is time."""
-        seen = self._store.snapshots(channel.name)
-        if not seen or self.pinned(channel.name):
+        if self.pinned(channel.name):
             return
-        newest = next((each for each in reversed(seen) if each.state == PICKED), seen[-1])
-        if not newest.waits:
+        base = max(self._bases(channel.name), default=0)
+        before = self._in_place(channel.name, base)
+        newest = self._arrivals.due(
+            channel.name,
+            self._base(channel.name, EVERYONE),
+            lambda release: self._whole(channel, release, before),
+            lambda note: self._judge.ledger.note(channel.name, note, now, alert=True),
+        )
+        if newest is None:
             return
         number = in_flight(self.lines[channel.name])
         if not self.lines[channel.name]:
@@ -153,22 +161,22 @@ class Train:
             if number:
                 self._supersede(channel.name, number, Reason.WITHDRAWN, now)
         elif self._may_board(channel.name, number, now, at_once=newest.is_picked):
-            before = self._in_place(channel.name, max(self._bases(channel.name), default=0))
             if not self._whole(channel, newest.release, before):
                 return
             report = self.inspection.of(channel, newest.release, before)
             if report is None:
                 return
             failed = self.inspection.holds(channel, report)
-            if failed and number and not self._has_failed(channel.name, number):
+            if failed and number and not has_failed(self.lines[channel.name][number]):
                 return  # It takes no place from one that may yet prove good.
             if number:
                 self._supersede(channel.name, number, Reason.NEWER, now)
             self._board(channel, newest.release, now, failed=report.sentence if failed else "")
         else:
             return
-        for snapshot in seen:
-            if snapshot.waits and snapshot.seq < newest.seq:
+        for snapshot in self._store.snapshots(channel.name):
+            gives_way = snapshot.state == WAITING or (snapshot.waits and newest.is_picked)
+            if gives_way and snapshot.seq < newest.seq:
                 self._store.set_snapshot(snapshot.seq, "skipped")
         self._store.set_snapshot(newest.seq, PICKED_BOARDED if newest.is_picked else "boarded")
 
@@ -245,8 +253,9 @@ class Train:
     def look_again(self, channel: str) -> None:
         """Let what upstream offers board again, if it is not what is served."""
         seen = self._store.snapshots(channel)
-        if seen and seen[-1].state == "boarded" and {seen[-1].release} != self._served(channel):
-            self._store.set_snapshot(seen[-1].seq, WAITING)
+        states = {"boarded": WAITING, PICKED_BOARDED: PICKED}
+        if seen and seen[-1].state in states and {seen[-1].release} != self._served(channel):
+            self._store.set_snapshot(seen[-1].seq, states[seen[-1].state])
 
     def board(self) -> Board:
         """Draw up the board from the doors as they are."""
@@ -407,11 +416,6 @@ class Train:
             return True
         patience = self._config.policy_for(channel).patience_ms
         return now.wall_ms - line.boarding.boarded_ms >= patience
-
-    def _has_failed(self, channel: str, number: int) -> bool:
-        """Its preflight holds it: no machine has tried it."""
-        doors = self.lines[channel][number].doors.values()
-        return all(d.reason is Reason.PREFLIGHT for d in doors if d.state in UNDECIDED)
 
     def _is_inert(self, channel: str, number: int) -> bool:
         """Nobody installs it: all that were let in are dormant, and nobody else may be let in."""

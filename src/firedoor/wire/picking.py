@@ -27,7 +27,7 @@ from firedoor.core.release import FileEntry, Manifest, media_type
 from firedoor.core.units import Digest
 from firedoor.formats import debian_picks as picks
 from firedoor.formats.debian import IndexFile, package_in, stanzas, unwrapped
-from firedoor.formats.debian_versions import Relation, relations
+from firedoor.formats.debian_versions import Relation, compare, relations
 from firedoor.ports import BlobStore
 
 if sys.version_info >= (3, 14):
@@ -38,6 +38,7 @@ else:
 _READABLE: Final = ("Packages.gz", "Packages", "Packages.zst", "Packages.xz", "Packages.bz2")
 _SIGNED: Final = ("InRelease", "Release")
 _NEEDS: Final = ("pre-depends", "depends")
+_CLASHES: Final = ("breaks", "conflicts")
 _ALL: Final = "binary-all"
 _NAMED: Final = 3
 
@@ -99,22 +100,68 @@ def pick(base: Manifest, newer: Manifest, names: Iterable[str], blobs: BlobStore
     if not changes:
         what = ", ".join(sorted(final.sources))
         raise BadInput(f"what machines have has {what} as the newer release has it")
+    _expect_same_indices(final, changes)
+    for change in changes.values():
+        _expect_newer(change)
     _expect_needs(final, changes)
     files = dict(base.items())
     for path in _left(final, changes):
         files.pop(path, None)
-    brought = [stanza for change in changes.values() for stanza in change.after]
-    for stanza in brought:
-        package = package_in(stanza)
-        file = newer.get(package.path)
-        if file is None or file.sha256 != package.sha256:
-            raise BadInput(f"the newer release has no file of its package {package.name}")
-        files[package.path] = file
+    for change in changes.values():
+        files.update(_files_of(change, base, newer))
     for root, folders in _by_suite(base, changes).items():
         _write(files, root, folders, final, blobs)
     fresh = (each for change in changes.values() for each in set(change.after) - set(change.before))
     versions = {f"{picks.source_of(each)} {picks.source_version_of(each)}" for each in fresh}
     return Picked(files, tuple(sorted(versions)))
+
+
+def _expect_same_indices(final: "_Final", changes: "Mapping[str, _Change]") -> None:
+    """Refuse where the two releases have what is picked in different indices.
+
+    An architecture that comes or goes is more than a package: it would be taken from machines.
+    """
+    for folder, change in changes.items():
+        if change.before and folder not in final.new.folders:
+            raise BadInput(f"the newer release has no {folder}, where machines have what is picked")
+    for folder in final.new.folders.keys() - final.old.folders.keys():
+        if any(True for _ in picks.of_sources(final.new.stanzas(folder), final.sources)):
+            raise BadInput(f"the newer release has what is picked in {folder}, which is new itself")
+
+
+def _expect_newer(change: "_Change") -> None:
+    """Refuse what would take machines back."""
+    was = _newest(change.before)
+    for name, version in _newest(change.after).items():
+        if name in was and compare(version, was[name]) < 0:
+            raise BadInput(
+                f"{name} would go back from {was[name]} to {version}",
+                hint="firedoor release pin goes back to a whole release",
+            )
+
+
+def _newest(stanzas: Iterable[bytes]) -> dict[str, str]:
+    """The highest version of each package."""
+    found: dict[str, str] = {}
+    for stanza in stanzas:
+        name, version = picks.field(stanza, "package"), picks.field(stanza, "version")
+        if name not in found or compare(version, found[name]) > 0:
+            found[name] = version
+    return found
+
+
+def _files_of(
+    change: "_Change", base: Manifest, newer: Manifest
+) -> Iterator[tuple[str, FileEntry]]:
+    """Files of what is picked; a channel may mirror the files of some packages only."""
+    had = {each.name for stanza in change.before if (each := package_in(stanza)).path in base}
+    for stanza in change.after:
+        package = package_in(stanza)
+        file = newer.get(package.path)
+        if file is not None and file.sha256 == package.sha256:
+            yield package.path, file
+        elif package.name in had or not change.before:
+            raise BadInput(f"the newer release has no file of its package {package.name}")
 
 
 def _sources(new: "_Indices", names: frozenset[str]) -> frozenset[str]:
@@ -180,34 +227,65 @@ class _Final:
 
 
 def _expect_needs(final: _Final, changes: Mapping[str, _Change]) -> None:
-    """Refuse what could be installed from the newer release and not from the one that is made."""
-    for folder, change in changes.items():
-        groups = {
-            group: picks.field(stanza, "package")
-            for stanza in change.after
-            for name in _NEEDS
-            for group in relations(picks.field(stanza, name))
+    """Refuse what could be installed from one of the two releases, and not from what is made.
+
+    Packages that are picked, which may need others of the newer release; and those that stay,
+    which may need what goes.
+    """
+    known = {folder.rpartition("/")[2] for folder in final.old.folders}
+    for architecture in sorted(known - {_ALL}) or [_ALL]:
+        mine = [f for f in final.old.folders if f.rpartition("/")[2] in (architecture, _ALL)]
+        theirs = [f for f in final.new.folders if f.rpartition("/")[2] in (architecture, _ALL)]
+        after = [stanza for folder in mine if folder in changes for stanza in changes[folder].after]
+        before = [stanza for f in mine if f in changes for stanza in changes[f].before]
+        names = frozenset(picks.field(stanza, "package") for stanza in before)
+        stays = (
+            (group, picks.field(stanza, "package"))
+            for folder in mine
+            for stanza in final.old.stanzas(folder)
+            if picks.source_of(stanza) not in final.sources
+            for group in _needs(stanza)
+            if any(each.name in names for each in group)
+        )
+        wants = {
+            group: picks.field(stanza, "package") for stanza in after for group in _needs(stanza)
         }
-        names = frozenset(each.name for group in groups for each in group)
-        has = _versions((s for f in _alike(final.old, folder) for s in final.stanzas(f)), names)
-        had = _versions((s for f in _alike(final.new, folder) for s in final.new.stanzas(f)), names)
+        wanted = dict(stays)
+        clashes = {
+            each: picks.field(stanza, "package")
+            for stanza in after
+            for name in _CLASHES
+            for group in relations(picks.field(stanza, name))
+            for each in group
+        }
+        asked = frozenset(each.name for group in (*wants, *wanted) for each in group)
+        asked |= {each.name for each in clashes}
+        has = _versions((s for f in mine for s in final.stanzas(f)), asked)
+        was = _versions((s for f in mine for s in final.old.stanzas(f)), asked)
+        had = _versions((s for f in theirs for s in final.new.stanzas(f)), asked)
         unmet = [
             f"{package} needs {' or '.join(map(str, group))}"
+            for source, groups in ((had, wants), (was, wanted))
             for group, package in groups.items()
-            if _is_met(group, had) and not _is_met(group, has)
+            if _is_met(group, source) and not _is_met(group, has)
+        ]
+        unmet += [
+            f"{package} goes with no {each}"
+            for each, package in clashes.items()
+            if _is_in_all(each, has) and not _is_in_all(each, had)
         ]
         if unmet:
             more = f" and {len(unmet) - _NAMED:,} more" if len(unmet) > _NAMED else ""
             raise BadInput(
                 f"no machine could install it: {'; '.join(unmet[:_NAMED])}{more}",
-                hint="pick what it needs as well",
+                hint="pick that as well",
             )
 
 
-def _alike(indices: _Indices, folder: str) -> list[str]:
-    """Indices of the same architecture in all suites and components, and those of all."""
-    architecture = folder.rpartition("/")[2]
-    return [each for each in indices.folders if each.rpartition("/")[2] in (architecture, _ALL)]
+def _needs(stanza: bytes) -> Iterator[tuple[Relation, ...]]:
+    """What a package needs: of each group one."""
+    for name in _NEEDS:
+        yield from relations(picks.field(stanza, name))
 
 
 def _versions(found: Iterable[bytes], names: frozenset[str]) -> dict[str, set[str]]:
@@ -229,6 +307,12 @@ def _is_met(group: tuple[Relation, ...], versions: Mapping[str, set[str]]) -> bo
         for each in group
         for version in versions.get(each.name, ())
     )
+
+
+def _is_in_all(relation: Relation, versions: Mapping[str, set[str]]) -> bool:
+    """Whether there is such a package, and a relation holds for every version of it."""
+    there = versions.get(relation.name, set())
+    return bool(there) and all(version and relation.is_met_by(version) for version in there)
 
 
 def _left(final: _Final, changes: Mapping[str, _Change]) -> set[str]:

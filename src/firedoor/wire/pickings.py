@@ -75,18 +75,20 @@ class Pickings:
         self._blobs = blobs
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="picking")
         self._made: queue.SimpleQueue[Made] = queue.SimpleQueue()
-        self._under_way = 0
+        self._under_way: set[int] = set()
 
     def ask(self, number: int, order: Order, train: Train) -> Answer | None:
         """Begin to carry out an order; a refusal is an answer, else it comes later."""
+        if number in self._under_way:
+            return None  # The step in which it was asked has failed, and is done again.
         try:
             made = self._begun(number, order, train)
-            if self._under_way >= _AT_ONCE:
+            if len(self._under_way) >= _AT_ONCE:
                 raise TooMuch("others are being picked", hint="ask again in a minute")
         except FiredoorError as error:
             return _refusal(error)
         base, newer = self._store.manifest(made.base), self._store.manifest(made.newer)
-        self._under_way += 1
+        self._under_way.add(number)
         self._thread.submit(self._pick, made, base, newer)
         return None
 
@@ -94,8 +96,9 @@ class Pickings:
         """What has been made since, as clients are to read it."""
         found = []
         while not self._made.empty():
-            self._under_way -= 1
-            found.append(self._dressed(self._made.get(), dresser))
+            made = self._made.get()
+            self._under_way.discard(made.number)
+            found.append(self._dressed(made, dresser))
         return found
 
     def take(self, made: Made, train: Train, ledger: LedgerWriter, now: Instant) -> Answer:

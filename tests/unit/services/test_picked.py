@@ -105,3 +105,50 @@ def test_what_was_shut_does_not_board_because_a_person_puts_it_together_again(st
     assert again == bad
     assert states(loop)[-1] == "refused"
     assert set(loop.train.lines[AV]) == {1, 2}
+
+
+def test_a_pick_whose_files_cannot_be_had_holds_up_nothing(start):
+    """Upstream has deleted them: the next fix must not wait for it for ever."""
+    loop = start(60)
+    loop.settle_in()
+    loop.pick(FIX, whole=False)
+    loop.bucket(2)
+    assert set(loop.train.lines[AV]) == {1}
+
+    newest = loop.publish("2")
+    loop.bucket(2)
+    assert loop.release_of(2) == newest
+    until(loop, 2, State.OPEN)
+    loop.bucket()
+
+    assert states(loop)[1:] == ["skipped", "boarded"]
+    assert any("which was picked, is of what machines had" in note for note in loop.notes())
+
+
+def test_a_pick_boards_once_its_files_have_come(start):
+    """It takes the place of what boarded meanwhile, unless machines have that by now."""
+    loop = start(60)
+    loop.settle_in()
+    picked = loop.pick(FIX, whole=False)
+    loop.publish("2")
+    loop.bucket(2)
+    assert at(loop, 2) == (State.OPENING, Reason.EVIDENCE)
+
+    loop.lacking.clear()
+    loop.bucket(2)
+
+    assert loop.release_of(3) == picked
+
+
+def test_after_a_pin_ends_the_pick_that_was_in_flight_boards_again(start):
+    """It is what upstream never offers a second time."""
+    loop = start(60)
+    loop.settle_in()
+    picked = loop.pick(FIX)
+    loop.bucket()
+    assert loop.release_of(2) == picked
+    loop.order("pin", channel=AV, release=loop.release_of(1))
+    loop.bucket()
+    loop.order("unpin", channel=AV)
+    loop.bucket()
+    assert loop.release_of(3) == picked

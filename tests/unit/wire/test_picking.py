@@ -119,7 +119,7 @@ def test_what_could_not_be_installed_is_refused_and_says_what_it_needs(archive, 
     with pytest.raises(BadInput, match=r"ssh-server needs libssl \(>= 2\)") as error:
         pick(base, newer, ["ssh"], blobs)
 
-    assert "pick what it needs" in error.value.hint
+    assert "pick that as well" in error.value.hint
     both = pick(base, newer, ["ssh", "libssl"], blobs)
     assert versions(both.manifest, blobs)["libssl"] == "2"
 
@@ -198,3 +198,99 @@ def test_packings_that_are_not_made_are_not_named(archive, blobs):
     assert "diff" not in said
     assert "MD5Sum" not in said
     assert said.count("main/binary-amd64/Packages") == 3
+
+
+def published(archive, *packages):
+    """Publish exactly these packages: name, version, and what else their control files say."""
+    archive.packages.clear()
+    for name, version, *fields in packages:
+        archive.add(name, version, fields=fields[0] if fields else "")
+    archive.publish()
+
+
+def test_nothing_is_taken_back(archive, blobs):
+    """A mistaken --from must not take a fix away."""
+    newer = mirrored(archive, blobs)
+    put(archive, "2")
+
+    with pytest.raises(BadInput, match="would go back from 2 to 1"):
+        pick(mirrored(archive, blobs), newer, ["ssh"], blobs)
+
+
+def test_an_index_that_comes_or_goes_is_no_package(archive, blobs):
+    """All packages of an architecture would be taken from its machines."""
+    base = mirrored(archive, blobs)
+    put(archive, "2")
+    newer = mirrored(archive, blobs)
+    other = INDEX.replace("amd64", "arm64")
+    moved = {path.replace(INDEX, other): file for path, file in newer.items()}
+
+    with pytest.raises(BadInput, match=r"the newer release has no .*binary-amd64"):
+        pick(base, moved, ["ssh"], blobs)
+    with pytest.raises(BadInput, match=r"in .*binary-arm64, which is new itself"):
+        pick(base, newer | moved, ["ssh"], blobs)
+
+
+def test_a_mirror_of_some_packages_picks_the_files_that_it_mirrors(archive, blobs):
+    """Its indices name all, and only those that the configuration lists have files."""
+    base = mirrored(archive, blobs)
+    put(archive, "2")
+    newer = mirrored(archive, blobs)
+
+    def some(manifest):
+        return {path: file for path, file in manifest.items() if "ssh-client_" not in path}
+
+    made = pick(some(base), some(newer), ["ssh"], blobs).manifest
+
+    files = [path for path in made if "ssh-" in path]
+    assert files == ["pool/main/s/ssh-server/ssh-server_2_all.deb"]
+    with pytest.raises(BadInput, match="no file of its package ssh-client"):
+        pick(base, some(newer), ["ssh"], blobs)
+
+
+def test_what_breaks_by_it_is_named(archive, blobs):
+    """Apt would take the other one from the machine, or keep the fix back."""
+    published(archive, ("tool", "1"), ("other", "3"))
+    base = mirrored(archive, blobs)
+    published(archive, ("tool", "2", "Breaks: other (<< 4)\n"), ("other", "4"))
+    newer = mirrored(archive, blobs)
+
+    with pytest.raises(BadInput, match=r"tool goes with no other \(<< 4\)"):
+        pick(base, newer, ["tool"], blobs)
+    assert pick(base, newer, ["tool", "other"], blobs).sources == ("other 4", "tool 2")
+
+
+def test_what_stays_keeps_what_it_needs(archive, blobs):
+    """A library that changes its name leaves behind whoever was built for it."""
+    published(archive, ("libx1", "1", "Source: x\n"), ("app", "1", "Depends: libx1\n"))
+    base = mirrored(archive, blobs)
+    published(archive, ("libx2", "2", "Source: x\n"), ("app", "2", "Depends: libx2\n"))
+    newer = mirrored(archive, blobs)
+
+    with pytest.raises(BadInput, match="app needs libx1"):
+        pick(base, newer, ["x"], blobs)
+    assert pick(base, newer, ["x", "app"], blobs).sources == ("app 2", "x 2")
+
+
+def test_packages_for_all_architectures_need_what_each_of_them_has(archive, blobs):
+    """Debian has an index of its own for them, beside those of the architectures."""
+    published(archive, ("lib", "1"), ("tool", "1"))
+    base = in_two(mirrored(archive, blobs), archive, blobs)
+    published(archive, ("lib", "2"), ("tool", "2", "Depends: lib (>= 2)\n"))
+    newer = in_two(mirrored(archive, blobs), archive, blobs)
+
+    with pytest.raises(BadInput, match="tool needs lib"):
+        pick(base, newer, ["tool"], blobs)
+
+
+def in_two(manifest, archive, blobs):
+    """The same release, with ``tool`` in the index of packages for all architectures."""
+    found = dict(manifest)
+    for folder, wanted in (("binary-amd64", "lib"), ("binary-all", "tool")):
+        text = "\n".join(s for (n, _), s in archive.packages.items() if n == wanted).encode()
+        packings = {"Packages.gz": gzip.compress(text), "Packages.xz": lzma.compress(text)}
+        for name, packed in packings.items():
+            digest, size = blobs.put(iter((packed,)))
+            path = f"dists/{SUITE}/main/{folder}/{name}"
+            found[path] = FileEntry(digest, size, media_type(path))
+    return found
