@@ -122,3 +122,13 @@ def test_a_release_that_boarded_twice_is_one_release():
     both = History([*past.boardings, again], {**past.doors, 7: [door(7, OPEN)]}, (), (), None, ())
 
     assert kept(both, 2) == {"r6", "r5", "r4", "r3", "r2"}
+
+
+def test_what_upstream_offers_is_kept_behind_what_a_person_has_put_together():
+    """The next pick is made of it, and it boards again after this one."""
+    seen = [
+        Seen(1, "av", "r2", 1, "boarded"),
+        Seen(2, "av", "pick", 2, "picked, boarded"),
+    ]
+
+    assert {"r2", "pick"} <= kept(history(OPEN, PAST, snapshots=seen), 1)
