@@ -199,6 +199,8 @@ CLUSTER: Final = _key("cluster", values.machines, "1")
 LIARS: Final = _key("liars", values.liars, "0")
 STRATA: Final = _key("strata", _strata, values.show(DEFAULT_STRATA))
 
+BANDWIDTH: Final = _optional("bandwidth", values.size, values.show_size)
+
 STORAGE_BUDGET: Final = _optional("budget", values.size, values.show_size)
 STORAGE_RESERVE: Final = _key(
     "reserve",
@@ -289,6 +291,7 @@ TABLES: Final[dict[str, tuple[AnyKey, ...]]] = {
     "intake": (INTAKE_LISTEN, *TLS, MAX_BODY, DEFINITIONS),
     "console": (CONSOLE_LISTEN,),
     "policy": POLICY,
+    "mirror": (BANDWIDTH,),
     "storage": (STORAGE_BUDGET, STORAGE_RESERVE),
     "ledger": (HEAD,),
     "exploited": (FEED, FEED_POLL),

@@ -99,6 +99,17 @@ class ConsoleConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MirrorConfig:
+    """How upstreams are read.
+
+    Attributes:
+        bandwidth: Bytes a second of all upstreams together, > 0; None: as fast as they come.
+    """
+
+    bandwidth: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StorageConfig:
     """How much may be stored.
 
@@ -326,6 +337,7 @@ class Config:
         intake: The intake.
         console: The console.
         policy: The policy that channels and rings start from.
+        mirror: How upstreams are read.
         storage: How much may be stored.
         ledger: The record of every decision.
         exploited: The list of exploited vulnerabilities.
@@ -344,6 +356,7 @@ class Config:
     intake: IntakeConfig
     console: ConsoleConfig
     policy: Policy
+    mirror: MirrorConfig
     storage: StorageConfig
     ledger: LedgerConfig
     exploited: ExploitedConfig

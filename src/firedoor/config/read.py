@@ -25,6 +25,7 @@ from firedoor.config.model import (
     GateConfig,
     IntakeConfig,
     LedgerConfig,
+    MirrorConfig,
     PreflightConfig,
     RpmConfig,
     StorageConfig,
@@ -130,6 +131,7 @@ def _config(settings: Settings) -> Config:
         ),
         console=ConsoleConfig(listen=settings.get(("console",), keys.CONSOLE_LISTEN)),
         policy=settings.policy(policy_layers()),
+        mirror=MirrorConfig(bandwidth=settings.get(("mirror",), keys.BANDWIDTH)),
         storage=StorageConfig(
             budget=settings.get(("storage",), keys.STORAGE_BUDGET),
             reserve=settings.get(("storage",), keys.STORAGE_RESERVE),

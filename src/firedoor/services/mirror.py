@@ -11,16 +11,21 @@ What this cannot see is a file that changes and changes back in between, or one 
 without changing its validator; the adapters keep no validator that is too young to be trusted.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 from firedoor.core.errors import Unavailable, Untrusted, UpstreamMoved
 from firedoor.core.release import FileEntry, media_type
 from firedoor.core.units import Digest
 from firedoor.ports import BlobStore, Fetched, Listed, Upstream
 from firedoor.services.snapshot import Snapshot
+
+_T = TypeVar("_T")
 
 FIRST_RETRY_MS: Final = 15_000
 """Wait after the first failed poll; it doubles with each further one, up to the interval."""
@@ -41,6 +46,7 @@ def take_snapshot(
     max_total_bytes: int = MAX_TOTAL_BYTES,
     wanted: Callable[[str], bool] = lambda _: True,
     expect: Callable[[Iterator[tuple[Digest, int]]], None] = lambda _: None,
+    at_once: int = 1,
 ) -> Snapshot:
     """Bring all of an upstream into the blob store, as it was at one moment.
 
@@ -60,6 +66,7 @@ def take_snapshot(
         wanted: Whether somebody asked for a deferred file at this path, or an earlier version.
         expect: Told digest and size of what has to be held, as far as the index says; raises
             Unavailable where there is no room for what is not.
+        at_once: Files that may be fetched at the same time, each in a thread of its own; >= 1.
 
     Raises:
         UpstreamMoved: Upstream changed while it was read.
@@ -76,7 +83,13 @@ def take_snapshot(
     expect(_promised(before))
     try:
         snapshot = _fetch_all(
-            upstream, blobs, before, previous, most=max_total_bytes, wanted=wanted
+            upstream,
+            blobs,
+            before,
+            previous,
+            most=max_total_bytes,
+            wanted=wanted,
+            at_once=at_once,
         )
     except Untrusted as error:
         # Bytes that break a promise are a lie or an update in progress. Only the second passes.
@@ -127,27 +140,53 @@ def _fetch_all(
     *,
     most: int,
     wanted: Callable[[str], bool],
+    at_once: int,
 ) -> Snapshot:
     # Before the first byte, as far as the index says: half a mirror helps nobody.
     promised = sum(listed.size or 0 for listed in index if not listed.deferred)
     _expect_within(promised, most)
     validators: dict[str, str] = {}
 
-    def files() -> Iterator[tuple[str, FileEntry]]:
-        total = 0
+    def begun(pool: Executor) -> Iterator[tuple[str, FileEntry | Callable[[], Fetched]]]:
         for listed, known in _beside(index, previous):
             named = _named_only(listed, known, blobs, wanted)
             if named is not None:
                 yield listed.path, named
-                continue
-            file = upstream.fetch(listed, known, blobs)
-            if file.validator:
-                validators[listed.path] = file.validator
-            total += file.entry.size
-            _expect_within(total, most)
-            yield listed.path, file.entry
+            elif at_once == 1 or (listed.sha256 is not None and blobs.has(listed.sha256)):
+                # What is held, which nearly all is, is no matter for a thread.
+                yield listed.path, partial(upstream.fetch, listed, known, blobs)
+            else:
+                yield listed.path, pool.submit(upstream.fetch, listed, known, blobs).result
 
-    return Snapshot.gathered(files(), validators)
+    def files(pool: Executor) -> Iterator[tuple[str, FileEntry]]:
+        total = 0
+        for path, file in _ahead(begun(pool), at_once):
+            if isinstance(file, FileEntry):
+                yield path, file
+                continue
+            fetched = file()
+            if fetched.validator:
+                validators[path] = fetched.validator
+            total += fetched.entry.size
+            _expect_within(total, most)
+            yield path, fetched.entry
+
+    with ThreadPoolExecutor(at_once, thread_name_prefix="fetch") as pool:
+        try:
+            return Snapshot.gathered(files(pool), validators)
+        finally:
+            # One that failed is enough: nothing new is begun for a snapshot that is none.
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _ahead(items: Iterator[_T], count: int) -> Iterator[_T]:
+    """The same in the same order; as many as ``count`` are begun before the first is wanted."""
+    waiting: deque[_T] = deque()
+    for item in items:
+        waiting.append(item)
+        if len(waiting) >= count:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def _promised(index: Sequence[Listed]) -> Iterator[tuple[Digest, int]]:

@@ -50,7 +50,13 @@ def run(
     blobs = DiskBlobs(files.blobs)
     limits = Limits(config.storage.budget, config.storage.reserve)
     mirror = Mirror(
-        config.channels, blobs, clock, store.last_snapshot, gate=files.data, limits=limits
+        config.channels,
+        blobs,
+        clock,
+        store.last_snapshot,
+        gate=files.data,
+        limits=limits,
+        bandwidth=config.mirror.bandwidth,
     )
     storage = StorageWatch(limits, blobs.space, store)
     exploited = Exploited(config, clock, store.manifest, lambda digest: Path(blobs.path(digest)))

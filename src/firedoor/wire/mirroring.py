@@ -21,6 +21,7 @@ import structlog
 from firedoor.adapters.blobs.bounded import BoundedBlobs
 from firedoor.adapters.blobs.disk import DiskBlobs
 from firedoor.adapters.upstream.get import Quiet
+from firedoor.adapters.upstream.throttle import Throttle
 from firedoor.config import ChannelConfig
 from firedoor.core.channel import package_of
 from firedoor.core.errors import BadInput, FiredoorError
@@ -31,7 +32,7 @@ from firedoor.services.mirror import next_poll, take_snapshot
 from firedoor.services.room import Limits
 from firedoor.services.snapshot import Snapshot
 from firedoor.wire.supplying import Demand, Supplier, asked_of
-from firedoor.wire.upstreams import upstream_of
+from firedoor.wire.upstreams import fetches_at_once, upstream_of
 
 _LOOK_S: Final = 6 * 3600.0
 _PATIENCE_S: Final = 900.0
@@ -77,6 +78,7 @@ class Mirror:
         look_s: float = _LOOK_S,
         patience_s: float = _PATIENCE_S,
         limits: Limits = _UNLIMITED,
+        bandwidth: int | None = None,
     ) -> None:
         """Prepare; nothing is asked before ``start``.
 
@@ -90,7 +92,9 @@ class Mirror:
             patience_s: A look is reported when it takes longer than this, and than its channel's
                 poll, seconds, > 0.
             limits: How much may be stored.
+            bandwidth: Bytes a second that all upstreams together may send, > 0; None: any.
         """
+        throttle = _free if bandwidth is None else Throttle(bandwidth, clock)
         new, urgent = BoundedBlobs(blobs, limits), BoundedBlobs(blobs, limits, urgent=True)
         self._blobs = blobs
         self.blobs = urgent
@@ -105,10 +109,13 @@ class Mirror:
                 gate=gate,
                 look_s=look_s,
                 patience_s=max(patience_s, channel.poll_ms / 1000),
+                throttle=throttle,
             )
             for channel in channels
         }
-        self._supplier = Supplier(channels, urgent, clock, Demand(gate), self._quiet_of)
+        self._supplier = Supplier(
+            channels, urgent, clock, Demand(gate), self._quiet_of, throttle=throttle
+        )
         self.refused = self._supplier.refused
         self.want = self._supplier.want
 
@@ -175,8 +182,10 @@ class _Follower:
         gate: Path | None,
         look_s: float,
         patience_s: float,
+        throttle: Callable[[int], None],
     ) -> None:
         self._channel = channel
+        self._throttle = throttle
         self._blobs = blobs
         self._clock = clock
         self._previous = previous
@@ -271,6 +280,8 @@ class _Follower:
                 quiet=self.quiet,
                 previous=self._previous,
                 ours=self._ours,
+                throttle=self._throttle,
+                at_once=fetches_at_once(self._channel),
             )
             asked = asked_of(self._gate, name) if self._channel.is_lazy else ()
             snapshot = take_snapshot(
@@ -279,6 +290,7 @@ class _Follower:
                 self._previous,
                 wanted=lambda path: package_of(path) in asked,
                 expect=self._blobs.expect,
+                at_once=fetches_at_once(self._channel),
             )
         except FiredoorError as error:
             self._failures += 1
@@ -291,6 +303,10 @@ class _Follower:
         self._failures = 0
         self._previous, self._ours = snapshot, True
         return Result(name, snapshot, "")
+
+
+def _free(_size: int) -> None:
+    """Nothing waits."""
 
 
 def _snapshot(stored: bytes) -> Snapshot | None:

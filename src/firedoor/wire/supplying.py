@@ -127,6 +127,7 @@ class Supplier:
         quiet: Callable[[str], Quiet],
         *,
         workers: int = _WORKERS,
+        throttle: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Prepare; nothing is read before ``start``.
 
@@ -137,6 +138,7 @@ class Supplier:
             demand: What machines wait for; read by a thread of the supplier alone.
             quiet: How long a channel's upstream asked to be left alone.
             workers: Files that are fetched at a time for one channel.
+            throttle: As of ``upstream_of``.
         """
         self.refused: queue.SimpleQueue[Refusal] = queue.SimpleQueue()
         self._blobs = blobs
@@ -144,6 +146,7 @@ class Supplier:
         self._demand = demand
         self._quiet = quiet
         self._workers = workers
+        self._throttle = throttle
         self._busy: set[tuple[str, Digest]] = set()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -198,7 +201,14 @@ class Supplier:
         rng = random.Random(secrets.randbits(64))  # noqa: S311 - spreads pauses, no secret
         until_ms = self._clock.now().mono_ms + _FETCH_S * 1000
         quiet = self._quiet(channel.name)
-        source = source_of(channel, rng, self._clock, until_ms=until_ms, quiet=quiet)
+        source = source_of(
+            channel,
+            rng,
+            self._clock,
+            until_ms=until_ms,
+            quiet=quiet,
+            throttle=self._throttle,
+        )
         source.fetch(Listed(file.path, file.sha256, file.size), None, self._blobs)
         _log.info("supplied", channel=channel.name, path=file.path, size=file.size)
 

@@ -1,7 +1,9 @@
 """Which adapter reads a channel's upstream."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from firedoor.adapters.keys.openpgp import Keyring
 from firedoor.adapters.upstream.apt import AptUpstream, Selection
@@ -19,9 +21,19 @@ from firedoor.core.errors import BadConfig, Untrusted
 from firedoor.ports import BlobStore, Clock, Upstream
 from firedoor.services.snapshot import Snapshot
 
+_AT_ONCE: Final = 4
+"""Files that one server is asked for at the same time: as many connections as a browser opens."""
+
 
 def source_of(
-    channel: ChannelConfig, rng: random.Random, clock: Clock, *, until_ms: float, quiet: Quiet
+    channel: ChannelConfig,
+    rng: random.Random,
+    clock: Clock,
+    *,
+    until_ms: float,
+    quiet: Quiet,
+    throttle: Callable[[int], None] = lambda _: None,
+    at_once: int = 1,
 ) -> HttpUpstream | DirectoryUpstream:
     """The server or directory that a channel's upstream is; arguments as of ``upstream_of``.
 
@@ -36,7 +48,9 @@ def source_of(
     url = channel.upstream if plain else f"{channel.upstream.rstrip('/')}/"
     if channel.directory is not None:
         return DirectoryUpstream(Path(channel.directory), clock, until_ms=until_ms)
-    return HttpUpstream(url, rng, clock, until_ms=until_ms, quiet=quiet)
+    return HttpUpstream(
+        url, rng, clock, until_ms=until_ms, quiet=quiet, throttle=throttle, at_once=at_once
+    )
 
 
 def upstream_of(
@@ -49,6 +63,8 @@ def upstream_of(
     quiet: Quiet,
     previous: Snapshot | None = None,
     ours: bool = False,
+    throttle: Callable[[int], None] = lambda _: None,
+    at_once: int = 1,
 ) -> Upstream:
     """The adapter for one look at a channel's upstream.
 
@@ -61,12 +77,22 @@ def upstream_of(
         quiet: How long upstream asked to be left alone; outlives the look.
         previous: The last snapshot, if any.
         ours: It was taken with the configuration as it is.
+        throttle: Told of bytes that come over the network; it waits where they are too many.
+        at_once: Threads that may call ``fetch`` at the same time; see ``fetches_at_once``.
 
     Raises:
         BadConfig: The channel's upstream is none.
         Unavailable: It cannot be looked at.
     """
-    source = source_of(channel, rng, clock, until_ms=until_ms, quiet=quiet)
+    source = source_of(
+        channel,
+        rng,
+        clock,
+        until_ms=until_ms,
+        quiet=quiet,
+        throttle=throttle,
+        at_once=at_once,
+    )
     known = {} if previous is None else previous.manifest
     if channel.clamav is not None:
         named = channel.clamav.databases
@@ -109,6 +135,15 @@ def upstream_of(
         ours=ours,
         deferred=channel.may_lack,
     )
+
+
+def fetches_at_once(channel: ChannelConfig) -> int:
+    """How many files of a channel's upstream may be fetched at the same time.
+
+    From a server whose adapter only passes on what the index says: repositories and plain files.
+    """
+    plain = channel.kind in (Kind.APT, Kind.RPM, Kind.FILES)
+    return _AT_ONCE if plain and channel.directory is None else 1
 
 
 def trusted_root(part: TufConfig) -> bytes:

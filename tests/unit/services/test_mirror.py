@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import threading
 
 import pytest
 from tests.servers import Answer, ToldVendor, page, serving
@@ -246,3 +247,44 @@ def test_a_poll_that_makes_no_sense_is_a_mistake_of_the_caller(interval, failure
     """It would become a busy loop against the vendor."""
     with pytest.raises(ValueError, match="interval"):
         next_poll(interval, failures, random.Random(3))
+
+
+MANY = {f"{number:02d}.bin": b"%d" % number * 50_000 for number in range(12)}
+
+
+def test_files_are_fetched_side_by_side(told, blobs, tmp_path):
+    """A mirror of ten thousand packages waits for its line, not for each answer."""
+    meeting, answer = threading.Barrier(4), serving(MANY, sums_of(MANY))
+
+    def together(asked):
+        if asked.path.endswith(".bin"):
+            meeting.wait(20)
+        return answer(asked)
+
+    told.answer = together
+    upstream = HttpUpstream(told.url, random.Random(1), SystemClock(), at_once=4)
+
+    snapshot = take_snapshot(upstream, blobs, at_once=4)
+
+    assert contents(snapshot, blobs) == MANY
+    told.answer = answer
+    others = DiskBlobs(tmp_path / "one after the other")
+    alone = take_snapshot(HttpUpstream(told.url, random.Random(1), SystemClock()), others)
+    assert alone.manifest == snapshot.manifest
+    assert alone.validators == snapshot.validators
+
+
+def test_the_first_file_that_fails_ends_a_look_side_by_side(told, upstream, blobs):
+    """What is under way ends, and nothing else is begun."""
+    answer = serving(MANY, sums_of(MANY))
+
+    def broken(asked):
+        return Answer(b"", 404) if asked.path == "/03.bin" else answer(asked)
+
+    told.answer = broken
+
+    with pytest.raises(UpstreamMoved, match=r"03\.bin"):
+        take_snapshot(upstream, blobs, at_once=4)
+
+    asked = {each.path for each in told.asked if each.path.endswith(".bin")}
+    assert "/11.bin" not in asked

@@ -29,6 +29,7 @@ _T = TypeVar("_T")
 
 _CHUNK_BYTES: Final = 1 << 16
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_PARTIAL: Final = 206
 _NOT_MODIFIED: Final = 304
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_FAULTS: Final = 500
@@ -106,12 +107,16 @@ class Reply:
         return self.length is not None or coding.lower() == "chunked"
 
 
-class _AskAgainError(Exception):
-    """This attempt failed in a way that a later one may not."""
+class AskAgainError(Exception):
+    """This attempt failed in a way that a later one may not. Raised within ``take`` alone."""
 
     def __init__(self, message: str, after_s: float | None = None) -> None:
         super().__init__(message)
         self.after_s = after_s
+
+
+class _NoRestError(AskAgainError):
+    """The rest of a file cannot be had: all of it has to be asked for again."""
 
 
 class Getter:
@@ -126,6 +131,8 @@ class Getter:
         sleep: Waits for some seconds.
         until_ms: Monotonic time at which everything ends, in the middle of a reply too.
         quiet: How long upstream asked to be left alone; written too.
+        throttle: Told of bytes that came; it waits where they are more than there may be.
+        at_once: Threads that may ask at the same time, >= 1.
     """
 
     def __init__(
@@ -139,6 +146,8 @@ class Getter:
         sleep: Callable[[float], None] = time.sleep,
         until_ms: float = math.inf,
         quiet: Quiet | None = None,
+        throttle: Callable[[int], None] = lambda _: None,
+        at_once: int = 1,
     ) -> None:
         self._rng = rng
         self._manners = manners
@@ -146,6 +155,7 @@ class Getter:
         self._clock = clock
         self._until_ms = until_ms
         self._quiet = Quiet() if quiet is None else quiet
+        self._throttle = throttle
         timeout = urllib3.Timeout(connect=manners.connect_s, read=manners.silence_s)
         self._headers = {
             "User-Agent": f"firedoor/{version('firedoor')}",
@@ -157,9 +167,9 @@ class Getter:
         }
         ca_certs = ca_file or None
         self._pool: urllib3.PoolManager = (
-            urllib3.ProxyManager(proxy, timeout=timeout, ca_certs=ca_certs)
+            urllib3.ProxyManager(proxy, timeout=timeout, ca_certs=ca_certs, maxsize=at_once)
             if proxy
-            else urllib3.PoolManager(timeout=timeout, ca_certs=ca_certs)
+            else urllib3.PoolManager(timeout=timeout, ca_certs=ca_certs, maxsize=at_once)
         )
         self._pool.pool_classes_by_scheme = POOLS
 
@@ -185,21 +195,80 @@ class Getter:
         for attempt in range(1, self._manners.attempts):
             try:
                 return self._once(method, url, headers, take)
-            except _AskAgainError as fault:
+            except AskAgainError as fault:
                 self._pause(url, attempt, fault)
         try:
             return self._once(method, url, headers, take)
-        except _AskAgainError as fault:
+        except AskAgainError as fault:
             self._leave_alone(fault.after_s or 0.0)
             raise Unavailable(
                 f"{url} failed {self._manners.attempts} times, last: {fault}",
                 hint="it is asked again at the next poll",
             ) from fault
 
+    def whole(self, reply: Reply, size: int) -> Iterator[bytes]:
+        """The body of a reply within ``take``; where it breaks off, only its rest is asked for.
+
+        Whoever reads has a digest: what was put together of two bodies may be neither.
+
+        Args:
+            reply: The reply.
+            size: How long the file is, bytes.
+
+        Raises:
+            AskAgainError: It broke off, and its rest cannot be had.
+        """
+        got, attempt = 0, 0
+        body = reply.chunks
+        while True:
+            try:
+                for chunk in body:
+                    got += len(chunk)
+                    yield chunk
+            except _NoRestError:
+                raise
+            except (HTTPError, AskAgainError) as error:
+                attempt += 1
+                if not 0 < got < size or attempt >= self._manners.attempts:
+                    raise AskAgainError(str(error)) from error
+                after_s = error.after_s if isinstance(error, AskAgainError) else None
+                self._pause(reply.url, attempt, AskAgainError(str(error), after_s))
+                body = self._rest(reply, got)
+            else:
+                return
+
+    def _rest(self, reply: Reply, got: int) -> Iterator[bytes]:
+        """A file from some byte on."""
+        headers = {**self._headers, "Range": f"bytes={got}-"}
+        etag = reply.headers.get("ETag", "")
+        if etag.startswith('"'):
+            headers["If-Range"] = etag
+        left_s = self._until_ms / 1000 - self._monotonic_s()
+        with Watch(min(self._manners.reply_s, left_s)) as watch:
+            response = self._follow("GET", reply.url, headers, watch)
+            try:
+                at = response.headers.get("Content-Range", "")
+                if _may_pass(response.status):
+                    after_s = _retry_after_s(response.headers)
+                    raise AskAgainError(f"answered {response.status}", after_s)
+                if response.status != _PARTIAL or not at.startswith(f"bytes {got}-"):
+                    raise _NoRestError(f"answered {response.status} to a part of a file")
+                yield from self._body(response, watch)
+            finally:
+                response.close()
+
+    def _body(self, response: urllib3.BaseHTTPResponse, watch: Watch) -> Iterator[bytes]:
+        """The bytes as they come, to an end that is really theirs."""
+        # read1 returns whatever has come: read would wait for a full chunk.
+        while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
+            self._throttle(len(chunk))
+            yield chunk
+        _expect_in_time(watch)
+
     def _monotonic_s(self) -> float:
         return self._clock.now().mono_ms / 1000
 
-    def _pause(self, url: str, attempt: int, fault: _AskAgainError) -> None:
+    def _pause(self, url: str, attempt: int, fault: AskAgainError) -> None:
         longest = self._manners.pause_max_s
         pause = min(self._manners.pause_s * 2 ** (attempt - 1), longest) * self._rng.uniform(
             0.5, 1.5
@@ -237,7 +306,7 @@ class Getter:
                         f"{url}: the certificate is not valid: {error}",
                         hint="check the address and this host's clock and certificates",
                     ) from error
-                raise _AskAgainError(str(error)) from error
+                raise AskAgainError(str(error)) from error
 
     def _converse(
         self,
@@ -250,12 +319,11 @@ class Getter:
         response = self._follow(method, url, {**self._headers, **headers}, watch)
         try:
             if _may_pass(response.status):
-                raise _AskAgainError(
-                    f"answered {response.status}", _retry_after_s(response.headers)
-                )
+                raise AskAgainError(f"answered {response.status}", _retry_after_s(response.headers))
             if response.status == _NOT_MODIFIED or method == "HEAD":
                 response.drain_conn()
-            return take(Reply(url, response.status, response.headers, _body(response, watch)))
+            body = self._body(response, watch)
+            return take(Reply(url, response.status, response.headers, body))
         finally:
             # A body that was read to its end has given its connection back already.
             response.close()
@@ -298,17 +366,9 @@ class Getter:
         )
 
 
-def _body(response: urllib3.BaseHTTPResponse, watch: Watch) -> Iterator[bytes]:
-    """The bytes as they come, to an end that is really theirs."""
-    # read1 returns whatever has come: read would wait for a full chunk.
-    while chunk := response.read1(_CHUNK_BYTES, decode_content=False):
-        yield chunk
-    _expect_in_time(watch)
-
-
 def _expect_in_time(watch: Watch) -> None:
     if watch.over:
-        raise _AskAgainError(f"the reply took longer than {watch.within_s:.3g} s")
+        raise AskAgainError(f"the reply took longer than {watch.within_s:.3g} s")
 
 
 def _may_pass(status: int) -> bool:

@@ -12,7 +12,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
@@ -74,7 +74,7 @@ class _Address:
 
 
 class HttpUpstream:
-    """An upstream behind ``http://`` or ``https://``. For one thread at a time.
+    """An upstream behind ``http://`` or ``https://``. ``fetch`` may be called by several threads.
 
     Args:
         url: Address of a directory (with a slash at its end), a ``SHA256SUMS`` or a ``.json``.
@@ -87,6 +87,8 @@ class HttpUpstream:
         sleep: Waits for some seconds.
         until_ms: Monotonic time at which everything ends, in the middle of a reply too.
         quiet: How long upstream asked to be left alone, where that outlives this object.
+        throttle: Told of bytes that came; it waits where they are more than there may be.
+        at_once: Threads that may fetch at the same time, >= 1.
 
     Raises:
         BadConfig: The address is none of these.
@@ -105,6 +107,8 @@ class HttpUpstream:
         sleep: Callable[[float], None] = time.sleep,
         until_ms: float = math.inf,
         quiet: Quiet | None = None,
+        throttle: Callable[[int], None] = lambda _: None,
+        at_once: int = 1,
     ) -> None:
         self._address = _address(url)
         self._limits = limits or Limits()
@@ -117,6 +121,8 @@ class HttpUpstream:
             sleep=sleep,
             until_ms=until_ms,
             quiet=quiet,
+            throttle=throttle,
+            at_once=at_once,
         )
 
     def index(self) -> tuple[Listed, ...]:
@@ -170,6 +176,8 @@ class HttpUpstream:
                 )
             _expect_whole_file(reply, promised=listed.sha256 is not None or listed.size is not None)
             index.check_size(where, reply.length or 0, self._limits)
+            if listed.sha256 is not None and listed.size is not None:
+                reply = replace(reply, chunks=self._getter.whole(reply, listed.size))
             body = _capped(reply, self._limits.max_file_bytes, "max_file_bytes")
             try:
                 digest, size = into.put(body, listed.sha256)
