@@ -1,6 +1,8 @@
 """``firedoor channel``: the upstream sources, and what they are serving."""
 
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Final
 
 import msgspec
@@ -18,7 +20,11 @@ from firedoor.console.model import ChannelView
 from firedoor.core.door import State
 from firedoor.core.errors import Unavailable
 from firedoor.core.terms import Mode
-from firedoor.services.room import Limits
+from firedoor.services.records import Block, ChannelState
+from firedoor.services.room import Limits, spelled
+from firedoor.wire.looking import progress_of
+
+_LOOK_S: Final = 0.2
 
 app: Final = typer.Typer(
     no_args_is_help=True, help="Look at the upstream sources, and ask them again."
@@ -100,6 +106,7 @@ def show(
     output.facts(
         [
             *_facts(view),
+            *_looked(place, name),
             ("upstream offers", _offered(place, name)),
             ("kept on disk", kept.sentence()),
             *(() if found is None else cost_facts(found, limits)),
@@ -116,6 +123,9 @@ def show(
 def sync(
     *,
     name: ChannelArgument,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Show how far it has got, and return when it has ended.")
+    ] = False,
     by: ByOption = None,
     console: ConsoleOption = "",
     config: ConfigOption = None,
@@ -124,13 +134,17 @@ def sync(
 ) -> None:
     """Look at the upstream now, instead of at the next poll.
 
-    Also if it asked to be left alone for a while (Retry-After): then it is asked this once.
+    Also if it asked to be left alone for a while (Retry-After): then it is asked this once. How far
+    a look has got firedoor channel show says, too.
 
     Example: firedoor channel sync tools
     """
     place = here(config, data)
     place.config.channel(name)
+    before = _state(place, name) if wait else None
     act(place, console, f"channels/{name}/sync", by=by, as_json=as_json)
+    if before is not None:
+        _wait_for(place, name, before)
 
 
 @app.command("pick")
@@ -201,6 +215,52 @@ def _facts(view: ChannelView) -> list[tuple[str, object]]:
         ("last error", view.last_error),
         *((("preflight", looked_at(view.preflight)),) if view.preflight else ()),
     ]
+
+
+def _looked(place: Place, name: str) -> list[tuple[str, object]]:
+    """How far a look at the upstream has got that is under way."""
+    now_ms = int(time.time() * 1000)
+    found = progress_of(place.files.looking(name), now_ms)
+    if found is None:
+        return []
+    size = f", {spelled(found.size)} of {spelled(found.of_size)}" if found.of_size else ""
+    files = f"{found.files:,} of {found.of_files:,} files"
+    return [("looking", f"since {output.when(found.since_ms)}: {files}{size}")]
+
+
+def _wait_for(place: Place, name: str, before: ChannelState) -> None:
+    """Show how far the look has got until it has ended.
+
+    Raises:
+        Unavailable: It failed.
+    """
+    # A tenth of a second that no other command needs.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn  # noqa: PLC0415
+    from rich.progress import Progress as Bar  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    with Bar(
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
+        TextColumn("{task.fields[said]}"), console=console, transient=True,
+    ) as bar:  # fmt: skip
+        task = bar.add_task(name, total=None, said="")
+        while (state := _state(place, name)) == before:
+            found = progress_of(place.files.looking(name), int(time.time() * 1000))
+            if found is not None:
+                done, of = (
+                    (found.size, found.of_size) if found.of_size else (found.files, found.of_files)
+                )
+                said = f"{found.files:,} of {found.of_files:,} files, {spelled(found.size)}"
+                bar.update(task, completed=done, total=max(of, 1), said=said)
+            time.sleep(_LOOK_S)
+    if state.error and state.failures > before.failures:
+        raise Unavailable(f"the look at {name} brought nothing: {state.error}")
+
+
+def _state(place: Place, name: str) -> ChannelState:
+    with place.judge() as judge:
+        return replace(judge.channel(name), blocked=Block.NONE)
 
 
 def _offered(place: Place, name: str) -> str:

@@ -47,6 +47,7 @@ def take_snapshot(
     wanted: Callable[[str], bool] = lambda _: True,
     expect: Callable[[Iterator[tuple[Digest, int]]], None] = lambda _: None,
     at_once: int = 1,
+    begun: Callable[[int, int], Callable[[int], None]] = lambda *_: lambda _: None,
 ) -> Snapshot:
     """Bring all of an upstream into the blob store, as it was at one moment.
 
@@ -67,6 +68,8 @@ def take_snapshot(
         expect: Told digest and size of what has to be held, as far as the index says; raises
             Unavailable where there is no room for what is not.
         at_once: Files that may be fetched at the same time, each in a thread of its own; >= 1.
+        begun: Told how many files have to be held, and their bytes as far as the index says; what
+            it returns is told the size of each that is.
 
     Raises:
         UpstreamMoved: Upstream changed while it was read.
@@ -81,6 +84,9 @@ def take_snapshot(
             hint="check the address of the channel's upstream",
         )
     expect(_promised(before))
+    arrived = begun(
+        sum(not listed.deferred for listed in before), sum(size for _, size in _promised(before))
+    )
     try:
         snapshot = _fetch_all(
             upstream,
@@ -90,6 +96,7 @@ def take_snapshot(
             most=max_total_bytes,
             wanted=wanted,
             at_once=at_once,
+            arrived=arrived,
         )
     except Untrusted as error:
         # Bytes that break a promise are a lie or an update in progress. Only the second passes.
@@ -141,6 +148,7 @@ def _fetch_all(
     most: int,
     wanted: Callable[[str], bool],
     at_once: int,
+    arrived: Callable[[int], None],
 ) -> Snapshot:
     # Before the first byte, as far as the index says: half a mirror helps nobody.
     promised = sum(listed.size or 0 for listed in index if not listed.deferred)
@@ -169,6 +177,7 @@ def _fetch_all(
                 validators[path] = fetched.validator
             total += fetched.entry.size
             _expect_within(total, most)
+            arrived(fetched.entry.size)
             yield path, fetched.entry
 
     with ThreadPoolExecutor(at_once, thread_name_prefix="fetch") as pool:

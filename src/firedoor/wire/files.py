@@ -28,6 +28,10 @@ class Files:
         """Bytes by digest."""
         return self.data / "blobs"
 
+    def looking(self, channel: str) -> Path:
+        """How far the look at a channel's upstream has got, while there is one."""
+        return self.data / "looking" / f"{channel}.json"
+
     @property
     def preflight(self) -> Path:
         """Views of the releases that are looked at just now; nothing in it is kept."""

@@ -57,6 +57,7 @@ def run(
         gate=files.data,
         limits=limits,
         bandwidth=config.mirror.bandwidth,
+        looking=files.looking,
     )
     storage = StorageWatch(limits, blobs.space, store)
     exploited = Exploited(config, clock, store.manifest, lambda digest: Path(blobs.path(digest)))

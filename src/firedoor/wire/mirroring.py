@@ -31,6 +31,7 @@ from firedoor.ports import Clock
 from firedoor.services.mirror import next_poll, take_snapshot
 from firedoor.services.room import Limits
 from firedoor.services.snapshot import Snapshot
+from firedoor.wire.looking import Looking
 from firedoor.wire.supplying import Demand, Supplier, asked_of
 from firedoor.wire.upstreams import fetches_at_once, upstream_of
 
@@ -79,6 +80,7 @@ class Mirror:
         patience_s: float = _PATIENCE_S,
         limits: Limits = _UNLIMITED,
         bandwidth: int | None = None,
+        looking: Callable[[str], Path] | None = None,
     ) -> None:
         """Prepare; nothing is asked before ``start``.
 
@@ -93,6 +95,7 @@ class Mirror:
                 poll, seconds, > 0.
             limits: How much may be stored.
             bandwidth: Bytes a second that all upstreams together may send, > 0; None: any.
+            looking: Where a channel's looks tell how far they have got; None: nowhere.
         """
         throttle = _free if bandwidth is None else Throttle(bandwidth, clock)
         new, urgent = BoundedBlobs(blobs, limits), BoundedBlobs(blobs, limits, urgent=True)
@@ -110,6 +113,7 @@ class Mirror:
                 look_s=look_s,
                 patience_s=max(patience_s, channel.poll_ms / 1000),
                 throttle=throttle,
+                looking=None if looking is None else Looking(looking(channel.name), clock),
             )
             for channel in channels
         }
@@ -183,9 +187,11 @@ class _Follower:
         look_s: float,
         patience_s: float,
         throttle: Callable[[int], None],
+        looking: Looking | None,
     ) -> None:
         self._channel = channel
         self._throttle = throttle
+        self._looking = looking
         self._blobs = blobs
         self._clock = clock
         self._previous = previous
@@ -291,6 +297,7 @@ class _Follower:
                 wanted=lambda path: package_of(path) in asked,
                 expect=self._blobs.expect,
                 at_once=fetches_at_once(self._channel),
+                begun=_unseen if self._looking is None else self._looking.begin,
             )
         except FiredoorError as error:
             self._failures += 1
@@ -300,6 +307,9 @@ class _Follower:
             self._failures += 1
             _log.exception("mirror_failed", channel=name)
             return Result(name, None, f"{type(error).__name__}: {error}")
+        finally:
+            if self._looking is not None:
+                self._looking.end()
         self._failures = 0
         self._previous, self._ours = snapshot, True
         return Result(name, snapshot, "")
@@ -307,6 +317,11 @@ class _Follower:
 
 def _free(_size: int) -> None:
     """Nothing waits."""
+
+
+def _unseen(_files: int, _size: int) -> Callable[[int], None]:
+    """Nobody is told."""
+    return _free
 
 
 def _snapshot(stored: bytes) -> Snapshot | None:
