@@ -154,7 +154,7 @@ def pick(
     packages: Annotated[
         list[str],
         typer.Argument(
-            metavar="PACKAGE...", help="Packages or sources; all packages of their sources come."
+            metavar="PACKAGE", help="Packages or sources; all packages of their sources come."
         ),
     ],
     reason: ReasonOption,
